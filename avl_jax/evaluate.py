@@ -1,0 +1,246 @@
+"""Retrieval: embed every example once, rank, count."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from avl_jax import metrics, parallel
+from avl_jax.model import AVLnet, combine
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+  """Every example of an evaluation.
+
+  Attributes:
+    embeddings: modality -> float32 [N, D].
+    ids: str [N].
+    subsets: str [N], the split that each is from.
+  """
+
+  embeddings: Mapping[str, np.ndarray]
+  ids: np.ndarray
+  subsets: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Retrieval:
+  """One direction of retrieval over all N examples of an evaluation.
+
+  Attributes:
+    name: of the evaluation.
+    query: expression over the embeddings, 'audio' or 'audio+video'.
+    gallery: likewise.
+    ids: str [N].
+    subsets: str [N].
+    ranks: int [N], 0-based rank of each example's partner in the gallery.
+    top: int [N, 5], gallery indices of the best five, best first.
+    rows: a table: one row a subset of queries, each against all N.
+  """
+
+  name: str
+  query: str
+  gallery: str
+  ids: np.ndarray
+  subsets: np.ndarray
+  ranks: np.ndarray
+  top: np.ndarray
+  rows: tuple[dict, ...]
+
+
+def make_embed(model: AVLnet) -> Callable:
+  """Returns embed(variables, batches) -> Embedded, over all devices.
+
+  `embed` raises ValueError if an id comes twice or an embedding is not finite.
+  """
+  forward = parallel.pmap_forward(
+    lambda variables, batch: model.apply(variables, batch, train=False)
+  )
+
+  def embed(variables, batches: Iterable[Mapping]) -> Embedded:
+    embeddings, ids, subsets = [], [], []
+    for batch in batches:
+      inputs = {
+        key: value
+        for key, value in batch.items()
+        if key not in ('id', 'subset')
+      }
+      embeddings.append(forward(variables, inputs))
+      ids.append(batch['id'])
+      subsets.append(batch['subset'])
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *embeddings)
+    for name, x in joined.items():
+      if not np.isfinite(x).all():
+        raise ValueError(f'the {name} embeddings are not all finite')
+    names = np.concatenate(ids)
+    if len(np.unique(names)) < len(names):
+      raise ValueError('an id comes twice in the evaluation')
+    return Embedded(joined, names, np.concatenate(subsets))
+
+  return embed
+
+
+@jax.jit
+def _scores(queries: jax.Array, gallery: jax.Array) -> jax.Array:
+  return jnp.matmul(
+    queries,
+    gallery.T,
+    precision=jax.lax.Precision.HIGHEST,
+    preferred_element_type=jnp.float32,
+  )
+
+
+def rank_and_top(
+  queries: np.ndarray,
+  gallery: np.ndarray,
+  *,
+  block: int = 512,
+  top: int = 5,
+  ties: str = 'against',
+) -> tuple[np.ndarray, np.ndarray]:
+  """Ranks of partners (query i, gallery item i) and the best few.
+
+  Never holds more than block x N scores.
+
+  Args:
+    queries: float32 [N, D].
+    gallery: float32 [N, D].
+    block: number of queries scored at a time.
+    top: how many best items to return.
+    ties: see `metrics.ranks`.
+
+  Returns:
+    int [N] 0-based ranks (see `metrics.ranks`) and int [N, min(top, N)].
+  """
+  on_device = jnp.asarray(gallery)
+  ranks, best = [], []
+  for start in range(0, len(queries), block):
+    chosen = queries[start : start + block]
+    # One shape for every block: a ragged last one would compile again.
+    padded = np.pad(chosen, ((0, block - len(chosen)), (0, 0)))
+    scores = np.asarray(_scores(padded, on_device))[: len(chosen)]
+    partners = np.arange(start, start + len(chosen))
+    ranks.append(metrics.ranks(scores, partners, ties=ties))
+    count = min(top, scores.shape[1])
+    some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, some, 1), 1, kind='stable')
+    best.append(np.take_along_axis(some, order, 1))
+  return np.concatenate(ranks), np.concatenate(best)
+
+
+def retrieval(
+  embedded: Embedded,
+  name: str,
+  *,
+  tasks: Sequence[tuple[str, str]],
+  ties: str = 'against',
+) -> list[Retrieval]:
+  """Every task on one evaluation: each subset's queries against all N items.
+
+  Args:
+    embedded: the examples.
+    name: of the evaluation.
+    tasks: (query, gallery) expressions over the embeddings.
+    ties: see `metrics.ranks`.
+
+  Returns:
+    One Retrieval a task.
+
+  Raises:
+    ValueError: an expression names an embedding that the model lacks.
+  """
+  results = []
+  for query, gallery in tasks:
+    ranks, top = rank_and_top(
+      combine(embedded.embeddings, query),
+      combine(embedded.embeddings, gallery),
+      ties=ties,
+    )
+    rows = _rows(name, f'{query} -> {gallery}', ranks, embedded.subsets)
+    results.append(
+      Retrieval(
+        name,
+        query,
+        gallery,
+        embedded.ids,
+        embedded.subsets,
+        ranks,
+        top,
+        tuple(rows),
+      )
+    )
+  return results
+
+
+def make_evaluate(
+  model: AVLnet,
+  evaluations: Mapping[str, Iterable[Mapping]],
+  *,
+  tasks: Sequence[tuple[str, str]],
+  ties: str = 'against',
+) -> Callable[[Mapping], list[Retrieval]]:
+  """Returns evaluate(variables): all tasks on all evaluations.
+
+  Args:
+    model: see AVLnet.
+    evaluations: name -> batches, which can be iterated again and again.
+    tasks: see `retrieval`.
+    ties: see `retrieval`.
+  """
+  embed = make_embed(model)
+
+  def run(variables: Mapping) -> list[Retrieval]:
+    return [
+      result
+      for name, batches in evaluations.items()
+      for result in retrieval(
+        embed(variables, batches), name, tasks=tasks, ties=ties
+      )
+    ]
+
+  return run
+
+
+def _rows(name, task, ranks, subsets) -> Iterable[dict]:
+  labels = list(dict.fromkeys(subsets.tolist()))
+  for label in [*labels, 'all'] if len(labels) > 1 else labels:
+    chosen = ranks if label == 'all' else ranks[subsets == label]
+    yield {
+      'evaluation': name,
+      'task': task,
+      'subset': label,
+      'queries': len(chosen),
+      'gallery': len(ranks),
+      **metrics.summary(chosen),
+      'chance_R@10': min(10, len(ranks)) / len(ranks),
+    }
+
+
+def scalars(retrievals: Iterable[Retrieval]) -> dict[str, float]:
+  """Numbers to log: 'human/test/audio_to_video/R@10' and so on."""
+  return {
+    f'{row["evaluation"]}/{row["subset"]}/'
+    f'{result.query}_to_{result.gallery}/{key}': float(row[key])
+    for result in retrievals
+    for row in result.rows
+    for key in ('R@1', 'R@5', 'R@10', 'median_rank')
+  }
+
+
+def write_record(
+  path: str | os.PathLike, retrievals: Iterable[Retrieval], facts: Mapping
+) -> None:
+  """Writes the rows and what they are about (model, data, step) as JSON."""
+  record = {
+    'facts': dict(facts),
+    'rows': [row for result in retrievals for row in result.rows],
+  }
+  temporary = f'{os.fspath(path)}.tmp'
+  with open(temporary, 'w') as file:
+    json.dump(record, file, indent=2)
+  os.replace(temporary, path)

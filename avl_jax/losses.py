@@ -1,0 +1,37 @@
+"""Contrastive losses: pure functions of scores."""
+
+import jax
+import jax.numpy as jnp
+
+
+def masked_margin_softmax(
+  rows: jax.Array,
+  columns: jax.Array,
+  partners: jax.Array,
+  *,
+  margin: float = 0.001,
+) -> jax.Array:
+  """Masked Margin Softmax loss of this device's pairs, eq. 3.3 and 3.4.
+
+  Args:
+    rows: [n, N] scores x_i . y_j of the n local x against all y; computed in
+      float32 or wider whatever their type.
+    columns: [n, N] scores y_i . x_j of the n local y against all x.
+    partners: int [n], index in N of each local pair.
+    margin: subtracted from the partner's score, in units of score.
+
+  Returns:
+    Scalar float32 (float64 of float64 scores): L(x, y) + L(y, x), each a mean
+    over the n local pairs.
+  """
+  return _one_way(rows, partners, margin) + _one_way(columns, partners, margin)
+
+
+def _one_way(
+  scores: jax.Array, partners: jax.Array, margin: float
+) -> jax.Array:
+  """Mean negative log-probability of the partners, L(x, y) of eq. 3.4."""
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  is_partner = jax.nn.one_hot(partners, scores.shape[1], dtype=scores.dtype)
+  log_probability = jax.nn.log_softmax(scores - margin * is_partner, axis=1)
+  return -(log_probability * is_partner).sum(1).mean()

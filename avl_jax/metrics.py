@@ -1,0 +1,90 @@
+"""Ranks and recalls of retrieval, in numpy."""
+
+import numpy as np
+
+TIES = ('against', 'release')
+MISSING = ('skip', 'last')
+
+
+def ranks(
+  scores: np.ndarray, partners: np.ndarray, *, ties: str = 'against'
+) -> np.ndarray:
+  """0-based rank of each query's partner in the gallery.
+
+  Args:
+    scores: [n, N] of n queries against N gallery items; higher is better.
+    partners: int [n] index in N of each query's right item.
+    ties: 'against': an item that scores the same as the partner stands before
+      it, so a model that returns a constant has the worst rank. 'release':
+      every position of the tied items counts as a rank of its own, and a
+      query whose partner's score is not finite has none (`metrics.py` of the
+      release); the result is then not of length n.
+
+  Returns:
+    int64 [n]; with ties='release' int64 [number of positions].
+
+  Raises:
+    ValueError: a score is NaN (except with ties='release'), or `ties` is
+      unknown.
+  """
+  if ties not in TIES:
+    raise ValueError(f'ties must be one of {TIES}, not {ties!r}')
+  own = scores[np.arange(len(scores)), partners]
+  better = np.count_nonzero(scores > own[:, None], axis=1)
+  equal = np.count_nonzero(scores == own[:, None], axis=1)
+  if ties == 'against':
+    if np.isnan(scores).any():
+      raise ValueError('NaN among the scores: the embeddings are not finite')
+    return better + equal - 1
+  positions = [
+    np.arange(first, first + count)
+    for first, count, score in zip(better, equal, own, strict=True)
+    if np.isfinite(score)
+  ]
+  return np.concatenate([np.zeros(0, np.int64), *positions])
+
+
+def summary(
+  ranks: np.ndarray,
+  *,
+  queries: int | None = None,
+  gallery: int | None = None,
+  missing: str = 'skip',
+) -> dict[str, float]:
+  """Recalls and mean and median rank.
+
+  Args:
+    ranks: [n] 0-based ranks of the queries that could be asked.
+    queries: number of queries of the task, those that are missing (a clip
+      without audio) included: they count as mistakes in every recall. None:
+      all were asked.
+    gallery: gallery size, needed for missing='last'.
+    missing: what missing queries do to median and mean rank: 'skip' them as
+      the release does, or count them as ranked 'last', at gallery + 1.
+
+  Returns:
+    {'R@1', 'R@5', 'R@10': fractions of `queries`; 'median_rank',
+    'mean_rank': 1-based}; NaN where there is no query.
+
+  Raises:
+    ValueError: more ranks than queries without ties of the release, or
+      `missing` is unknown.
+  """
+  if missing not in MISSING:
+    raise ValueError(f'missing must be one of {MISSING}, not {missing!r}')
+  queries = len(ranks) if queries is None else queries
+  present = np.asarray(ranks) + 1
+  if missing == 'last':
+    absent = np.full(max(queries - len(ranks), 0), gallery + 1)
+    present = np.concatenate([present, absent])
+  result = {
+    f'R@{k}': np.count_nonzero(np.asarray(ranks) < k) / queries
+    if queries
+    else np.nan
+    for k in (1, 5, 10)
+  }
+  middle = (np.median, np.mean) if len(present) else (lambda _: np.nan,) * 2
+  result['median_rank'], result['mean_rank'] = (
+    float(f(present)) for f in middle
+  )
+  return result

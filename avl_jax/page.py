@@ -1,0 +1,194 @@
+"""A page of text, tables, pictures and sounds, as Markdown and as HTML.
+
+A page is a list of blocks, each of which says itself in both languages, so
+that the two files never tell different stories.
+"""
+
+import dataclasses
+import hashlib
+import html
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
+  max-width: 1260px; margin: 2em auto; padding: 0 1em; color-scheme: light }
+div { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: left }
+td:not(:last-child) { white-space: nowrap }
+.number { text-align: right }
+h2 { margin-top: 2em; border-bottom: 2px solid #ddd }
+figure { margin: 1em 0 2.5em }
+figcaption { font-weight: 600 }
+img { max-width: 100%; height: auto }
+ul { display: grid; grid-template-columns: repeat(auto-fit, minmax(9em, 1fr));
+  max-width: 100%; margin: 0; padding: 0; list-style: none;
+  font-size: .85em; line-height: 1.35; color: #444; text-align: center }
+li { padding: 0 .4em .6em }
+span { display: block; max-height: 8.1em; overflow: auto;
+  overflow-wrap: anywhere }
+audio { display: block; width: 100%; height: 2.2em; margin-top: .3em }
+"""
+NUMBER = re.compile(r'[-+]?[\d.,]+( %)?|–')
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """A figure or sound beside the page, named after its content."""
+
+  name: str  # what it shows, with the suffix: 'loss.png'
+  content: bytes = dataclasses.field(repr=False)
+
+  @property
+  def path(self) -> str:
+    """Where the page finds it; safe in file systems and addresses."""
+    stem, suffix = os.path.splitext(self.name)
+    stem = re.sub('[^a-z0-9]+', '-', stem.lower())[:60].strip('-')
+    digest = hashlib.sha256(self.content).hexdigest()[:12]
+    folder = 'figures' if suffix == '.png' else 'figures/audio'
+    return f'{folder}/{stem}-{digest}{suffix}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+  """A heading; level 1 is the title."""
+
+  level: int
+  text: str
+
+  def markdown(self) -> str:  # noqa: D102
+    return f'{"#" * self.level} {_escape(self.text)}'
+
+  def html(self) -> str:  # noqa: D102
+    return f'<h{self.level}>{html.escape(self.text)}</h{self.level}>'
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+  """A paragraph."""
+
+  text: str
+
+  def markdown(self) -> str:  # noqa: D102
+    return _escape(self.text)
+
+  def html(self) -> str:  # noqa: D102
+    return f'<p>{html.escape(self.text)}</p>'
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table; columns of numbers stand to the right."""
+
+  header: Sequence[str]
+  rows: Sequence[Sequence[str]]
+
+  def markdown(self) -> str:  # noqa: D102
+    rules = ['---:' if number else '---' for number in self._numbers()]
+    lines = [self.header, rules]
+    lines += [[_escape(cell) for cell in row] for row in self.rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+  def html(self) -> str:  # noqa: D102
+    kinds = [' class="number"' * number for number in self._numbers()]
+    lines = []
+    for tag, row in [('th', self.header), *(('td', row) for row in self.rows)]:
+      cells = zip(kinds, map(html.escape, row), strict=True)
+      line = ''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in cells)
+      lines.append(f'<tr>{line}</tr>\n')
+    return f'<div><table>\n{"".join(lines)}</table></div>'
+
+  def _numbers(self) -> list[bool]:
+    """Which columns hold numbers, and nothing else."""
+    columns = zip(self.header, *self.rows, strict=True)
+    return [all(map(NUMBER.fullmatch, column[1:])) for column in columns]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A picture with a caption and notes below, some with a sound to play."""
+
+  picture: File
+  alt: str
+  caption: str
+  notes: Sequence[tuple[str, File | None]] = ()
+
+  def files(self) -> list[File]:
+    """What it needs beside the page."""
+    return [self.picture, *(sound for _, sound in self.notes if sound)]
+
+  def markdown(self) -> str:  # noqa: D102
+    notes = ' · '.join(
+      _escape(text) + (f' ([listen]({sound.path}))' if sound else '')
+      for text, sound in self.notes
+    )
+    image = f'![{_escape(self.alt)}]({self.picture.path})'
+    return '\n\n'.join(filter(None, [_escape(self.caption), image, notes]))
+
+  def html(self) -> str:  # noqa: D102
+    notes = ''
+    for text, sound in self.notes:
+      player = '<audio controls preload="none" src="{}"></audio>'
+      played = player.format(sound.path) if sound else ''
+      notes += f'<li><span>{html.escape(text)}</span>{played}</li>'
+    # Of the PNG header; shown at 96 of its 144 pixels an inch, to stay sharp.
+    width = int.from_bytes(self.picture.content[16:20]) * 96 // 144
+    return (
+      f'<figure><figcaption>{html.escape(self.caption)}</figcaption>\n'
+      f'<img src="{self.picture.path}" width="{width}" loading="lazy"'
+      f' alt="{html.escape(self.alt)}">\n'
+      f'<ul style="width: {width}px">{notes}</ul></figure>'
+    )
+
+
+Block = Heading | Text | Table | Figure
+
+
+def write(
+  directory: str | os.PathLike[str], name: str, blocks: Sequence[Block]
+) -> None:
+  """Writes NAME.md, NAME.html and the files they show under figures/.
+
+  New figures do not overwrite old ones, each page is replaced in one piece,
+  and figures no longer shown go last: interrupted, it leaves whole pages.
+
+  Args:
+    directory: made if absent. In its folder figures/, files named as ours
+      (ending in a digest) that these blocks do not show are removed.
+    name: of the two files, without suffix.
+    blocks: what the page says; the first is its title, a Heading.
+  """
+  directory = pathlib.Path(directory)
+  figures = [block for block in blocks if isinstance(block, Figure)]
+  files = {file.path: file for block in figures for file in block.files()}
+  for path, file in files.items():
+    _replace(directory / path, file.content)
+  lines = '\n\n'.join(block.markdown() for block in blocks)
+  _replace(directory / f'{name}.md', f'{lines}\n'.encode())
+  body = '\n'.join(block.html() for block in blocks)
+  page = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+    f'<title>{html.escape(blocks[0].text)}</title><style>{STYLE}</style>\n'
+    f'</head><body>\n{body}\n</body></html>\n'
+  )
+  _replace(directory / f'{name}.html', page.encode())
+  for path in sorted((directory / 'figures').rglob('*')):
+    ours = re.search(r'-[0-9a-f]{12}\.[\w.]+$', path.name)
+    if ours and path.relative_to(directory).as_posix() not in files:
+      path.unlink()
+
+
+def _escape(text: str) -> str:
+  """Text that Markdown shows as it stands, on one line."""
+  text = html.escape(' '.join(text.split()), quote=False)
+  return re.sub(r'([\\`*_\[\]|~$])', r'\\\1', text)
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'{path.name}.tmp')
+  temporary.write_bytes(content)
+  os.replace(temporary, path)

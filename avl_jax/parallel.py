@@ -1,0 +1,168 @@
+"""The only room that knows of devices: `jax.pmap`, its axis, its collectives.
+
+State is not mapped (`in_axes=None`, `out_axes=None`): parameters have no
+leading device axis. Batches are mapped over their first axis.
+"""
+
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import flax.jax_utils
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from avl_jax import UserError
+
+AXIS = 'devices'
+Tree = Any
+
+
+def cache_compilations(folder: str) -> None:
+  """Keeps what XLA compiled in `folder`, private to the user, for later runs.
+
+  A later process then starts in seconds. The folder holds executable code, so
+  it is made with mode 0700.
+  """
+  path = pathlib.Path(folder).expanduser()
+  path.mkdir(mode=0o700, parents=True, exist_ok=True)
+  jax.config.update('jax_compilation_cache_dir', str(path))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
+
+
+def num_devices() -> int:
+  """Number of devices of this host that `shard` spreads a batch over."""
+  return jax.local_device_count()
+
+
+def replicate(tree: Tree) -> Tree:
+  """Puts one copy of each array on every device.
+
+  The sharding is the one that `pmap_step` returns: without it the second step
+  would compile again.
+  """
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+  return jax.device_put(tree, sharding)
+
+
+def check_divisible(batch_size: int) -> None:
+  """Raises UserError unless `batch_size` examples fill all devices evenly."""
+  devices = num_devices()
+  if batch_size % devices:
+    raise UserError(
+      f'a batch of {batch_size} examples cannot be split evenly over '
+      f'{devices} devices; choose a batch size divisible by {devices}'
+    )
+
+
+def shard(batch: Tree) -> Tree:
+  """Reshapes every [N, ...] array to [devices, N / devices, ...].
+
+  Raises:
+    UserError: N is not divisible by the number of devices.
+  """
+  devices = num_devices()
+
+  def split(x: np.ndarray) -> np.ndarray:
+    check_divisible(len(x))
+    return x.reshape(devices, len(x) // devices, *x.shape[1:])
+
+  return jax.tree.map(split, batch)
+
+
+def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
+  """Shards batches and copies them to the devices `size` batches ahead."""
+  return flax.jax_utils.prefetch_to_device(map(shard, batches), size)
+
+
+def pmap_step(step: Callable, *, donate_state: bool = True) -> Callable:
+  """Maps `step(state, batch) -> (state, metrics)` over the devices.
+
+  Args:
+    step: sees one device's share of the batch and the whole state; what it
+      returns must be equal on all devices (reduce with `mean`), for
+      `out_axes=None` returns the first device's value unchecked.
+    donate_state: reuse the state's memory for the new state.
+  """
+  return jax.pmap(
+    step,
+    axis_name=AXIS,
+    in_axes=(None, 0),
+    out_axes=None,
+    donate_argnums=(0,) if donate_state else (),
+  )
+
+
+def pmap_forward(forward: Callable) -> Callable:
+  """Maps `forward(variables, batch) -> tree of [n, ...]` over the devices.
+
+  The result takes and returns unsharded [N, ...] arrays, for any N: the last
+  examples are padded to fill the devices and the padding is cut off again.
+  The batch size seen first is kept, so that only one shape is compiled.
+  """
+  mapped = jax.pmap(forward, axis_name=AXIS, in_axes=(None, 0))
+  size = 0
+
+  def call(variables: Tree, batch: Tree) -> Tree:
+    nonlocal size
+    count = len(jax.tree.leaves(batch)[0])
+    devices = num_devices()
+    size = max(size, -(-count // devices) * devices)
+    # Repeats of the last example, never zeros: zero is loud in decibels.
+    padded = jax.tree.map(
+      lambda x: np.concatenate([x, np.repeat(x[-1:], size - count, 0)]), batch
+    )
+    mapped_out = mapped(variables, shard(padded))
+    return jax.tree.map(
+      lambda x: np.asarray(x).reshape(size, *x.shape[2:])[:count], mapped_out
+    )
+
+  return call
+
+
+def mean(tree: Tree) -> Tree:
+  """Mean over the devices, inside a mapped step."""
+  return jax.lax.pmean(tree, AXIS)
+
+
+def of_first_device(tree: Tree) -> Tree:
+  """The first device's values, on all devices, inside a mapped step."""
+  first = jax.lax.axis_index(AXIS) == 0
+  return jax.tree.map(
+    lambda x: jax.lax.psum(jnp.where(first, x, jnp.zeros_like(x)), AXIS), tree
+  )
+
+
+def gathered_scores(
+  x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Scores of this device's n pairs against all N pairs of all devices.
+
+  Gradients flow through the gathered side too: the mean over devices of a
+  loss of these scores has the gradient of the whole batch on one device.
+
+  Args:
+    x: [n, D] embeddings of one side of n pairs.
+    y: [n, D] embeddings of the other side.
+
+  Returns:
+    rows [n, N] = x_i . y_j, columns [n, N] = y_i . x_j, both at least
+    float32 with full-precision products, and partners int32 [n]: where in N
+    each local pair stands.
+  """
+  accumulate = jnp.promote_types(x.dtype, jnp.float32)
+
+  def scores(local: jax.Array, other: jax.Array) -> jax.Array:
+    everywhere = jax.lax.all_gather(other, AXIS, tiled=True)
+    return jnp.matmul(
+      local,
+      everywhere.T,
+      precision=jax.lax.Precision.HIGHEST,
+      preferred_element_type=accumulate,
+    )
+
+  n = len(x)
+  partners = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
+  return scores(x, y), scores(y, x), partners

@@ -1,0 +1,66 @@
+"""AVLnet on Tux Paint stamps: pictures and spoken descriptions, on a laptop.
+
+  python main.py --config=configs/stamps.py               (French)
+  python main.py --config=configs/stamps.py:es            (Spanish)
+  python main.py --config=configs/stamps.py:fr+es         (both together)
+
+Languages: fr ro ru ca bg es be el. Everything is fetched and made by the
+command: the stamps (161 MB, Debian package), their captions spoken by
+espeak-ng, features by EfficientNet-Lite0, which stands in for ResNet-152.
+"""
+
+import ml_collections
+
+from configs import avlnet
+
+
+def get_config(languages: str = 'fr') -> ml_collections.ConfigDict:
+  """Trains on narrated speech; the human recordings choose nothing."""
+  languages = languages.split('+')
+  narrated = tuple(f'stamps/narrated_{language}' for language in languages)
+  human = tuple(f'stamps/human_{language}' for language in languages)
+  config = avlnet.get_config()
+  config.num_steps = 600
+  config.prepare.datasets = narrated + human
+  config.train_data.update(
+    datasets=narrated,
+    batch_size=128,
+    clips_per_example=None,
+    num_frames=256,
+    distinct_groups=True,
+    augmentation={
+      'speed': (0.85, 1.2),
+      'silence': (0.0, 0.25),
+      'equaliser': 4.0,
+      'reverberation_share': 0.5,
+      'signal_to_noise': (5.0, 40.0),
+      'frequency_masks': 1,
+      'time_masks': 1,
+    },
+  )
+  config.model.update(
+    embed_dim=512,
+    widths=(32, 32, 64, 128, 256),
+    pooling='masked',
+    dtype='float32',
+  )
+  config.optimizer.update(decay_rate=1.0)
+  config.train.update(log_every=10, eval_every=100)
+  for i, language in enumerate(languages):
+    config.eval_data.evaluations.update(
+      {
+        f'narrated_{language}': {
+          'datasets': narrated[i : i + 1],
+          'splits': ('validation', 'unseen_words'),
+        },
+        f'human_{language}': {
+          'datasets': human[i : i + 1],
+          'splits': ('train', 'test', 'unseen_words'),
+        },
+      }
+    )
+  config.eval_data.num_frames = 256
+  config.best_metric = (
+    f'narrated_{languages[0]}/validation/audio_to_video/R@10'
+  )
+  return config

@@ -1,0 +1,113 @@
+"""The order of examples: a function of (seed, epoch), in constant memory."""
+
+import functools
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from avl_jax import UserError
+
+
+class Order:
+  """Batches of indices; every epoch a new permutation, cut into batches.
+
+  The remainder of an epoch that does not fill a batch is dropped, another one
+  each epoch.
+  """
+
+  def __init__(
+    self,
+    num_examples: int,
+    batch_size: int,
+    groups: Sequence[Hashable] | None,
+    seed: int,
+  ):
+    """Checks that the batches can be made.
+
+    Args:
+      num_examples: length of an epoch.
+      batch_size: examples in a batch.
+      groups: [num_examples], examples of one group are never in one batch;
+        None: no such care.
+      seed: of the permutations.
+
+    Raises:
+      UserError: there are fewer examples than a batch needs, or too few
+        groups.
+    """
+    self.batches_per_epoch = num_examples // batch_size
+    if not self.batches_per_epoch:
+      raise UserError(
+        f'{num_examples} examples do not fill a batch of {batch_size}; choose '
+        f'a batch size of at most {num_examples}'
+      )
+    self._num_examples, self._groups = num_examples, None
+    if groups is not None:
+      _, self._groups, counts = np.unique(
+        np.asarray(groups), return_inverse=True, return_counts=True
+      )
+      largest = counts.max()
+      if largest > self.batches_per_epoch or len(counts) < batch_size:
+        raise UserError(
+          f'batches of {batch_size} with no group twice cannot be made of '
+          f'{num_examples} examples in {len(counts)} groups, the largest of '
+          f'{largest}; choose a smaller batch size'
+        )
+    self._shape = (self.batches_per_epoch, batch_size)
+    self._seed = seed
+    self._epoch = functools.lru_cache(maxsize=2)(self._make_epoch)
+
+  def batch(self, step: int) -> tuple[int, np.ndarray]:
+    """(epoch, int [batch_size] indices) of a step, counted from 0."""
+    epoch, index = divmod(step, self.batches_per_epoch)
+    return epoch, self._epoch(epoch)[index]
+
+  def _make_epoch(self, epoch: int) -> np.ndarray:
+    rng = np.random.default_rng((self._seed, epoch))
+    order = rng.permutation(self._num_examples)
+    batches = order[: np.prod(self._shape)].reshape(self._shape)
+    if self._groups is None:
+      return batches
+    return separate(batches, self._groups, rng)
+
+
+def separate(
+  batches: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+  """Swaps examples between batches until no batch has a group twice.
+
+  Args:
+    batches: int [batches, size] indices.
+    groups: int [examples].
+    rng: chooses the partners of the swaps.
+
+  Returns:
+    The same indices, rearranged; untouched where nothing was wrong.
+
+  Raises:
+    UserError: no arrangement was found.
+  """
+  batches = batches.copy()
+  members = [set(groups[batch]) for batch in batches]
+  for row, batch in enumerate(batches):
+    first = np.unique(groups[batch], return_index=True)[1]
+    for place in np.setdiff1d(np.arange(len(batch)), first):
+      group = groups[batch[place]]
+      for _ in range(100 * batches.size):
+        other_row = rng.integers(len(batches))
+        other_place = rng.integers(len(batch))
+        other = groups[batches[other_row, other_place]]
+        if group not in members[other_row] and other not in members[row]:
+          break
+      else:
+        raise UserError('too few groups for batches with no group twice')
+      batches[row, place], batches[other_row, other_place] = (
+        batches[other_row, other_place],
+        batches[row, place],
+      )
+      # The group stays in its own batch: another of its members is there.
+      members[row].add(other)
+      members[other_row].add(group)
+      if other not in groups[batches[other_row]]:
+        members[other_row].discard(other)
+  return batches

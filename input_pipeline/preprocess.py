@@ -1,0 +1,105 @@
+"""Per-example functions: clips, padding, pooling, normalisation; numpy."""
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+HOP = 160  # samples from frame to frame: 100 frames a second
+WINDOW = 400  # samples of a frame
+FEATURE_RATES = {'visual_2d': 1.0, 'visual_3d': 1.5}  # features a second
+
+
+def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
+  """[T, 40] dB to float32 [num_frames, 40], zeros behind a short one.
+
+  Zero is 0 dB, the loudest value there is, as in the release: pooling must be
+  masked where that matters.
+  """
+  padded = np.zeros((num_frames, spectrogram.shape[1]), np.float32)
+  padded[: len(spectrogram)] = spectrogram[:num_frames]
+  return padded
+
+
+def pool_visual(example: dict, start: float = 0, end: float = np.inf):
+  """Max over the features from `start` to `end` seconds, L2-normalised.
+
+  Args:
+    example: with visual_2d [S, V] and/or visual_3d [S', V'] at one and 1.5
+      features a second.
+    start: seconds; whole seconds for the release's windows.
+    end: seconds, its own feature included.
+
+  Returns:
+    float32 [V + V']: each stream normalised by itself (eps 1e-12), 2-D first;
+    a stream without features in the window is zero.
+  """
+  streams = []
+  for name, rate in FEATURE_RATES.items():
+    if name not in example:
+      continue
+    features = example[name]
+    last = len(features) if np.isinf(end) else int(end * rate) + 1
+    window = features[int(start * rate) : last].astype(np.float32)
+    pooled = window.max(0, initial=-np.inf) if len(window) else 0 * features[0]
+    streams.append(pooled / max(np.linalg.norm(pooled), 1e-12))
+  return np.concatenate(streams).astype(np.float32)
+
+
+def time_to_frame(seconds: float) -> int:
+  """Frame at a time, as librosa.time_to_frames with n_fft=400; 0 at least.
+
+  The release lets times before 0.0125 s become negative and then reads from
+  the end in its caption windows; here they are clamped everywhere.
+  """
+  return max(0, (int(seconds * SAMPLE_RATE) - WINDOW // 2) // HOP)
+
+
+def _whole_seconds(num_frames: int) -> int:
+  return (num_frames * HOP + WINDOW // 2) // SAMPLE_RATE
+
+
+def random_starts(
+  length: int, num_frames: int, clips: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Start seconds of random windows in an untrimmed video (REFERENCE 3.4).
+
+  Whole seconds, drawn with replacement; windows may overlap or repeat.
+
+  Args:
+    length: frames of the video's spectrogram.
+    num_frames: frames of a clip.
+    clips: number of windows.
+    rng: of this (seed, epoch, video).
+
+  Returns:
+    int [clips], from range(max(1, D - (W + 1))), D and W the durations in
+    whole seconds.
+  """
+  last = _whole_seconds(length) - (_whole_seconds(num_frames) + 1)
+  return rng.integers(0, max(1, last), clips)
+
+
+def cut_clip(example: dict, start: int, num_frames: int) -> dict:
+  """The window of `num_frames` from `start` seconds of an untrimmed video.
+
+  Returns:
+    {'spectrogram': float32 [num_frames, 40], 'num_frames': int,
+    'visual': float32 [V]}.
+  """
+  end = start + _whole_seconds(num_frames)
+  spectrogram = example['spectrogram'][
+    time_to_frame(start) : time_to_frame(end)
+  ]
+  return _clip(spectrogram, pool_visual(example, start, end), num_frames)
+
+
+def whole_clip(example: dict, num_frames: int) -> dict:
+  """The whole recording, cropped or padded, as one clip; see `cut_clip`."""
+  return _clip(example['spectrogram'], pool_visual(example), num_frames)
+
+
+def _clip(spectrogram, visual, num_frames) -> dict:
+  return {
+    'spectrogram': pad_or_crop(spectrogram, num_frames),
+    'num_frames': np.int32(min(len(spectrogram), num_frames)),
+    'visual': visual,
+  }

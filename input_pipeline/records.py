@@ -1,0 +1,166 @@
+"""Prepared TFDS records: preparing them, and reading them by random access."""
+
+import errno
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
+from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+from avl_jax import UserError
+from input_pipeline.datasets import stamps
+
+BUILDERS = {'stamps': stamps.Stamps}  # the data sets this program can prepare
+
+
+class DataError(UserError):
+  """Records that are missing or not what they must be."""
+
+
+def data_folder(data_dir: str | None) -> pathlib.Path:
+  """`data_dir`, or TFDS' own default: $TFDS_DATA_DIR, ~/tensorflow_datasets."""
+  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+  return pathlib.Path(data_dir or default).expanduser()
+
+
+def prepare(
+  *,
+  datasets: Sequence[str],
+  data_dir: str | None = None,
+  media_dir: str | None = None,
+) -> None:
+  """Makes the records of data sets ('stamps/narrated_fr') not there yet.
+
+  A run that is interrupted leaves nothing that a later run takes for good:
+  TFDS writes into a folder of another name and renames it at the end.
+
+  Args:
+    datasets: names 'dataset/config'.
+    data_dir: where the records go; None: see `data_folder`.
+    media_dir: where the media lie; None: they are fetched.
+
+  Raises:
+    DataError: a data set or config of this name cannot be prepared, or the
+      disk is full.
+  """
+  tfds.disable_progress_bar()  # The builders show bars that know their end.
+  for name in datasets:
+    if _find(name, data_dir) is not None:
+      continue
+    family, _, config = name.partition('/')
+    if family not in BUILDERS:
+      raise DataError(
+        f'the records of {name!r} are not in {data_folder(data_dir)}, and '
+        f'there is no builder for {family!r}, only for '
+        f'{", ".join(BUILDERS)}. {HOWTO.format(name=name)}'
+      )
+    if config not in BUILDERS[family].builder_configs:
+      raise DataError(
+        f'{family!r} has no config {config!r}; it has '
+        f'{", ".join(BUILDERS[family].builder_configs)}'
+      )
+    try:
+      BUILDERS[family](
+        config=config, data_dir=data_folder(data_dir), media_dir=media_dir
+      ).download_and_prepare()
+    except OSError as error:
+      if error.errno != errno.ENOSPC:
+        raise
+      raise DataError(
+        f'the disk with {data_folder(data_dir)} is full; nothing of {name} '
+        f'was kept. Free some space or choose another data_dir'
+      ) from error
+
+
+HOWTO = (
+  'Write them as TFDS records (ArrayRecord) named {name} with the features id, '
+  'spectrogram [T, 40], visual_2d [S, V] and visual_3d [S, V], from videos you '
+  'have the right to use; `python main.py --config=configs/stamps.py` runs '
+  'without them'
+)
+
+
+def _find(name: str, data_dir: str | None):
+  """The read-only builder of prepared records, or None."""
+  try:
+    return read_only_builder.builder_from_files(
+      name, data_dir=data_folder(data_dir)
+    )
+  except DatasetNotFoundError:
+    return None
+
+
+class Records:
+  """Splits of prepared data sets, one after another, by random access.
+
+  Attributes:
+    labels: str [N], the split that each record comes from.
+    fingerprint: hash of names, versions, features and sizes of the records.
+  """
+
+  def __init__(
+    self,
+    datasets: Sequence[str],
+    splits: Sequence[str],
+    data_dir: str | None = None,
+  ):
+    """Opens the records.
+
+    Args:
+      datasets: names 'dataset/config', each with all the splits.
+      splits: names of splits, with TFDS' slicing ('train[:10%]').
+      data_dir: where the records are; None: see `data_folder`.
+
+    Raises:
+      DataError: they are not there.
+    """
+    self._sources, labels, facts = [], [], []
+    for name in datasets:
+      builder = _find(name, data_dir)
+      if builder is None:
+        raise DataError(
+          f'the records of {name!r} are not in {data_folder(data_dir)}: run '
+          f'`python main.py --mode=prepare` with the same config first'
+          if name.split('/')[0] in BUILDERS
+          else f'the records of {name!r} are not in {data_folder(data_dir)}. '
+          f'{HOWTO.format(name=name)}'
+        )
+      for split in splits:
+        source = builder.as_data_source(split)
+        self._sources.append(source)
+        labels += [split] * len(source)
+        info = builder.info.splits[split]
+        facts.append((builder.info.full_name, split, len(source)))
+        facts.append((sorted(builder.info.features), info.num_bytes))
+    self._ends = np.cumsum([len(source) for source in self._sources])
+    self.labels = np.array(labels)
+    self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def read(self, indices: Sequence[int]) -> list[dict]:
+    """The examples at `indices`, in that order, as dicts of numpy values."""
+    owners = np.searchsorted(self._ends, indices, side='right')
+    examples: list = [None] * len(indices)
+    for owner in np.unique(owners):
+      (places,) = np.nonzero(owners == owner)
+      start = self._ends[owner] - len(self._sources[owner])
+      keys = [int(indices[place]) - int(start) for place in places]
+      for place, example in zip(
+        places, self._sources[owner].__getitems__(keys), strict=True
+      ):
+        examples[place] = example
+    return examples
+
+  def column(self, feature: str) -> list:
+    """One feature of all records, in order."""
+    return [
+      example[feature]
+      for start in range(0, len(self), 256)
+      for example in self.read(range(start, min(start + 256, len(self))))
+    ]

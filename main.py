@@ -1,0 +1,153 @@
+"""Trains, evaluates and prepares data for AVLnet.
+
+  python main.py --config=configs/stamps.py --workdir=runs/stamps
+  python main.py --mode=eval --workdir=runs/stamps
+
+Any key of the config can be set: --config.model.embed_dim=512.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+from absl import flags, logging
+from clu import metric_writers, parameter_overview
+from ml_collections import ConfigDict, config_flags
+
+import input_pipeline
+from avl_jax import UserError, checkpoint, evaluate, parallel, report, train
+from avl_jax.model import AVLnet, init_variables
+
+
+def read_config(name: str) -> ConfigDict:
+  """The config of 'configs/stamps.py:es', or of the config.json of a run."""
+  path, _, argument = name.partition(':')
+  if not pathlib.Path(path).is_file():
+    raise UserError(
+      f'no config {path}: expected a file such as configs/stamps.py, or the '
+      'config.json of a run'
+    )
+  if path.endswith('.json'):
+    return ConfigDict(checkpoint.tuples(json.loads(pathlib.Path(path).read_text())))
+  spec = importlib.util.spec_from_file_location('config', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(*([argument] if argument else []))
+
+
+def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
+  """Mode, config with its overrides, workdir; each default from the others."""
+  parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+  parser.add_argument('--mode', choices=MODES, default='train')
+  parser.add_argument('--config')
+  parser.add_argument('--workdir', type=pathlib.Path)
+  known, overrides = parser.parse_known_args(argv[1:])
+  name = known.config or 'configs/avlnet.py'
+  if known.workdir and not known.config:
+    saved = known.workdir / 'config.json'
+    name = str(saved) if saved.is_file() else name
+  file, _, argument = name.partition(':')
+  run = pathlib.Path('runs') / pathlib.Path(file).stem
+  if argument:
+    run = run.with_name(f'{run.name}_{argument}')
+  if file.endswith('.json'):
+    run = pathlib.Path(file).parent
+  try:
+    arguments = [argv[0], *overrides]
+    config_flags.DEFINE_config_dict(
+      'config', read_config(name), sys_argv=arguments
+    )
+    flags.FLAGS(arguments)
+  except (AttributeError, flags.Error) as error:
+    raise UserError(f'the arguments are not right: {error}') from error
+  return known.mode, flags.FLAGS.config, known.workdir or run
+
+
+def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Makes the records that are not there yet."""
+  del workdir
+  input_pipeline.prepare(**config.prepare, data_dir=config.data_dir)
+
+
+def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Trains, from the last checkpoint if there is one; then evaluates."""
+  prepare_mode(config, workdir)
+  batches = input_pipeline.train_batches(
+    **config.train_data, seed=config.seed, data_dir=config.data_dir
+  )
+  evaluations = input_pipeline.eval_batches(
+    **config.eval_data, data_dir=config.data_dir
+  )
+  model = AVLnet(**config.model)
+  description = checkpoint.describe(
+    config.model, batches.visual_width, batches.fingerprint
+  )
+  workdir.mkdir(parents=True, exist_ok=True)
+  checkpoints = checkpoint.Checkpoints(workdir, description, config.best_metric)
+  (workdir / 'config.json').write_text(config.to_json(indent=2) + '\n')
+  variables = init_variables(model, batches.visual_width, config.seed)
+  if config.initial_workdir:
+    variables = checkpoint.load_variables(
+      config.initial_workdir, description, config.best_metric
+    )
+  parameter_overview.log_parameter_overview(variables['params'])
+  optimizer = train.make_optimizer(
+    **config.optimizer, num_steps=config.num_steps
+  )
+  state = checkpoints.restore(train.create_state(variables, optimizer))
+  history = train.History(workdir / 'metrics.jsonl', int(state.step))
+  summaries = metric_writers.SummaryWriter(str(workdir))
+  evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
+  train.train_and_evaluate(
+    state=state,
+    step=parallel.pmap_step(train.make_step(model, optimizer, **config.loss)),
+    batches=batches.from_step,
+    evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
+    writer=metric_writers.MultiWriter([summaries, history]),
+    checkpoints=checkpoints,
+    num_steps=config.num_steps,
+    **config.train,
+  )
+  checkpoints.close()
+  eval_mode(config, workdir)
+
+
+def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Evaluates the best checkpoint and writes the report."""
+  model, variables, facts = checkpoint.load(workdir, config.best_metric)
+  evaluations = input_pipeline.eval_batches(
+    **config.eval_data, data_dir=config.data_dir
+  )
+  results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
+  evaluate.write_record(workdir / 'evaluation.json', results, facts)
+  items = {
+    name: data.media for name, data in evaluations.items() if data.has_media
+  }
+  history = train.History(workdir / 'metrics.jsonl').rows
+  report.write(workdir, f'AVLnet, {workdir.name}', facts, results, items, history)
+  print(f'report: {workdir}/report.html')
+
+
+MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}
+
+
+def main(argv: list[str]) -> None:
+  """Reads the arguments, runs the mode."""
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.INFO)
+  mode, config, workdir = read_arguments(argv)
+  if config.compilation_cache:
+    parallel.cache_compilations(config.compilation_cache)
+  MODES[mode](config, workdir)
+
+
+if __name__ == '__main__':
+  try:
+    main(sys.argv)
+  except UserError as error:
+    sys.exit(f'error: {error}')
