@@ -33,7 +33,9 @@ def read_config(name: str) -> ConfigDict:
       'config.json of a run'
     )
   if path.endswith('.json'):
-    return ConfigDict(checkpoint.tuples(json.loads(pathlib.Path(path).read_text())))
+    return ConfigDict(
+      checkpoint.tuples(json.loads(pathlib.Path(path).read_text()))
+    )
   spec = importlib.util.spec_from_file_location('config', path)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -95,7 +97,7 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     variables = checkpoint.load_variables(
       config.initial_workdir, description, config.best_metric
     )
-  parameter_overview.log_parameter_overview(variables['params'])
+  print(parameter_overview.get_parameter_overview(variables['params']))
   optimizer = train.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
   )
@@ -128,8 +130,10 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
   }
-  history = train.History(workdir / 'metrics.jsonl').rows
-  report.write(workdir, f'AVLnet, {workdir.name}', facts, results, items, history)
+  history = train.read_history(workdir / 'metrics.jsonl')
+  report.write(
+    workdir, f'AVLnet, {workdir.name}', facts, results, items, history
+  )
   print(f'report: {workdir}/report.html')
 
 
@@ -138,8 +142,7 @@ MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}
 
 def main(argv: list[str]) -> None:
   """Reads the arguments, runs the mode."""
-  logging.use_absl_handler()
-  logging.set_verbosity(logging.INFO)
+  logging.set_verbosity(logging.WARNING)  # Orbax and TFDS say much at INFO.
   mode, config, workdir = read_arguments(argv)
   if config.compilation_cache:
     parallel.cache_compilations(config.compilation_cache)

@@ -223,7 +223,7 @@ def _abstract(tree: Tree) -> Tree:
 
 
 def tuples(tree: Any) -> Any:
-  """Lists to tuples: JSON has no tuples; what goes into a Flax module must be hashable."""
+  """Lists to tuples, which JSON has not, and which can be hashed."""
   if isinstance(tree, list):
     return tuple(tuples(item) for item in tree)
   if isinstance(tree, dict):

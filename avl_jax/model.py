@@ -1,5 +1,6 @@
 """AVLnet: audio and video of a clip as vectors of one space."""
 
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -111,7 +112,9 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
     'num_frames': jnp.ones(1, jnp.int32),
     'visual': jnp.zeros((1, visual_width)),
   }
-  return model.init(jax.random.key(seed), batch, train=False)
+  # One compilation; without jit there would be one for each operation.
+  init = jax.jit(functools.partial(model.init, train=False))
+  return init(jax.random.key(seed), batch)
 
 
 def masked_mean(

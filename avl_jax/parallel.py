@@ -31,9 +31,9 @@ def cache_compilations(folder: str) -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
 
 
-def num_devices() -> int:
-  """Number of devices of this host that `shard` spreads a batch over."""
-  return jax.local_device_count()
+def devices() -> list[jax.Device]:
+  """The devices of this host, over which all here spreads its work."""
+  return jax.local_devices()
 
 
 def replicate(tree: Tree) -> Tree:
@@ -42,18 +42,18 @@ def replicate(tree: Tree) -> Tree:
   The sharding is the one that `pmap_step` returns: without it the second step
   would compile again.
   """
-  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  mesh = jax.sharding.Mesh(np.array(devices()), (AXIS,))
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.device_put(tree, sharding)
 
 
 def check_divisible(batch_size: int) -> None:
-  """Raises UserError unless `batch_size` examples fill all devices evenly."""
-  devices = num_devices()
-  if batch_size % devices:
+  """Raises UserError unless `batch_size` clips fill all devices evenly."""
+  count = len(devices())
+  if batch_size % count:
     raise UserError(
-      f'a batch of {batch_size} examples cannot be split evenly over '
-      f'{devices} devices; choose a batch size divisible by {devices}'
+      f'a batch of {batch_size} clips cannot be split evenly over {count} '
+      f'devices; choose a batch size that is divisible by {count}'
     )
 
 
@@ -63,35 +63,37 @@ def shard(batch: Tree) -> Tree:
   Raises:
     UserError: N is not divisible by the number of devices.
   """
-  devices = num_devices()
+  count = len(devices())
 
   def split(x: np.ndarray) -> np.ndarray:
     check_divisible(len(x))
-    return x.reshape(devices, len(x) // devices, *x.shape[1:])
+    return x.reshape(count, len(x) // count, *x.shape[1:])
 
   return jax.tree.map(split, batch)
 
 
 def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
   """Shards batches and copies them to the devices `size` batches ahead."""
-  return flax.jax_utils.prefetch_to_device(map(shard, batches), size)
+  return flax.jax_utils.prefetch_to_device(map(shard, batches), size, devices())
 
 
-def pmap_step(step: Callable, *, donate_state: bool = True) -> Callable:
+def pmap_step(step: Callable) -> Callable:
   """Maps `step(state, batch) -> (state, metrics)` over the devices.
+
+  The given state's memory is reused for the new state.
 
   Args:
     step: sees one device's share of the batch and the whole state; what it
       returns must be equal on all devices (reduce with `mean`), for
       `out_axes=None` returns the first device's value unchecked.
-    donate_state: reuse the state's memory for the new state.
   """
   return jax.pmap(
     step,
     axis_name=AXIS,
     in_axes=(None, 0),
     out_axes=None,
-    donate_argnums=(0,) if donate_state else (),
+    donate_argnums=(0,),
+    devices=devices(),
   )
 
 
@@ -102,14 +104,15 @@ def pmap_forward(forward: Callable) -> Callable:
   examples are padded to fill the devices and the padding is cut off again.
   The batch size seen first is kept, so that only one shape is compiled.
   """
-  mapped = jax.pmap(forward, axis_name=AXIS, in_axes=(None, 0))
+  mapped = jax.pmap(
+    forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
+  )
   size = 0
 
   def call(variables: Tree, batch: Tree) -> Tree:
     nonlocal size
     count = len(jax.tree.leaves(batch)[0])
-    devices = num_devices()
-    size = max(size, -(-count // devices) * devices)
+    size = max(size, -(-count // len(devices())) * len(devices()))
     # Repeats of the last example, never zeros: zero is loud in decibels.
     padded = jax.tree.map(
       lambda x: np.concatenate([x, np.repeat(x[-1:], size - count, 0)]), batch

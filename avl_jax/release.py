@@ -19,6 +19,8 @@ import zipfile
 import ml_dtypes
 import numpy as np
 
+from avl_jax import UserError
+
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _STORAGES = {
@@ -35,7 +37,7 @@ _STORAGES = {
 }
 
 
-class ReleaseError(ValueError):
+class ReleaseError(UserError, ValueError):
   """A checkpoint that is damaged or asks for more than arrays."""
 
 

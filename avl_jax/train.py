@@ -146,11 +146,18 @@ def make_step(
       gradients, state.optimizer_state, params
     )
     params = optax.apply_updates(params, updates)
-    metrics = {'loss': loss, 'gradient_norm': optax.global_norm(gradients)}
+    metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
     variables = {'params': params, 'batch_stats': batch_stats}
     return TrainState(state.step + 1, variables, optimizer_state), metrics
 
   return step
+
+
+def read_history(path: pathlib.Path) -> list[dict]:
+  """The rows of a `History`'s file; none if it is not there."""
+  lines = path.read_text().splitlines() if path.exists() else []
+  # A run that was killed may have left half a line.
+  return [json.loads(line) for line in lines if line.endswith('}')]
 
 
 class History:
@@ -160,11 +167,9 @@ class History:
     rows: [{'step': int, name: float, ...}], what was written, also before.
   """
 
-  def __init__(self, path: pathlib.Path, first_step: int = 0):
+  def __init__(self, path: pathlib.Path, first_step: int):
     """Opens the file, dropping rows after `first_step`: they come again."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows = [json.loads(line) for line in lines if line.endswith('}')]
-    self.rows = [row for row in rows if row['step'] <= first_step]
+    self.rows = [row for row in read_history(path) if row['step'] <= first_step]
     temporary = path.with_suffix('.tmp')
     temporary.write_text(''.join(json.dumps(row) + '\n' for row in self.rows))
     os.replace(temporary, path)
@@ -175,10 +180,10 @@ class History:
     row = {'step': step, **{k: float(v) for k, v in scalars.items()}}
     self.rows.append(row)
     self._file.write(json.dumps(row) + '\n')
+    self._file.flush()
 
   def flush(self) -> None:
-    """Gives what was written to the system."""
-    self._file.flush()
+    """Does nothing: each row is written at once."""
 
   def close(self) -> None:
     """Closes the file."""

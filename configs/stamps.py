@@ -60,7 +60,5 @@ def get_config(languages: str = 'fr') -> ml_collections.ConfigDict:
       }
     )
   config.eval_data.num_frames = 256
-  config.best_metric = (
-    f'narrated_{languages[0]}/validation/audio_to_video/R@10'
-  )
+  config.best_metric = f'narrated_{languages[0]}/validation/audio_to_video/R@10'
   return config

@@ -18,6 +18,7 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import tensorflow as tf
@@ -83,9 +84,7 @@ class TrainBatches:
     self._augmentation = augmentation and Augmentation(**augmentation)
     self._clips, self._num_frames = clips_per_example, num_frames
     self._seed = seed
-    self.visual_width = len(
-      preprocess.pool_visual(self._records.read([0])[0])
-    )
+    self.visual_width = len(preprocess.pool_visual(self._records.read([0])[0]))
 
   def batch(self, step: int) -> Batch:
     """The batch of a step, counted from 0."""
@@ -127,13 +126,12 @@ class TrainBatches:
     keys = sorted(probe)
     types = [tf.as_dtype(probe[key].dtype.type) for key in keys]
 
-    def load(step):
-      arrays = tf.numpy_function(
-        lambda step: [self.batch(int(step))[key] for key in keys],
-        [step],
-        types,
-        stateful=False,
-      )
+    def make(step: np.ndarray) -> list[np.ndarray]:
+      batch = self.batch(int(step))
+      return [batch[key] for key in keys]
+
+    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+      arrays = tf.numpy_function(make, [step], types, stateful=False)
       return dict(zip(keys, arrays, strict=True))
 
     steps = tf.data.Dataset.range(first, last)
@@ -162,9 +160,6 @@ class EvalBatches:
     self._batch_size, self._num_frames = batch_size, num_frames
     self._name = name
 
-  def __len__(self) -> int:
-    return -(-len(self._records) // self._batch_size)
-
   def __iter__(self) -> Iterator[Batch]:
     size = self._batch_size
     for start in tqdm.trange(
@@ -185,15 +180,30 @@ class EvalBatches:
     """Whether the records hold pictures and recordings to show."""
     return {'image', 'audio'} <= set(self._records.read([0])[0])
 
-  def media(self, index: int) -> dict:
-    """Picture, recording and caption of an example, decoded."""
+  @property
+  def media(self) -> Sequence[SimpleNamespace]:
+    """What an example looks and sounds like, read when asked for.
+
+    Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
+    """
+    return _Media(self._records)
+
+
+class _Media(Sequence):
+  def __init__(self, records: Records):
+    self._records = records
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> SimpleNamespace:
     example = self._records.read([index])[0]
-    return {
-      'id': example['id'].decode(),
-      'caption': example['captions'][0].decode(),
-      'image': visual.read_image(example['image']),
-      'waveform': audio.decode_flac(example['audio']),
-    }
+    return SimpleNamespace(
+      id=example['id'].decode(),
+      caption=example['captions'][0].decode(),
+      image=visual.read_image(example['image']),
+      waveform=audio.decode_flac(example['audio']),
+    )
 
 
 def eval_batches(

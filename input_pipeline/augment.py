@@ -49,39 +49,43 @@ class Augmentation:
       int(rng.uniform(*self.silence) * SAMPLE_RATE) for _ in range(2)
     )
     padded = np.pad(changed, (before, after))
+    # Everything linear happens in one spectrum. The half second behind keeps
+    # the end of the echo out of the beginning.
     size = scipy.fft.next_fast_len(len(padded) + SAMPLE_RATE // 2, real=True)
     spectrum = scipy.fft.rfft(padded, size)
     spectrum *= self._frequency_response(len(spectrum), rng)
     if rng.random() < self.reverberation_share:
       spectrum *= scipy.fft.rfft(self._room(rng), size)
-    speech = scipy.fft.irfft(spectrum, size)[: len(padded)]
-    return (speech + self._noise(speech, rng)).astype(np.float32)
+    # Noise fills `size` samples, the speech only these.
+    spectrum += self._noise(spectrum, size / max(len(changed), 1), rng)
+    return scipy.fft.irfft(spectrum, size)[: len(padded)]
 
-  def _frequency_response(self, bins, rng) -> np.ndarray:
-    """[bins] gains between eight random points of the mel-like scale."""
+  def _frequency_response(self, bins: int, rng) -> np.ndarray:
+    """float32 [bins], interpolated between eight random gains."""
     points = rng.normal(0, self.equaliser, 8)
     position = np.sqrt(np.linspace(0, 1, bins)) * (len(points) - 1)
     decibels = np.interp(position, np.arange(len(points)), points)
-    return (10 ** (decibels / 20)).astype(np.float32)
+    return np.exp((np.log(10) / 20) * decibels).astype(np.float32)
 
   def _room(self, rng) -> np.ndarray:
     """Impulse response: the direct sound, then decaying noise."""
     duration = rng.uniform(*self.reverberation)
-    times = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
-    echo = rng.standard_normal(len(times)) * 10 ** (-3 * times / duration)
+    times = np.arange(SAMPLE_RATE // 2, dtype=np.float32) / SAMPLE_RATE
+    echo = rng.standard_normal(len(times), dtype=np.float32)
+    echo *= np.exp(-3 * np.log(10) / duration * times)
     echo *= rng.uniform(0.1, 0.7) / np.linalg.norm(echo)
     echo[0] = 1
-    return echo.astype(np.float32)
+    return echo
 
-  def _noise(self, speech, rng) -> np.ndarray:
-    """Noise with the power spectrum 1 / f^colour, at the drawn level."""
-    size = scipy.fft.next_fast_len(len(speech), real=True)
-    spectrum = scipy.fft.rfft(rng.standard_normal(size, dtype=np.float32))
-    colour = rng.uniform(0, 2)
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-colour / 2)
-    noise = scipy.fft.irfft(spectrum, size)[: len(speech)]
-    level = 10 ** (-rng.uniform(*self.signal_to_noise) / 20)
-    return noise * (level * _rms(speech) / max(_rms(noise), 1e-12))
+  def _noise(self, speech: np.ndarray, stretch: float, rng) -> np.ndarray:
+    """Spectrum of noise of power 1 / f^colour at the drawn level."""
+    parts = rng.standard_normal((2, len(speech)), dtype=np.float32)
+    frequencies = np.arange(1, len(speech) + 1, dtype=np.float32)
+    gains = frequencies ** np.float32(-rng.uniform(0, 2) / 2)
+    noise = (parts[0] + 1j * parts[1]) * gains
+    decibels = rng.uniform(*self.signal_to_noise)
+    level = np.sqrt(stretch * _power(speech) / _power(noise))
+    return noise * np.float32(level * 10 ** (-decibels / 20))
 
   def spectrogram(
     self, spectrogram: np.ndarray, rng: np.random.Generator
@@ -99,5 +103,5 @@ class Augmentation:
     return masked
 
 
-def _rms(samples: np.ndarray) -> float:
-  return float(np.sqrt(np.mean(np.square(samples))))
+def _power(spectrum: np.ndarray) -> float:
+  return float(np.vdot(spectrum, spectrum).real)

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 
+from avl_jax import UserError
 
-class FetchError(RuntimeError):
+
+class FetchError(UserError):
   """A package could not be had; the message says why and what to do."""
 
 

@@ -85,11 +85,9 @@ def cut_clip(example: dict, start: int, num_frames: int) -> dict:
     {'spectrogram': float32 [num_frames, 40], 'num_frames': int,
     'visual': float32 [V]}.
   """
-  end = start + _whole_seconds(num_frames)
-  spectrogram = example['spectrogram'][
-    time_to_frame(start) : time_to_frame(end)
-  ]
-  return _clip(spectrogram, pool_visual(example, start, end), num_frames)
+  visual = pool_visual(example, start, start + _whole_seconds(num_frames))
+  frames = example['spectrogram'][time_to_frame(start) :]
+  return _clip(frames, visual, num_frames)
 
 
 def whole_clip(example: dict, num_frames: int) -> dict:

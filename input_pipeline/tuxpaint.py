@@ -75,6 +75,7 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
   Raises:
     UserError: there is no stamp in the folder.
   """
+  _digest.cache_clear()  # Files may have changed.
   unpacked = folder / 'usr/share/tuxpaint/stamps'
   folder = unpacked if unpacked.is_dir() else folder
   stamps = []
@@ -110,21 +111,21 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
   return _grouped(stamps)
 
 
-def _content(stamp: Stamp) -> set[str]:
-  """Pictures, captions and recordings, as hashes that stamps may share."""
-  return {
-    _digest(stamp.picture),
-    *(_digest(path) for path in stamp.recordings.values()),
-    *(
-      f'{language} {normalise(stamp.captions[language])}'
-      for language in LANGUAGES
-      if language in stamp.captions
-    ),
-  }
+def _content(stamp: Stamp, language: str) -> set[str]:
+  """Caption and recording of a language, those that it has."""
+  keys = set()
+  if language in stamp.captions:
+    keys.add(f'caption {language} {normalise(stamp.captions[language])}')
+  if sound := stamp.recordings.get(language):
+    keys.add(f'recording {_digest(sound)}')
+  return keys | {f'picture {_digest(stamp.picture)}'}
 
 
 def _grouped(stamps: list[Stamp]) -> list[Stamp]:
-  contents = [_content(stamp) for stamp in stamps]
+  contents = [
+    set.union(*(_content(stamp, language) for language in LANGUAGES))
+    for stamp in stamps
+  ]
   keys = {key: i for i, key in enumerate(sorted(set.union(*contents)))}
   pairs = [
     (i, keys[key]) for i, content in enumerate(contents) for key in content
@@ -152,11 +153,7 @@ def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
   """The first stamp of each picture, caption and recording of a language."""
   seen, chosen = set(), []
   for stamp in stamps:
-    content = {
-      _digest(stamp.picture),
-      normalise(stamp.captions[language]),
-      _digest(stamp.recordings[language]),
-    }
+    content = _content(stamp, language)
     if not content & seen:
       chosen.append(stamp)
     seen |= content

@@ -5,10 +5,13 @@ height and width is 1 (and `in` is 1 in the first layer); ours are [in, out] or
 [time, in, out]. Squeezing and reversing the axes converts either.
 """
 
+import functools
 import re
 
 import numpy as np
 from flax import traverse_util
+
+from tests import golden
 
 # Part of the model present in the released weights but never applied.
 _DEAD = re.compile(r'DAVEnet\.batchnorm1\.|.*\.num_batches_tracked')
@@ -45,11 +48,13 @@ def path(key: str) -> tuple[str, ...]:
 
 def from_release(state_dict: dict[str, np.ndarray]) -> dict:
   """Variables of `AVLnet(structure='release')` from a state dict."""
-  return traverse_util.unflatten_dict({
-    path(key): np.ascontiguousarray(np.squeeze(array).T)
-    for key, array in state_dict.items()
-    if not _DEAD.match(key)
-  })
+  return traverse_util.unflatten_dict(
+    {
+      path(key): np.ascontiguousarray(np.squeeze(array).T)
+      for key, array in state_dict.items()
+      if not _DEAD.match(key)
+    }
+  )
 
 
 def to_release(variables: dict, keys: list[str]) -> dict[str, np.ndarray]:
@@ -60,4 +65,21 @@ def to_release(variables: dict, keys: list[str]) -> dict[str, np.ndarray]:
   flat = traverse_util.flatten_dict(variables)
   return {
     key: np.asarray(flat[path(key)]).T for key in keys if not _DEAD.match(key)
+  }
+
+
+@functools.lru_cache(maxsize=1)
+def golden_variables(embed_dim: int) -> dict:
+  """Synthetic weights of the golden set; do not modify."""
+  return from_release(golden.state_dict('AVLnet', embd_dim=embed_dim))
+
+
+def golden_batch(
+  inputs: dict, num_frames: list[int], suffix: str = ''
+) -> dict[str, np.ndarray]:
+  """The model's batch of a golden case's inputs."""
+  return {
+    'spectrogram': golden.make_input(inputs[f'audio{suffix}']).swapaxes(1, 2),
+    'num_frames': np.array(num_frames, np.int32),
+    'visual': golden.make_input(inputs[f'video{suffix}']),
   }

@@ -87,11 +87,13 @@ def state_dict(variant: str, **dims: int) -> dict[str, np.ndarray]:
   sizes = {released_embd: embd, released_embd // 2: embd // 2}
   keys = [key for key, *_ in described['keys']]
   weights = {}
-  for key, shape, *_ in described['keys']:
-    if not key.startswith('DAVEnet.'):
-      shape = [sizes.get(size, size) for size in shape]
+  for key, released_shape, *_ in described['keys']:
+    shape = [
+      size if key.startswith('DAVEnet.') else sizes.get(size, size)
+      for size in released_shape
+    ]
     if key == 'GU_video.fc.weight':
-      shape = [embd, resized['video_dim']]
+      shape[1] = resized['video_dim']
     weights[key] = weight(key, shape, keys)
     check = checks[f'{key}|{",".join(map(str, shape))}']['crc32']
     assert crc(weights[key]) == check, f'{key} is not what the golden set used'

@@ -25,6 +25,7 @@ import hashlib
 import io
 import json
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -42,20 +43,11 @@ PACKAGE = {
   'sha256': '6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34',
 }
 RENDERINGS = 10  # narrations of a training caption
-# Variants of espeak-ng; robots, whispers and effects left out.
-VALIDATION_VOICES = (
-  *('Alicia', 'belinda', 'caleb', 'f4', 'm5', 'pablo', 'quincy', 'travis'),
-)
-TRAIN_VOICES = (
-  *('Alex', 'Andrea', 'Andy', 'Annie', 'Denis', 'Diogo', 'Gene', 'Henrique'),
-  *('Hugo', 'Jacky', 'Lee', 'Marco', 'Mario', 'Michael', 'Mike', 'Mr serious'),
-  *('Nguyen', 'Reed', 'Storm', 'adam', 'anika', 'antonio', 'aunty', 'boris'),
-  *('david', 'ed', 'edward', 'f1', 'f2', 'f3', 'f5', 'grandma', 'grandpa'),
-  *('gustave', 'ian', 'iven', 'john', 'kaukovalta', 'klatt', 'klatt3', 'linda'),
-  *('m1', 'm2', 'm3', 'm4', 'm6', 'm7', 'm8', 'marcelo', 'max', 'michel'),
-  *('miguel', 'norbert', 'paul', 'pedro', 'rob', 'robert', 'sandro', 'shelby'),
-  *('steph', 'victor', 'zac'),
-)
+ACCENTS = {  # of espeak-ng, where a language has several
+  'fr': ('fr', 'fr-be', 'fr-ch'),
+  'es': ('es', 'es-419'),
+  'ca': ('ca', 'ca-va', 'ca-nw', 'ca-ba'),
+}
 SILENCE = 1e-3  # a recording whose peak is below this (-60 dBFS) is silent
 
 
@@ -88,7 +80,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   def __init__(self, *, media_dir: str | None = None, **kwargs):
     super().__init__(file_format='array_record', **kwargs)
     self._media_dir = media_dir
-    self._skipped = collections.defaultdict(list)
+    self._narrator = narration.Narrator()
 
   def _info(self) -> tfds.core.DatasetInfo:
     features = tfds.features
@@ -119,81 +111,94 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     downloads = pathlib.Path(self._data_dir_root) / 'downloads'
     folder = self._media_dir or debian.fetch(**PACKAGE, cache=downloads)
     stamps = tuxpaint.read_stamps(pathlib.Path(folder))
-    self._narrator = narration.Narrator()
-    kind, language = self.builder_config.kind, self.builder_config.language
+    self._skipped = collections.defaultdict(list)
+    chosen = self._distinct(stamps)
+    pictures = self._pictures(chosen)
     splits = collections.defaultdict(list)
+    for stamp in chosen:
+      splits[tuxpaint.split_of(stamp)].append(stamp)
+    kind = self.builder_config.kind
     if kind == 'sounds':
-      splits['test'] = [stamp for stamp in stamps if stamp.sound]
-    else:
-      spoken = [stamp for stamp in stamps if language in stamp.recordings]
-      self._skipped['no caption'] = [
-        stamp.name for stamp in spoken if language not in stamp.captions
-      ]
-      for stamp in tuxpaint.distinct(spoken, language):
-        splits[tuxpaint.split_of(stamp)].append(stamp)
-    if kind == 'narrated':
-      seen = splits.pop('train', []) + splits.pop('test', [])
-      splits |= {'train': seen, 'validation': seen}
+      splits = {'test': chosen}
+    elif kind == 'narrated':
+      seen = splits['train'] + splits['test']
+      unseen = splits['unseen_words']
+      splits = {'train': seen, 'validation': seen, 'unseen_words': unseen}
     return {
-      name: self._generate_examples(name, stamps)
-      for name, stamps in splits.items()
+      name: self._generate_examples(name, members, pictures)
+      for name, members in splits.items()
     }
 
-  def _generate_examples(self, split: str, stamps: list[Stamp]):
-    config = self.builder_config
-    stamps, pictures = self._read_pictures(stamps, split)
-    speak = {
-      'human': lambda stamp: _recording(stamp.recordings[config.language]),
-      'sounds': lambda stamp: _recording(stamp.sound),
-      'narrated': lambda stamp: _narrations(
-        stamp, config.language, split, self._narrator
-      ),
-    }[config.kind]
-    bar = tqdm.tqdm(stamps, f'{self.name}/{config.name} {split}', unit='stamp')
-    for stamp, picture in zip(bar, pictures, strict=True):
-      for source, make in speak(stamp):
-        identity = f'{stamp.name}/{config.name}/{source}'
+  def _distinct(self, stamps: list[Stamp]) -> list[Stamp]:
+    """The stamps of this kind and language, none twice."""
+    kind, language = self.builder_config.kind, self.builder_config.language
+    if kind == 'sounds':
+      return tuxpaint.distinct([s for s in stamps if s.sound], 'en')
+    spoken = [stamp for stamp in stamps if language in stamp.recordings]
+    captioned = [stamp for stamp in spoken if language in stamp.captions]
+    self._skipped['no caption'] = [s.name for s in spoken if s not in captioned]
+    return tuxpaint.distinct(captioned, language)
+
+  def _pictures(self, stamps: list[Stamp]) -> dict[str, dict]:
+    """Name of each stamp whose picture is good -> its part of a record."""
+    images = {}
+    for stamp in stamps:
+      try:
+        picture = visual.read_image(stamp.picture)
+      except MediaError as error:
+        self._skip(stamp.name, error)
+        continue
+      images[stamp.name] = visual.fit_square(picture)
+    bar = self._bar(images.values(), 'pictures')
+    vectors = visual.extract(bar, efficientnet.backbone())
+    return {
+      name: {'image': _encode_png(image), 'visual_2d': vector[None]}
+      for (name, image), vector in zip(images.items(), vectors, strict=True)
+    }
+
+  def _generate_examples(self, split: str, stamps, pictures):
+    for stamp in self._bar([s for s in stamps if s.name in pictures], split):
+      for source, make in self._speech(stamp, split):
+        identity = f'{stamp.name}/{self.builder_config.name}/{source}'
         try:
           waveform = _not_silent(make(), identity)
         except MediaError as error:
-          self._skipped[f'bad audio: {type(error).__name__}'].append(identity)
+          self._skip(identity, error)
           continue
         yield (
           identity,
           {
             'id': identity,
             'group': stamp.group,
-            'language': config.language,
+            'language': self.builder_config.language,
             'audio': audio.encode_flac(waveform),
             'spectrogram': audio.log_mel_spectrogram(waveform).astype('f2'),
-            'captions': [stamp.captions[config.language]],
+            'captions': [stamp.captions[self.builder_config.language]],
             'source': source,
           }
-          | picture,
+          | pictures[stamp.name],
         )
     self._write_skipped()
 
-  def _read_pictures(self, stamps: list[Stamp], split: str):
-    """The stamps whose picture can be read, and the pictures' features."""
-    good, images = [], []
-    for stamp in stamps:
-      try:
-        images.append(visual.fit_square(visual.read_image(stamp.picture)))
-        good.append(stamp)
-      except MediaError as error:
-        self._skipped['bad picture'].append(f'{stamp.name}: {error}')
-    name = f'{self.name}/{self.builder_config.name} {split} pictures'
-    vectors = visual.extract(
-      tqdm.tqdm(images, name, unit='picture'), efficientnet.backbone()
-    )
-    return good, [
-      {'image': _encode_png(image), 'visual_2d': vector[None]}
-      for image, vector in zip(images, vectors, strict=True)
-    ]
+  def _speech(self, stamp: Stamp, split: str):
+    """(source, function that reads or speaks it) of each of its recordings."""
+    kind, language = self.builder_config.kind, self.builder_config.language
+    if kind == 'narrated':
+      return _narrations(stamp, language, split, self._narrator)
+    path = stamp.sound if kind == 'sounds' else stamp.recordings[language]
+    return [(path.name, functools.partial(audio.read_audio, path))]
+
+  def _bar(self, items: Iterable, what: str) -> Iterable:
+    name = f'{self.name}/{self.builder_config.name} {what}'
+    return tqdm.tqdm(items, name, mininterval=1)
+
+  def _skip(self, name: str, error: MediaError) -> None:
+    """Counts by reason, which follows the name in the message."""
+    self._skipped[str(error).rpartition(': ')[2]].append(name)
 
   def _write_skipped(self) -> None:
     """Lists what was left out, by reason, in a file beside the records."""
-    table = {reason: sorted(items) for reason, items in self._skipped.items()}
+    table = {reason: sorted(names) for reason, names in self._skipped.items()}
     path = pathlib.Path(self.data_dir) / 'skipped.json'
     path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
 
@@ -204,12 +209,9 @@ def _encode_png(image: np.ndarray) -> bytes:
   return file.getvalue()
 
 
-def _recording(path: pathlib.Path):
-  """One (source, function that reads it)."""
-  return [(path.name, lambda: audio.read_audio(path))]
-
-
-def _narrations(stamp: Stamp, language: str, split: str, narrator: narration.Narrator):
+def _narrations(
+  stamp: Stamp, language: str, split: str, narrator: narration.Narrator
+):
   """Yields (source, function that speaks it) of each rendering of a caption.
 
   Voice and settings are a function of the caption and the split.
@@ -220,22 +222,22 @@ def _narrations(stamp: Stamp, language: str, split: str, narrator: narration.Nar
     int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
   )
   train = split == 'train'
-  voices = TRAIN_VOICES if train else VALIDATION_VOICES
+  voices = narration.TRAIN_VOICES if train else narration.VALIDATION_VOICES
   for voice in rng.choice(voices, RENDERINGS if train else 1, replace=False):
+    accent = str(rng.choice(ACCENTS.get(language, [language])))
     settings = {
-      'rate': int(rng.integers(110, 200)),
-      'pitch': int(rng.integers(20, 80)),
-      'pitch_range': int(rng.integers(20, 80)),
+      # Words a minute; volunteers take about 1.2 times as long as 160.
+      'rate': int(rng.integers(85, 200)),
+      'pitch': int(rng.integers(10, 90)),
+      'pitch_range': int(rng.integers(30, 99)),
     }
-    source = f'{voice} {" ".join(f"{k}={v}" for k, v in settings.items())}'
-    yield (
-      source,
-      functools.partial(narrator.speak, caption, language, voice, **settings),
-    )
+    source = f'{accent}+{voice} {json.dumps(settings)}'
+    speak = functools.partial(narrator.speak, caption, accent, voice)
+    yield source, functools.partial(speak, **settings)
 
 
 def _not_silent(waveform: np.ndarray, name: str) -> np.ndarray:
   peak = np.abs(waveform).max()
   if peak < SILENCE:
-    raise MediaError(f'{name} is silent: its peak is {peak:.1e} of full scale')
+    raise MediaError(f'{name}: silent')
   return waveform

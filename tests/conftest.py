@@ -1,0 +1,89 @@
+"""Eight virtual devices, kept compilations, and a small set of stamps."""
+
+import os
+import pathlib
+import tempfile
+
+os.environ.setdefault('XLA_FLAGS', '--xla_force_host_platform_device_count=8')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import input_pipeline
+from avl_jax import parallel
+
+parallel.cache_compilations(
+  os.path.join(tempfile.gettempdir(), f'avl_jax_tests_{os.getuid()}')
+)
+
+
+@pytest.fixture
+def use_devices(monkeypatch):
+  """use_devices(n): from here on, the program sees n devices."""
+
+  def use(count: int) -> None:
+    monkeypatch.setattr(
+      parallel, 'devices', lambda: jax.local_devices()[:count]
+    )
+
+  return use
+
+
+def _draw_stamp(folder: pathlib.Path, index: int) -> None:
+  """A coloured shape with captions and 'recordings', each its own tone."""
+  folder.mkdir(parents=True, exist_ok=True)
+  rng = np.random.default_rng(index)
+  picture = np.zeros((60, 80, 4), np.uint8)
+  picture[10:50, 20:60, :3] = rng.integers(0, 256, 3)
+  picture[10:50, 20:60, 3] = 255
+  stem = folder / f'thing{index}'
+  Image.fromarray(picture).save(stem.with_suffix('.png'))
+  word = ''.join(rng.choice(list('bdfgklmnprst'), 3)) + 'aeiou'[index % 5]
+  stem.with_suffix('.txt').write_text(
+    f'A {word}.\nfr.utf8=Un {word}.\nes.utf8=Un {word}o.\n'
+  )
+  times = np.arange(8000 + 200 * index) / 16000
+  tone = 0.3 * np.sin(2 * np.pi * (200 + 40 * index) * times)
+  for language in ('fr', 'es'):
+    soundfile.write(f'{stem}_desc_{language}.ogg', tone, 16000)
+
+
+@pytest.fixture(scope='session')
+def stamps_folder(tmp_path_factory) -> pathlib.Path:
+  """Thirty small stamps, and one of each thing that can be wrong.
+
+  wrong/: an empty picture, an empty, a silent and a garbled recording, a
+  missing caption, a caption that another stamp has; symbols/: never used.
+  """
+  folder = tmp_path_factory.mktemp('stamps')
+  for index in range(30):
+    _draw_stamp(folder / 'things', index)
+  wrong = folder / 'wrong'
+  for index in range(100, 107):
+    _draw_stamp(wrong, index)
+  _draw_stamp(folder / 'symbols', 200)
+  (wrong / 'thing100.png').write_bytes(b'')
+  (wrong / 'thing101_desc_fr.ogg').write_bytes(b'')
+  soundfile.write(wrong / 'thing102_desc_fr.ogg', np.zeros(8000), 16000)
+  (wrong / 'thing103_desc_fr.ogg').write_bytes(b'OggS but not really')
+  (wrong / 'thing104.txt').write_text('A thing.\nes.utf8=Algo.\n')
+  captions = (folder / 'things' / 'thing0.txt').read_text()
+  (wrong / 'thing105.txt').write_text(captions)
+  soundfile.write(folder / 'things' / 'thing3.ogg', np.ones(900) / 9, 16000)
+  return folder
+
+
+@pytest.fixture(scope='session')
+def stamps_records(stamps_folder, tmp_path_factory) -> str:
+  """A data_dir with the records of the small stamps, human and narrated."""
+  data_dir = tmp_path_factory.mktemp('records')
+  input_pipeline.prepare(
+    datasets=('stamps/human_fr', 'stamps/narrated_fr', 'stamps/sounds'),
+    data_dir=str(data_dir),
+    media_dir=str(stamps_folder),
+  )
+  return str(data_dir)

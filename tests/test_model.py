@@ -1,0 +1,237 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avl_jax import davenet, heads, model
+from tests import convert, golden
+
+_DESCRIBED, _ARRAYS = golden.load('B_avlnet_eval')
+_TINY = {
+  'embed_dim': 16,
+  'widths': (8, 8, 8, 16, 32),
+  'blocks': (1, 1, 1, 1),
+}
+
+
+def _batch(n=4, frames=64, visual=24):
+  return {
+    'spectrogram': 10 * golden.normal('model/spectrogram', (n, frames, 40)),
+    'num_frames': np.arange(frames, frames - 16 * n, -16, dtype=np.int32),
+    'visual': golden.normal('model/visual', (n, visual)),
+  }
+
+
+@functools.cache
+def _tiny_variables():
+  network = model.AVLnet(**_TINY)
+  return jax.jit(network.init, static_argnames='train')(
+    jax.random.key(0), _batch(), train=False
+  )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluate(network, variables, batch):
+  return network.apply(
+    variables,
+    batch,
+    train=False,
+    capture_intermediates=True,
+    mutable='intermediates',
+  )
+
+
+@pytest.mark.parametrize('sub', _DESCRIBED['sub'])
+def test_golden_evaluation(sub):
+  case = _DESCRIBED['sub'][sub]
+  embed_dim = case['params']['net']['embd_dim']
+  network = model.AVLnet(embed_dim=embed_dim, structure='release')
+  batch = convert.golden_batch(case['inputs'], case['params']['nframes'])
+  actual, state = _evaluate(network, convert.golden_variables(embed_dim), batch)
+  inside = state['intermediates']
+  (frames,) = inside['audio_encoder']['__call__']
+  actual['dave_sub'] = frames[..., ::32].swapaxes(1, 2)
+  actual['pooled'] = model.masked_mean(
+    frames, batch['num_frames'], batch['spectrogram'].shape[1]
+  )
+  (actual['gu_audio'],) = inside['audio_head']['__call__']
+  for name, value in actual.items():
+    expected = _ARRAYS[f'{sub}/{name}']
+    atol = 2e-5 * np.abs(expected).max() + 1e-6
+    np.testing.assert_allclose(value, expected, rtol=0, atol=atol, err_msg=name)
+
+
+def _gated(fan_in, features):
+  return fan_in * features + features + features * features + features
+
+
+@pytest.mark.parametrize(
+  ('structure', 'head', 'total'),
+  [
+    ('release', _gated(1024, 1024) + 1024 * 4096 + 4096, 84_531_200),
+    ('thesis', _gated(1024, 4096), 99_213_312),
+  ],
+)
+def test_number_of_parameters(structure, head, total):
+  shapes = jax.eval_shape(
+    functools.partial(model.AVLnet(structure=structure).init, train=False),
+    jax.random.key(0),
+    _batch(visual=4096),
+  )['params']
+
+  def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+  # 44,670,978 in the release, two of which are never applied.
+  assert count(shapes['audio_encoder']) == 44_670_976
+  assert count(shapes['video_head']) == _gated(4096, 4096)
+  assert count(shapes) == 44_670_976 + head + _gated(4096, 4096) == total
+
+
+@pytest.mark.parametrize(
+  ('frames', 'encoded'), [(800, 50), (1000, 63), (1024, 64), (5120, 320)]
+)
+def test_audio_encoder_divides_time_by_16(frames, encoded):
+  shape = jax.eval_shape(
+    lambda x: davenet.DAVEnet().init_with_output(
+      jax.random.key(0), x, train=False
+    )[0],
+    jax.ShapeDtypeStruct((2, frames, 40), jnp.float32),
+  )
+  assert shape.shape == (2, encoded, 1024)
+
+
+def test_initial_distributions():
+  params = _tiny_variables()['params']
+  block = params['audio_encoder']['stage4_block0']
+  # PyTorch's sqrt(2 / (kernel height * kernel width * output channels)).
+  for kernel, deviation in [
+    (params['audio_encoder']['stem']['kernel'], (2 / (40 * 8)) ** 0.5),
+    (block['conv1']['kernel'], (2 / (9 * 32)) ** 0.5),
+    (block['shortcut']['kernel'], (2 / 32) ** 0.5),
+  ]:
+    tolerance = 4 / (2 * kernel.size) ** 0.5
+    np.testing.assert_allclose(np.std(kernel), deviation, rtol=tolerance)
+  linear = params['video_head']['linear']
+  for name, least in (('kernel', 0.98), ('bias', 0.7)):
+    largest = np.abs(linear[name]).max() * 24**0.5
+    assert least < largest <= 1
+
+
+def test_masked_mean_equals_naive_loop():
+  num_inputs, length = 100, 7
+  x = golden.normal('model/masked_mean', (6, length, 5))
+  num_frames = np.array([150, 100, 83, 42, 14, 3], np.int32)
+  expected = []
+  for frames, n in zip(x, num_frames, strict=True):
+    kept = max(1, int(n) // round(num_inputs / length))
+    expected.append(np.mean(frames[:kept], axis=0))
+  actual = model.masked_mean(x, num_frames, num_inputs)
+  np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+  assert model.masked_mean(x.astype(jnp.bfloat16), num_frames, 100).dtype == (
+    jnp.float32
+  )
+
+
+def test_pooling_of_training_counts_padding_only_if_asked():
+  batch, variables = _batch(), _tiny_variables()
+  shorter = {**batch, 'num_frames': np.full(4, 16, np.int32)}
+
+  def audio(batch, **options):
+    network = model.AVLnet(**_TINY, frozen_statistics=True, **options)
+    return network.apply(variables, batch, train=True)['audio']
+
+  evaluated = model.AVLnet(**_TINY).apply(variables, batch, train=False)
+  masked = audio(batch, pooling='masked')
+  np.testing.assert_allclose(masked, evaluated['audio'], rtol=1e-5)
+  assert np.abs(masked - audio(shorter, pooling='masked')).max() > 1e-3
+  np.testing.assert_array_equal(audio(batch), audio(shorter))
+  assert np.abs(masked - audio(batch))[1:].max() > 1e-3
+
+
+def test_bfloat16_computes_near_float32_and_returns_it():
+  batch, variables = _batch(), _tiny_variables()
+  wide, _ = _evaluate(model.AVLnet(**_TINY), variables, batch)
+  network = model.AVLnet(**_TINY, dtype='bfloat16')
+  narrow, state = _evaluate(network, variables, batch)
+  (frames,) = state['intermediates']['audio_encoder']['__call__']
+  assert frames.dtype == jnp.bfloat16
+  for name, value in narrow.items():
+    assert value.dtype == jnp.float32
+    error = np.abs(value - wide[name]).max()
+    assert 0 < error < 0.05 * np.abs(wide[name]).max()
+
+
+def _normalise(norm, x):
+  variables = norm.init(jax.random.key(0), x, use_running_statistics=False)
+  y, updated = norm.apply(
+    variables, x, use_running_statistics=False, mutable='batch_stats'
+  )
+  return y, updated['batch_stats']
+
+
+@pytest.mark.parametrize('mean', [0.0, 1e4])
+def test_batch_norm_is_accurate_and_keeps_the_unbiased_variance(mean):
+  x = golden.normal('model/batch_norm', (3, 4, 5)) + np.float32(mean)
+  y, statistics = _normalise(davenet.BatchNorm(), x)
+  exact = x.astype(np.float64).reshape(12, 5)
+  expected = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5)
+  np.testing.assert_allclose(y.reshape(12, 5), expected, atol=2e-3)
+  np.testing.assert_allclose(
+    statistics['var'], 0.9 + 0.1 * exact.var(0, ddof=1), rtol=1e-4
+  )
+  np.testing.assert_allclose(
+    statistics['mean'], 0.1 * exact.mean(0), rtol=1e-5, atol=1e-6
+  )
+
+
+def test_synchronised_batch_norm_does_not_depend_on_devices():
+  x = golden.normal('model/batch_norm', (6, 4, 5))
+  x += np.arange(6, dtype=np.float32)[:, None, None]
+  devices = x.reshape(2, 3, 4, 5)
+
+  def mapped(norm):
+    return jax.vmap(functools.partial(_normalise, norm), axis_name='devices')(
+      devices
+    )
+
+  expected, statistics = _normalise(davenet.BatchNorm(), x)
+  y, synchronised = mapped(davenet.BatchNorm(axis_name='devices'))
+  np.testing.assert_allclose(y.reshape(x.shape), expected, atol=1e-5)
+  for name in ('mean', 'var'):
+    for device in synchronised[name]:
+      np.testing.assert_allclose(device, statistics[name], rtol=1e-5)
+  alone, _ = mapped(davenet.BatchNorm())
+  assert np.abs(alone.reshape(x.shape) - expected).max() > 0.1
+
+
+def test_context_gate():
+  gate = heads.ContextGate()
+  y = golden.normal('model/gate', (3, 4))
+  variables = gate.init(jax.random.key(0), y)
+  linear = variables['params']['linear']
+  logits = y @ linear['kernel'] + linear['bias']
+  np.testing.assert_allclose(
+    gate.apply(variables, y), y / (1 + np.exp(-logits)), rtol=1e-5
+  )
+
+
+def test_combine():
+  audio, video = golden.normal('model/combine', (2, 3, 4))
+  embeddings = {'audio': audio, 'video': video}
+  np.testing.assert_array_equal(model.combine(embeddings, 'video'), video)
+  np.testing.assert_array_equal(
+    model.combine(embeddings, 'audio+video'), audio + video
+  )
+  with pytest.raises(ValueError, match=r"'text'.*\['audio', 'video'\]"):
+    model.combine(embeddings, 'text+audio')
+
+
+@pytest.mark.parametrize(
+  ('option', 'choices'), [('structure', 'release'), ('pooling', 'masked')]
+)
+def test_unknown_option_is_refused(option, choices):
+  with pytest.raises(ValueError, match=f"{option}.*'{choices}'.*'sideways'"):
+    model.AVLnet(**{option: 'sideways'})

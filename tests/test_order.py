@@ -1,0 +1,71 @@
+"""The order of examples: permutations, no group twice, no state."""
+
+import numpy as np
+import pytest
+
+from avl_jax import UserError
+from input_pipeline.order import Order, separate
+
+
+def _epoch(order, epoch):
+  first = epoch * order.batches_per_epoch
+  steps = range(first, first + order.batches_per_epoch)
+  return np.stack([order.batch(step)[1] for step in steps])
+
+
+def test_an_epoch_has_each_example_once():
+  order = Order(103, 10, None, seed=3)
+  epochs = [_epoch(order, epoch) for epoch in range(3)]
+  for epoch in epochs:
+    assert epoch.shape == (10, 10)
+    assert len(np.unique(epoch)) == 100
+  assert (epochs[0] != epochs[1]).any()
+  # What is dropped is not the same every time.
+  assert set(range(103)) - set(epochs[0].flat) != (
+    set(range(103)) - set(epochs[1].flat)
+  )
+
+
+def test_a_step_does_not_depend_on_what_came_before():
+  forwards, fresh = Order(50, 7, None, seed=1), Order(50, 7, None, seed=1)
+  expected = [forwards.batch(step)[1].tolist() for step in range(30)]
+  for step in reversed(range(30)):
+    assert fresh.batch(step)[1].tolist() == expected[step]
+  other = Order(50, 7, None, seed=2)
+  assert [other.batch(step)[1].tolist() for step in range(30)] != expected
+
+
+def test_no_group_twice_in_a_batch():
+  groups = np.repeat(np.arange(40), 10)
+  order = Order(400, 32, groups, seed=0)
+  for epoch in range(3):
+    batches = _epoch(order, epoch)
+    assert len(np.unique(batches)) == batches.size
+    for batch in batches:
+      assert len(np.unique(groups[batch])) == 32
+
+
+def test_separate_leaves_good_batches_alone():
+  batches = np.arange(12).reshape(3, 4)
+  rng = np.random.default_rng(0)
+  np.testing.assert_array_equal(separate(batches, np.arange(12), rng), batches)
+
+
+def test_uneven_groups():
+  groups = np.array([0] * 5 + [1] * 5 + list(range(2, 22)))
+  order = Order(30, 6, groups, seed=0)
+  for batch in _epoch(order, 0):
+    assert len(np.unique(groups[batch])) == 6
+
+
+@pytest.mark.parametrize(
+  ('count', 'size', 'groups', 'message'),
+  [
+    (5, 6, None, '5 examples do not fill a batch of 6'),
+    (20, 5, np.zeros(20), 'no group twice'),
+    (20, 10, np.arange(20) // 10, 'no group twice'),
+  ],
+)
+def test_impossible_batches_are_refused(count, size, groups, message):
+  with pytest.raises(UserError, match=message):
+    Order(count, size, groups, seed=0)
