@@ -59,15 +59,16 @@ def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
     run = run.with_name(f'{run.name}_{argument}')
   if file.endswith('.json'):
     run = pathlib.Path(file).parent
+  values = flags.FlagValues()
+  arguments = [argv[0], *overrides]
   try:
-    arguments = [argv[0], *overrides]
     config_flags.DEFINE_config_dict(
-      'config', read_config(name), sys_argv=arguments
+      'config', read_config(name), flag_values=values, sys_argv=arguments
     )
-    flags.FLAGS(arguments)
+    values(arguments)
   except (AttributeError, flags.Error) as error:
     raise UserError(f'the arguments are not right: {error}') from error
-  return known.mode, flags.FLAGS.config, known.workdir or run
+  return known.mode, values.config, known.workdir or run
 
 
 def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -130,11 +131,12 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
   }
+  notes = {key: json.dumps(value) for key, value in facts.items()}
   history = train.read_history(workdir / 'metrics.jsonl')
   report.write(
-    workdir, f'AVLnet, {workdir.name}', facts, results, items, history
+    workdir, f'AVLnet: {workdir.name}', notes, results, items, history
   )
-  print(f'report: {workdir}/report.html')
+  print(f'Look at {workdir}/report.html')
 
 
 MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}

@@ -50,7 +50,7 @@ class Checkpoints:
     self,
     workdir: str | pathlib.Path,
     description: dict,
-    best_metric: str | None = None,
+    best_metric: str = '',
   ):
     """Opens or makes `workdir`/checkpoints.
 
@@ -58,7 +58,7 @@ class Checkpoints:
       workdir: folder of the run.
       description: of `describe`.
       best_metric: name of the metric, larger is better, whose best checkpoint
-        is kept beside the last.
+        is kept beside the last; '': none is.
 
     Raises:
       CheckpointError: the folder holds checkpoints of another model.
@@ -122,14 +122,14 @@ class Checkpoints:
 
 
 def load(
-  workdir: str | pathlib.Path, best_metric: str | None = None
+  workdir: str | pathlib.Path, best_metric: str = ''
 ) -> tuple[AVLnet, Tree, dict]:
   """Loads a trained model; needs nothing but the folder of its run.
 
   Args:
     workdir: folder of the run.
     best_metric: take the checkpoint with the largest value of this metric;
-      None: the last one.
+      '': the last one.
 
   Returns:
     The model; its variables as numpy arrays; the description, with 'step'.
@@ -166,7 +166,7 @@ def load(
 
 
 def load_variables(
-  workdir: str | pathlib.Path, expected: Mapping, best_metric: str | None
+  workdir: str | pathlib.Path, expected: Mapping, best_metric: str
 ) -> Tree:
   """Variables of another run, to start from.
 
@@ -199,9 +199,9 @@ def check_same(found: Mapping, expected: Mapping, what: str) -> None:
     )
 
 
-def _choose_step(manager, best_metric: str | None) -> int | None:
+def _choose_step(manager, best_metric: str) -> int | None:
   steps = manager.all_steps()
-  if best_metric is None or not steps:
+  if not best_metric or not steps:
     return manager.latest_step()
   values = {step: (manager.metrics(step) or {}) for step in steps}
   return max(steps, key=lambda s: (values[s].get(best_metric, -np.inf), s))

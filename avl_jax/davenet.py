@@ -63,7 +63,7 @@ class BatchNorm(nn.Module):
     """Mean [C], biased variance [C] and number of values of each channel."""
     axes = tuple(range(x.ndim - 1))
     n = x.size // x.shape[-1]
-    if self.axis_name is None or self.is_initializing():
+    if not self.axis_name or self.is_initializing():
       mean = x.mean(axes)
       return mean, jnp.square(x - mean).mean(axes), n
     pmean = functools.partial(jax.lax.pmean, axis_name=self.axis_name)

@@ -38,7 +38,8 @@ class Retrieval:
     gallery: likewise.
     ids: str [N].
     subsets: str [N].
-    ranks: int [N], 0-based rank of each example's partner in the gallery.
+    ranks: int [N], 0-based rank of each example's partner in the gallery, ties
+      counting against it.
     top: int [N, 5], gallery indices of the best five, best first.
     rows: a table: one row a subset of queries, each against all N.
   """
@@ -95,15 +96,14 @@ def _scores(queries: jax.Array, gallery: jax.Array) -> jax.Array:
   )
 
 
-def rank_and_top(
+def compare(
   queries: np.ndarray,
   gallery: np.ndarray,
   *,
   block: int = 512,
   top: int = 5,
-  ties: str = 'against',
-) -> tuple[np.ndarray, np.ndarray]:
-  """Ranks of partners (query i, gallery item i) and the best few.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Compares queries with a gallery whose item i is the partner of query i.
 
   Never holds more than block x N scores.
 
@@ -112,25 +112,31 @@ def rank_and_top(
     gallery: float32 [N, D].
     block: number of queries scored at a time.
     top: how many best items to return.
-    ties: see `metrics.ranks`.
 
   Returns:
-    int [N] 0-based ranks (see `metrics.ranks`) and int [N, min(top, N)].
+    int [N] better and int [N] equal items (see `metrics.counts`), and the best
+    items int [N, min(top, N)].
+
+  Raises:
+    ValueError: a score is NaN.
   """
   on_device = jnp.asarray(gallery)
-  ranks, best = [], []
+  counts, best = [], []
   for start in range(0, len(queries), block):
     chosen = queries[start : start + block]
     # One shape for every block: a ragged last one would compile again.
     padded = np.pad(chosen, ((0, block - len(chosen)), (0, 0)))
     scores = np.asarray(_scores(padded, on_device))[: len(chosen)]
     partners = np.arange(start, start + len(chosen))
-    ranks.append(metrics.ranks(scores, partners, ties=ties))
+    if np.isnan(scores).any():
+      raise ValueError('NaN among the scores')
+    counts.append(metrics.counts(scores, partners))
     count = min(top, scores.shape[1])
     some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(scores, some, 1), 1, kind='stable')
     best.append(np.take_along_axis(some, order, 1))
-  return np.concatenate(ranks), np.concatenate(best)
+  better, equal = map(np.concatenate, zip(*counts, strict=True))
+  return better, equal, np.concatenate(best)
 
 
 def retrieval(
@@ -146,7 +152,7 @@ def retrieval(
     embedded: the examples.
     name: of the evaluation.
     tasks: (query, gallery) expressions over the embeddings.
-    ties: see `metrics.ranks`.
+    ties: of the rows' numbers, see `metrics.ranks`.
 
   Returns:
     One Retrieval a task.
@@ -156,12 +162,13 @@ def retrieval(
   """
   results = []
   for query, gallery in tasks:
-    ranks, top = rank_and_top(
+    better, equal, top = compare(
       combine(embedded.embeddings, query),
       combine(embedded.embeddings, gallery),
-      ties=ties,
     )
-    rows = _rows(name, f'{query} -> {gallery}', ranks, embedded.subsets)
+    rows = _rows(
+      name, f'{query} -> {gallery}', embedded.subsets, better, equal, ties
+    )
     results.append(
       Retrieval(
         name,
@@ -169,7 +176,7 @@ def retrieval(
         gallery,
         embedded.ids,
         embedded.subsets,
-        ranks,
+        metrics.ranks(better, equal),
         top,
         tuple(rows),
       )
@@ -206,18 +213,19 @@ def make_evaluate(
   return run
 
 
-def _rows(name, task, ranks, subsets) -> Iterable[dict]:
-  labels = list(dict.fromkeys(subsets.tolist()))
+def _rows(name, task, subsets, better, equal, ties) -> Iterable[dict]:
+  gallery, labels = len(subsets), list(dict.fromkeys(subsets.tolist()))
   for label in [*labels, 'all'] if len(labels) > 1 else labels:
-    chosen = ranks if label == 'all' else ranks[subsets == label]
+    chosen = (subsets == label) | (label == 'all')
+    ranks = metrics.ranks(better[chosen], equal[chosen], ties=ties)
     yield {
       'evaluation': name,
       'task': task,
       'subset': label,
-      'queries': len(chosen),
-      'gallery': len(ranks),
-      **metrics.summary(chosen),
-      'chance_R@10': min(10, len(ranks)) / len(ranks),
+      'queries': int(chosen.sum()),
+      'gallery': gallery,
+      **metrics.summary(ranks, queries=int(chosen.sum())),
+      'chance_R@10': min(10, gallery) / gallery,
     }
 
 

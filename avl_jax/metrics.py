@@ -6,14 +6,33 @@ TIES = ('against', 'release')
 MISSING = ('skip', 'last')
 
 
-def ranks(
-  scores: np.ndarray, partners: np.ndarray, *, ties: str = 'against'
-) -> np.ndarray:
-  """0-based rank of each query's partner in the gallery.
+def counts(
+  scores: np.ndarray, partners: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """How many gallery items score more than, and as much as, the partner.
 
   Args:
     scores: [n, N] of n queries against N gallery items; higher is better.
-    partners: int [n] index in N of each query's right item.
+    partners: int [n], index in N of each query's right item.
+
+  Returns:
+    int64 [n] better and int64 [n] equal; `equal` counts the partner itself,
+    and is 0 where the partner's score is not finite.
+  """
+  own = scores[np.arange(len(scores)), partners]
+  better = np.count_nonzero(scores > own[:, None], axis=1)
+  equal = np.count_nonzero(scores == own[:, None], axis=1)
+  return better, np.where(np.isfinite(own), equal, 0)
+
+
+def ranks(
+  better: np.ndarray, equal: np.ndarray, *, ties: str = 'against'
+) -> np.ndarray:
+  """0-based ranks of the partners, from `counts`.
+
+  Args:
+    better: int [n].
+    equal: int [n].
     ties: 'against': an item that scores the same as the partner stands before
       it, so a model that returns a constant has the worst rank. 'release':
       every position of the tied items counts as a rank of its own, and a
@@ -24,22 +43,18 @@ def ranks(
     int64 [n]; with ties='release' int64 [number of positions].
 
   Raises:
-    ValueError: a score is NaN (except with ties='release'), or `ties` is
-      unknown.
+    ValueError: `ties` is unknown, or a partner's score is not finite and ties
+      are not the release's.
   """
-  if ties not in TIES:
-    raise ValueError(f'ties must be one of {TIES}, not {ties!r}')
-  own = scores[np.arange(len(scores)), partners]
-  better = np.count_nonzero(scores > own[:, None], axis=1)
-  equal = np.count_nonzero(scores == own[:, None], axis=1)
   if ties == 'against':
-    if np.isnan(scores).any():
-      raise ValueError('NaN among the scores: the embeddings are not finite')
+    if not equal.all():
+      raise ValueError('a score is not finite: the embeddings are not either')
     return better + equal - 1
+  if ties != 'release':
+    raise ValueError(f'ties must be one of {TIES}, not {ties!r}')
   positions = [
     np.arange(first, first + count)
-    for first, count, score in zip(better, equal, own, strict=True)
-    if np.isfinite(score)
+    for first, count in zip(better, equal, strict=True)
   ]
   return np.concatenate([np.zeros(0, np.int64), *positions])
 
@@ -67,8 +82,7 @@ def summary(
     'mean_rank': 1-based}; NaN where there is no query.
 
   Raises:
-    ValueError: more ranks than queries without ties of the release, or
-      `missing` is unknown.
+    ValueError: `missing` is unknown.
   """
   if missing not in MISSING:
     raise ValueError(f'missing must be one of {MISSING}, not {missing!r}')

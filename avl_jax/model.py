@@ -27,7 +27,7 @@ class AVLnet(nn.Module):
     frozen_statistics: use the running statistics of BatchNorm also in training;
       its scale and bias still learn.
     axis_name: mapped axis over which BatchNorm takes the statistics of the
-      whole batch in training; None for those of each device alone.
+      whole batch in training; '' or None for those of each device alone.
     dtype: name of the compute type, e.g. 'bfloat16'. Parameters, statistics and
       embeddings are float32 at least; 'float64' needs `jax.enable_x64`.
 
@@ -53,24 +53,25 @@ class AVLnet(nn.Module):
   def __call__(
     self, batch: Mapping[str, jax.Array], train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds a batch.
+    """Embeds a batch: what it has of recordings and of pictures.
 
     Args:
       batch: 'spectrogram' float [N, T, 40], dB below the file's loudest cell
-        and padded with zeros; 'num_frames' int32 [N], frames before padding,
-        may exceed T; 'visual' float [N, V]. Other entries are ignored.
+        and padded with zeros, with 'num_frames' int32 [N], frames before
+        padding, may exceed T; 'visual' float [N, V]. Other entries are ignored.
       train: see `davenet.DAVEnet`; also selects `pooling`.
 
     Returns:
-      {'audio': [N, D], 'video': [N, D]}, float32 (float64 if `dtype` is).
+      {'audio': [N, D], 'video': [N, D]}, of what the batch has, in float32
+      (float64 if `dtype` is).
     """
     dtype = jnp.dtype(self.dtype)
-    embeddings = {
-      'audio': self._audio(batch, train, dtype),
-      'video': heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')(
-        batch['visual']
-      ),
-    }
+    embeddings = {}
+    if 'spectrogram' in batch:
+      embeddings['audio'] = self._audio(batch, train, dtype)
+    if 'visual' in batch:
+      head = heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')
+      embeddings['video'] = head(batch['visual'])
     wide = jnp.promote_types(dtype, jnp.float32)
     return {name: x.astype(wide) for name, x in embeddings.items()}
 

@@ -140,7 +140,7 @@ def make_step(
       loss_function, has_aux=True
     )(params, batch_stats, batch)
     loss, gradients = parallel.mean((loss, gradients))
-    if model.axis_name is None:
+    if not model.axis_name:
       batch_stats = parallel.of_first_device(batch_stats)
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, params

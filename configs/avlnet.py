@@ -13,7 +13,6 @@ took about two days. This program has not been run on HowTo100M.
 """
 
 import ml_collections
-from ml_collections import config_dict
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -21,18 +20,19 @@ def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 1  # of parameters, order, windows and augmentation
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
-  config.data_dir = config_dict.placeholder(str)  # None: ~/tensorflow_datasets
-  # Workdir of a run whose best variables are the initial ones; None: random.
-  config.initial_workdir = config_dict.placeholder(str)
-  # Keep the checkpoint with the largest value of this metric beside the last.
-  config.best_metric = config_dict.placeholder(str)
+  config.data_dir = ''  # of the records; '': ~/tensorflow_datasets
+  # Workdir of a run whose best variables are the initial ones; '': random.
+  config.initial_workdir = ''
+  # Keep and evaluate the checkpoint with the largest value of this metric of
+  # an evaluation; '': the last.
+  config.best_metric = ''
   # Folder of the persistent compilation cache; '': none.
   config.compilation_cache = '~/.cache/avl_jax/compilation'
 
   config.prepare = ml_collections.ConfigDict(
     {
       'datasets': ('howto100m',),  # to make before training, if missing
-      'media_dir': config_dict.placeholder(str),  # None: fetch the media
+      'media_dir': '',  # where the media lie; '': fetch them
     }
   )
   config.train_data = ml_collections.ConfigDict(
@@ -40,13 +40,12 @@ def get_config() -> ml_collections.ConfigDict:
       'datasets': ('howto100m',),
       'split': 'train',
       'batch_size': 128,  # videos
-      'clips_per_example': config_dict.placeholder(int),  # None: whole files
+      'clips_per_example': 32,  # N = 128 x 32 = 4,096; 0: whole recordings
       'num_frames': 1000,  # T: 10 s
-      'augmentation': None,  # keyword arguments of augment.Augmentation
+      'augmentation': {},  # keyword arguments of augment.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
     }
   )
-  config.train_data.clips_per_example = 32  # N = 128 x 32 = 4,096 pairs
   config.model = ml_collections.ConfigDict(
     {
       'embed_dim': 4096,
@@ -55,7 +54,7 @@ def get_config() -> ml_collections.ConfigDict:
       'structure': 'thesis',  # 'release': gate before the projection
       'pooling': 'mean',  # in training, padding included; or 'masked'
       'frozen_statistics': False,  # of BatchNorm; the release fine-tunes so
-      'axis_name': 'devices',  # synchronised BatchNorm; None: per device
+      'axis_name': 'devices',  # synchronised BatchNorm; '': per device
       'dtype': 'bfloat16',  # of computation; the authors used Apex O1
     }
   )

@@ -51,12 +51,12 @@ class TrainBatches:
     datasets: Sequence[str],
     split: str,
     batch_size: int,
-    clips_per_example: int | None,
+    clips_per_example: int,
     num_frames: int,
-    augmentation: Mapping | None,
+    augmentation: Mapping,
     distinct_groups: bool,
     seed: int,
-    data_dir: str | None = None,
+    data_dir: str = '',
   ):
     """Opens the records.
 
@@ -64,15 +64,15 @@ class TrainBatches:
       datasets: names of prepared data sets, 'stamps/narrated_fr'.
       split: of all of them, with TFDS' slicing.
       batch_size: examples (videos) in a batch, of which N is a multiple.
-      clips_per_example: random windows cut from each untrimmed video; None:
-        the whole recording is one clip.
+      clips_per_example: random windows cut from each untrimmed video; 0: the
+        whole recording is one clip.
       num_frames: T, 100 a second.
       augmentation: keyword arguments of `augment.Augmentation`, applied to
-        the waveform; None: the stored spectrogram is used as it is.
+        the waveform; empty: the stored spectrogram is used as it is.
       distinct_groups: no two examples of a group (of one caption, picture or
         recording) in one batch, where they would be their own negatives.
       seed: of order, windows and augmentation.
-      data_dir: where the records are; None: TFDS' default.
+      data_dir: where the records are; '': TFDS' default.
 
     Raises:
       DataError: the records are missing or fewer than a batch.
@@ -81,7 +81,7 @@ class TrainBatches:
     self.fingerprint = self._records.fingerprint
     groups = self._records.column('group') if distinct_groups else None
     self._order = Order(len(self._records), batch_size, groups, seed)
-    self._augmentation = augmentation and Augmentation(**augmentation)
+    self._augmentation = Augmentation(**augmentation) if augmentation else None
     self._clips, self._num_frames = clips_per_example, num_frames
     self._seed = seed
     self.visual_width = len(preprocess.pool_visual(self._records.read([0])[0]))
@@ -110,7 +110,7 @@ class TrainBatches:
           audio.log_mel_spectrogram(changed), rng
         )
       }
-    if self._clips is None:
+    if not self._clips:
       return [preprocess.whole_clip(example, self._num_frames) | identity]
     starts = preprocess.random_starts(
       len(example['spectrogram']), self._num_frames, self._clips, rng
@@ -220,7 +220,7 @@ def eval_batches(
       are one gallery.
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
-    data_dir: where the records are; None: TFDS' default.
+    data_dir: where the records are; '': TFDS' default.
 
   Returns:
     name -> its batches.

@@ -21,7 +21,7 @@ class DataError(UserError):
   """Records that are missing or not what they must be."""
 
 
-def data_folder(data_dir: str | None) -> pathlib.Path:
+def data_folder(data_dir: str) -> pathlib.Path:
   """`data_dir`, or TFDS' own default: $TFDS_DATA_DIR, ~/tensorflow_datasets."""
   default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
   return pathlib.Path(data_dir or default).expanduser()
@@ -30,8 +30,8 @@ def data_folder(data_dir: str | None) -> pathlib.Path:
 def prepare(
   *,
   datasets: Sequence[str],
-  data_dir: str | None = None,
-  media_dir: str | None = None,
+  data_dir: str = '',
+  media_dir: str = '',
 ) -> None:
   """Makes the records of data sets ('stamps/narrated_fr') not there yet.
 
@@ -40,8 +40,8 @@ def prepare(
 
   Args:
     datasets: names 'dataset/config'.
-    data_dir: where the records go; None: see `data_folder`.
-    media_dir: where the media lie; None: they are fetched.
+    data_dir: where the records go; '': see `data_folder`.
+    media_dir: where the media lie; '': they are fetched.
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
@@ -67,8 +67,9 @@ def prepare(
       BUILDERS[family](
         config=config, data_dir=data_folder(data_dir), media_dir=media_dir
       ).download_and_prepare()
-    except OSError as error:
-      if error.errno != errno.ENOSPC:
+    except (OSError, RuntimeError) as error:
+      # ArrayRecord's writer raises RuntimeError, with the system's words.
+      if os.strerror(errno.ENOSPC) not in str(error):
         raise
       raise DataError(
         f'the disk with {data_folder(data_dir)} is full; nothing of {name} '
@@ -84,7 +85,7 @@ HOWTO = (
 )
 
 
-def _find(name: str, data_dir: str | None):
+def _find(name: str, data_dir: str):
   """The read-only builder of prepared records, or None."""
   try:
     return read_only_builder.builder_from_files(
@@ -106,14 +107,14 @@ class Records:
     self,
     datasets: Sequence[str],
     splits: Sequence[str],
-    data_dir: str | None = None,
+    data_dir: str = '',
   ):
     """Opens the records.
 
     Args:
       datasets: names 'dataset/config', each with all the splits.
       splits: names of splits, with TFDS' slicing ('train[:10%]').
-      data_dir: where the records are; None: see `data_folder`.
+      data_dir: where the records are; '': see `data_folder`.
 
     Raises:
       DataError: they are not there.

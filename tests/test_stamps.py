@@ -1,6 +1,9 @@
 """The stamps' builder on a small tree with every kind of bad media."""
 
+import errno
+import functools
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -152,3 +155,32 @@ def test_a_folder_without_stamps(tmp_path):
       media_dir=str(tmp_path),
     )
   assert not list((tmp_path / 'records').rglob('*1.0.0*'))
+
+
+@pytest.mark.parametrize('error', [OSError, RuntimeError])
+def test_a_full_disk_leaves_no_records(
+  stamps_folder, tmp_path, monkeypatch, error
+):
+  """Writers raise either kind of error, always with the system's words."""
+  written, encode = [], audio.encode_flac
+
+  def fill(waveform):
+    if len(written) == 12:
+      message = os.strerror(errno.ENOSPC)
+      raise error(errno.ENOSPC, message) if error is OSError else error(message)
+    written.append(waveform)
+    return encode(waveform)
+
+  monkeypatch.setattr(audio, 'encode_flac', fill)
+  prepare = functools.partial(
+    input_pipeline.prepare,
+    datasets=('stamps/human_fr',),
+    data_dir=str(tmp_path),
+    media_dir=str(stamps_folder),
+  )
+  with pytest.raises(input_pipeline.DataError, match='is full; nothing of'):
+    prepare()
+  monkeypatch.undo()
+  assert not list(tmp_path.rglob('*array_record*'))
+  prepare()
+  assert len(_read(str(tmp_path), 'human_fr', 'train')) > 3

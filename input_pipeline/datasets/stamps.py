@@ -63,7 +63,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of the stamps; see the module.
 
   Args:
-    media_dir: folder of an unpacked package. None: fetch it through apt.
+    media_dir: folder of an unpacked package; '': fetch it through apt.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
@@ -77,7 +77,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     StampsConfig(name='sounds', kind='sounds'),
   )
 
-  def __init__(self, *, media_dir: str | None = None, **kwargs):
+  def __init__(self, *, media_dir: str = '', **kwargs):
     super().__init__(file_format='array_record', **kwargs)
     self._media_dir = media_dir
     self._narrator = narration.Narrator()

@@ -1,0 +1,136 @@
+"""The program from media to report, and what it says when it cannot."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import main
+from avl_jax import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+SMALL = (
+  '--config.num_steps=3',
+  '--config.train_data.batch_size=8',
+  '--config.train_data.num_frames=64',
+  '--config.train.log_every=1',
+  '--config.train.eval_every=2',
+  '--config.model.embed_dim=16',
+  '--config.model.widths=(4, 4, 4, 4, 4)',
+  '--config.compilation_cache=',
+)
+
+
+@pytest.fixture(scope='module')
+def workdir(stamps_folder, stamps_records, tmp_path_factory, request):
+  """A run of three steps, from media to report."""
+  workdir = tmp_path_factory.mktemp('run')
+  arguments = [
+    f'--workdir={workdir}',
+    f'--config.data_dir={stamps_records}',
+    f'--config.prepare.media_dir={stamps_folder}',
+  ]
+  main.main(['main.py', '--config=configs/stamps.py', *arguments, *SMALL])
+  return workdir
+
+
+def test_a_run_leaves_what_a_person_needs(workdir):
+  rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+  losses = [row['loss'] for row in rows if 'loss' in row]
+  assert len(losses) == 3
+  assert np.isfinite(losses).all()
+  assert {'clips_per_second', 'waiting_for_data'} < set(rows[0])
+  assert list(workdir.glob('events.out.tfevents*'))
+  record = json.loads((workdir / 'evaluation.json').read_text())
+  evaluations = {row['evaluation'] for row in record['rows']}
+  assert evaluations == {'narrated_fr', 'human_fr'}
+  assert record['facts']['data'] != ''
+  page = (workdir / 'report.html').read_text()
+  assert 'Un ' in page
+  for figure in ('figures/loss', 'figures/recall', 'figures/human-fr'):
+    assert figure in page
+
+
+def test_evaluation_needs_the_workdir_alone(workdir):
+  before = json.loads((workdir / 'evaluation.json').read_text())
+  (workdir / 'evaluation.json').unlink()
+  main.main(['main.py', '--mode=eval', f'--workdir={workdir}'])
+  assert json.loads((workdir / 'evaluation.json').read_text()) == before
+
+
+def test_the_same_command_again_changes_nothing(workdir):
+  history = (workdir / 'metrics.jsonl').read_text()
+  main.main(['main.py', f'--config={workdir}/config.json'])
+  assert (workdir / 'metrics.jsonl').read_text() == history
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--config=configs/nothing.py'], 'no config configs/nothing.py'),
+    (['--config=configs/stamps.py:xx'], 'narrated_fr'),
+    (
+      ['--config=configs/stamps.py', '--config.model.embed_dmi=3'],
+      'Did you mean "embed_dim"',
+    ),
+    (
+      ['--config=configs/stamps.py', '--config.model.embed_dim=wide'],
+      'embed_dim',
+    ),
+    (['--config=configs/avlnet.py'], 'configs/stamps.py'),
+    (['--mode=eval'], 'runs/avlnet/checkpoints'),
+  ],
+)
+def test_what_is_wrong_is_named(arguments, message, tmp_path, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  monkeypatch.chdir(ROOT)
+  with pytest.raises(UserError, match=message):
+    main.main(['main.py', *arguments])
+
+
+def test_workdirs(tmp_path):
+  def workdir(*arguments):
+    return str(main.read_arguments(['main.py', *arguments])[2])
+
+  assert workdir() == 'runs/avlnet'
+  assert workdir('--config=configs/stamps.py') == 'runs/stamps'
+  assert workdir('--config=configs/stamps.py:fr+es') == 'runs/stamps_fr+es'
+  assert workdir('--config', 'configs/stamps.py:es') == 'runs/stamps_es'
+  path = tmp_path / 'config.json'
+  path.write_text(main.read_config('configs/stamps.py').to_json())
+  assert workdir(f'--config={path}') == str(tmp_path)
+  _, config, _ = main.read_arguments(['main.py', f'--workdir={tmp_path}'])
+  assert config == main.read_config('configs/stamps.py')
+
+
+def test_a_batch_that_devices_cannot_share(workdir, stamps_records, tmp_path):
+  arguments = [
+    f'--workdir={tmp_path}',
+    f'--config.data_dir={stamps_records}',
+    *(a.replace('batch_size=8', 'batch_size=7') for a in SMALL),
+  ]
+  with pytest.raises(UserError, match='batch of 7 clips'):
+    main.main(['main.py', '--config=configs/stamps.py', *arguments])
+
+
+def test_another_model_in_the_workdir(workdir):
+  with pytest.raises(UserError, match='embed_dim: 16 there, 32 here'):
+    main.main(
+      ['main.py', f'--workdir={workdir}', '--config.model.embed_dim=32']
+    )
+
+
+def test_errors_end_with_one_line_and_no_success(tmp_path):
+  result = subprocess.run(
+    [sys.executable, 'main.py', '--mode=eval', f'--workdir={tmp_path}'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.returncode == 1
+  assert result.stderr.startswith('error: no checkpoint in')
+  assert 'Traceback' not in result.stderr
