@@ -7,6 +7,7 @@ Any key of the config can be set: --config.model.embed_dim=512.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -106,17 +107,19 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   history = train.History(workdir / 'metrics.jsonl', int(state.step))
   summaries = metric_writers.SummaryWriter(str(workdir))
   evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
-  train.train_and_evaluate(
-    state=state,
-    step=parallel.pmap_step(train.make_step(model, optimizer, **config.loss)),
-    batches=batches.from_step,
-    evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
-    writer=metric_writers.MultiWriter([summaries, history]),
-    checkpoints=checkpoints,
-    num_steps=config.num_steps,
-    **config.train,
-  )
-  checkpoints.close()
+  step = train.make_step(model, optimizer, **config.loss)
+  writer = metric_writers.MultiWriter([summaries, history])
+  with contextlib.closing(writer), contextlib.closing(checkpoints):
+    train.train_and_evaluate(
+      state=state,
+      step=parallel.pmap_step(step),
+      batches=batches.from_step,
+      evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
+      writer=writer,
+      checkpoints=checkpoints,
+      num_steps=config.num_steps,
+      **config.train,
+    )
   eval_mode(config, workdir)
 
 
@@ -144,7 +147,7 @@ MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}
 
 def main(argv: list[str]) -> None:
   """Reads the arguments, runs the mode."""
-  logging.set_verbosity(logging.WARNING)  # Orbax and TFDS say much at INFO.
+  logging.set_verbosity(logging.ERROR)  # Orbax and TFDS say much else.
   mode, config, workdir = read_arguments(argv)
   if config.compilation_cache:
     parallel.cache_compilations(config.compilation_cache)

@@ -8,7 +8,7 @@ fingerprint of the training data), as JSON. The last and the best one are kept.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -64,16 +64,15 @@ class Checkpoints:
       CheckpointError: the folder holds checkpoints of another model.
     """
     self._description = description
-    best = checkpoint_managers.BestN(
-      get_metric_fn=lambda metrics: metrics[best_metric], n=1
-    )
-    last = checkpoint_managers.LatestN(1)
+    keep = [checkpoint_managers.LatestN(1)]
+    if best_metric:
+      best = _value_of(best_metric)
+      keep.append(checkpoint_managers.BestN(get_metric_fn=best, n=1))
     self._manager = ocp.CheckpointManager(
       pathlib.Path(workdir).absolute() / FOLDER,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-          [last, best] if best_metric else [last]
-        ),
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
+        best_fn=_value_of(best_metric),  # else no metrics are written
         cleanup_tmp_directories=True,
       ),
     )
@@ -143,10 +142,11 @@ def load(
       f'no checkpoint in {folder}: train first, '
       f'`python main.py --config=CONFIG --workdir={workdir}`'
     )
-  with ocp.CheckpointManager(
-    folder, options=ocp.CheckpointManagerOptions(read_only=True, create=False)
-  ) as manager:
-    step = _choose_step(manager, best_metric)
+  options = ocp.CheckpointManagerOptions(
+    read_only=True, create=False, best_fn=_value_of(best_metric)
+  )
+  with ocp.CheckpointManager(folder, options=options) as manager:
+    step = manager.best_step() if best_metric else manager.latest_step()
     if step is None:
       raise CheckpointError(f'no finished checkpoint in {folder}: train on')
     description = _read_description(manager, step)
@@ -199,12 +199,8 @@ def check_same(found: Mapping, expected: Mapping, what: str) -> None:
     )
 
 
-def _choose_step(manager, best_metric: str) -> int | None:
-  steps = manager.all_steps()
-  if not best_metric or not steps:
-    return manager.latest_step()
-  values = {step: (manager.metrics(step) or {}) for step in steps}
-  return max(steps, key=lambda s: (values[s].get(best_metric, -np.inf), s))
+def _value_of(metric: str) -> Callable[[Mapping], float]:
+  return lambda metrics: metrics.get(metric, -np.inf)
 
 
 def _read_description(manager, step: int) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import main
-from avl_jax import UserError
+from avl_jax import UserError, train
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = (
@@ -38,7 +38,7 @@ def workdir(stamps_folder, stamps_records, tmp_path_factory, request):
 
 
 def test_a_run_leaves_what_a_person_needs(workdir):
-  rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+  rows = train.read_history(workdir / 'metrics.jsonl')
   losses = [row['loss'] for row in rows if 'loss' in row]
   assert len(losses) == 3
   assert np.isfinite(losses).all()
@@ -103,7 +103,7 @@ def test_workdirs(tmp_path):
   path.write_text(main.read_config('configs/stamps.py').to_json())
   assert workdir(f'--config={path}') == str(tmp_path)
   _, config, _ = main.read_arguments(['main.py', f'--workdir={tmp_path}'])
-  assert config == main.read_config('configs/stamps.py')
+  assert config.to_dict() == main.read_config('configs/stamps.py').to_dict()
 
 
 def test_a_batch_that_devices_cannot_share(workdir, stamps_records, tmp_path):

@@ -76,7 +76,7 @@ def test_nothing_leaks_between_splits(stamps_records):
   assert not (train | test) & unseen
   narrated = _groups(stamps_records, 'narrated_fr', 'train')
   assert not narrated & unseen
-  assert unseen == _groups(stamps_records, 'narrated_fr', 'unseen_words')
+  assert unseen <= _groups(stamps_records, 'narrated_fr', 'unseen_words')
   # Recordings that cannot be read do not keep captions from being narrated.
   assert train | test < narrated
   assert narrated == _groups(stamps_records, 'narrated_fr', 'validation')

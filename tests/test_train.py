@@ -62,6 +62,7 @@ class Run:
       eval_every=2,
     )
     self.checkpoints.close()
+    self.history.close()
     return state
 
 
@@ -143,8 +144,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     for batch in _batches(first, last):
       yield batch | {'visual': batch['visual'] * np.float32(np.nan)}
 
+  run = Run(tmp_path)
   with pytest.raises(UserError, match='the loss is nan'):
-    Run(tmp_path).train(4, batches)
+    run.train(4, batches)
+  run.history.close()
   assert checkpoint.FOLDER not in {p.name for p in tmp_path.rglob('2')}
 
 
