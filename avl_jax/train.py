@@ -223,6 +223,9 @@ def train_and_evaluate(
     UserError: the loss is not finite.
   """
   first = int(state.step)
+  if first >= num_steps:
+    print(f'nothing to train: step {first} of {num_steps} is done')
+    return state
   inputs = (_inputs(batch) for batch in batches(first, num_steps))
   stream = parallel.prefetch(inputs)
   meter = _Meter()

@@ -4,7 +4,11 @@ import os
 import pathlib
 import tempfile
 
-os.environ.setdefault('XLA_FLAGS', '--xla_force_host_platform_device_count=8')
+os.environ.setdefault(
+  'XLA_FLAGS',
+  # Compiling is most of the time here, so compile quickly rather than well.
+  '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
+)
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import jax
@@ -49,7 +53,7 @@ def _draw_stamp(folder: pathlib.Path, index: int) -> None:
   times = np.arange(8000 + 200 * index) / 16000
   tone = 0.3 * np.sin(2 * np.pi * (200 + 40 * index) * times)
   for language in ('fr', 'es'):
-    soundfile.write(f'{stem}_desc_{language}.ogg', tone, 16000)
+    soundfile.write(f'{stem}_desc_{language}.wav', tone, 16000)
 
 
 @pytest.fixture(scope='session')
@@ -67,13 +71,13 @@ def stamps_folder(tmp_path_factory) -> pathlib.Path:
     _draw_stamp(wrong, index)
   _draw_stamp(folder / 'symbols', 200)
   (wrong / 'thing100.png').write_bytes(b'')
-  (wrong / 'thing101_desc_fr.ogg').write_bytes(b'')
-  soundfile.write(wrong / 'thing102_desc_fr.ogg', np.zeros(8000), 16000)
-  (wrong / 'thing103_desc_fr.ogg').write_bytes(b'OggS but not really')
+  (wrong / 'thing101_desc_fr.wav').write_bytes(b'')
+  soundfile.write(wrong / 'thing102_desc_fr.wav', np.zeros(8000), 16000)
+  (wrong / 'thing103_desc_fr.wav').write_bytes(b'RIFF but not really')
   (wrong / 'thing104.txt').write_text('A thing.\nes.utf8=Algo.\n')
   captions = (folder / 'things' / 'thing0.txt').read_text()
   (wrong / 'thing105.txt').write_text(captions)
-  soundfile.write(folder / 'things' / 'thing3.ogg', np.ones(900) / 9, 16000)
+  soundfile.write(folder / 'things' / 'thing3.wav', np.ones(900) / 9, 16000)
   return folder
 
 

@@ -32,7 +32,7 @@ def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
   example = _read(stamps_records, 'human_fr', 'train')[0]
   name = example['id'].decode().removesuffix('/human_fr/')
   stem = stamps_folder / name.split('/human_fr')[0]
-  waveform = audio.read_audio(f'{stem}_desc_fr.ogg')
+  waveform = audio.read_audio(f'{stem}_desc_fr.wav')
   np.testing.assert_allclose(
     audio.decode_flac(example['audio']), waveform, atol=1 / 32768
   )
@@ -45,7 +45,7 @@ def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
   np.testing.assert_allclose(example['visual_2d'], features, rtol=1e-4)
   assert example['captions'][0].decode().startswith('Un ')
   assert example['language'] == b'fr'
-  assert example['source'].decode() == f'{stem.name}_desc_fr.ogg'
+  assert example['source'].decode() == f'{stem.name}_desc_fr.wav'
 
 
 def test_bad_media_are_counted_and_listed(stamps_records):
@@ -100,7 +100,7 @@ def test_ten_narrations_by_other_voices(stamps_records):
 
 def test_natural_sounds(stamps_records):
   (example,) = _read(stamps_records, 'sounds', 'test')
-  assert example['source'] == b'thing3.ogg'
+  assert example['source'] == b'thing3.wav'
   assert example['captions'][0].startswith(b'A ')
 
 
@@ -127,10 +127,10 @@ def test_stamps_that_share_anything_share_a_group(tmp_path, stamps_folder):
     (tmp_path / path.name).write_bytes(path.read_bytes())
   one, two, three = (tmp_path / f'thing{i}' for i in (1, 2, 3))
   two.with_suffix('.png').write_bytes(one.with_suffix('.png').read_bytes())
-  recording = (tmp_path / 'thing2_desc_es.ogg').read_bytes()
-  (tmp_path / 'thing3_desc_es.ogg').write_bytes(recording)
+  recording = (tmp_path / 'thing2_desc_es.wav').read_bytes()
+  (tmp_path / 'thing3_desc_es.wav').write_bytes(recording)
   assert len({s.group for s in tuxpaint.read_stamps(tmp_path)}) == 1
-  soundfile.write(tmp_path / 'thing3_desc_es.ogg', np.ones(99) / 3, 16000)
+  soundfile.write(tmp_path / 'thing3_desc_es.wav', np.ones(99) / 3, 16000)
   assert len({s.group for s in tuxpaint.read_stamps(tmp_path)}) == 2
   assert three.with_suffix('.png').exists()
 

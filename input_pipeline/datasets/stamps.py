@@ -32,6 +32,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from PIL import Image
 
+from avl_jax import UserError
 from avl_jax.backbones import efficientnet
 from avl_jax.features import MediaError, audio, visual
 from input_pipeline import debian, narration, tuxpaint
@@ -114,7 +115,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     self._skipped = collections.defaultdict(list)
     chosen = self._distinct(stamps)
     pictures = self._pictures(chosen)
-    splits = collections.defaultdict(list)
+    splits = {'train': [], 'test': [], 'unseen_words': []}
     for stamp in chosen:
       splits[tuxpaint.split_of(stamp)].append(stamp)
     kind = self.builder_config.kind
@@ -124,6 +125,13 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       seen = splits['train'] + splits['test']
       unseen = splits['unseen_words']
       splits = {'train': seen, 'validation': seen, 'unseen_words': unseen}
+    for name, members in splits.items():
+      if not any(stamp.name in pictures for stamp in members):
+        raise UserError(
+          f'no stamp of {folder} falls into {name!r} of '
+          f'{self.builder_config.name}, which has {len(pictures)} pictures in '
+          'all; use a folder with more stamps'
+        )
     return {
       name: self._generate_examples(name, members, pictures)
       for name, members in splits.items()
