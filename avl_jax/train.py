@@ -229,13 +229,14 @@ def train_and_evaluate(
   inputs = (_inputs(batch) for batch in batches(first, num_steps))
   stream = parallel.prefetch(inputs)
   meter = _Meter()
-  bar = tqdm.tqdm(desc='train', unit='step', initial=first, total=num_steps)
+  bar = tqdm.tqdm(desc='compile', unit='step', initial=first, total=num_steps)
   for done in range(first + 1, num_steps + 1):
     with meter.waiting():
       batch = next(stream)
     state, metrics = step(state, batch)
     # No step ahead: fake devices on few cores would deadlock.
     meter.add(jax.block_until_ready(metrics), batch)
+    bar.set_description('train', refresh=False)
     bar.update()
     if done % log_every == 0 or done == num_steps:
       scalars = meter.read()
