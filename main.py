@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
 from avl_jax import UserError, checkpoint, evaluate, parallel, report, train
+from avl_jax.files import write_atomically
 from avl_jax.model import AVLnet, init_variables
 
 
@@ -33,14 +34,16 @@ def read_config(name: str) -> ConfigDict:
       f'no config {path}: expected a file such as configs/stamps.py, or the '
       'config.json of a run'
     )
-  if path.endswith('.json'):
-    return ConfigDict(
-      checkpoint.tuples(json.loads(pathlib.Path(path).read_text()))
-    )
-  spec = importlib.util.spec_from_file_location('config', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(*([argument] if argument else []))
+  try:
+    if path.endswith('.json'):
+      saved = json.loads(pathlib.Path(path).read_text())
+      return ConfigDict(checkpoint.tuples(saved))
+    spec = importlib.util.spec_from_file_location('config', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*([argument] if argument else []))
+  except (AttributeError, SyntaxError, TypeError, ValueError) as error:
+    raise UserError(f'{name} is not a config: {error}') from error
 
 
 def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
@@ -66,9 +69,11 @@ def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
     config_flags.DEFINE_config_dict(
       'config', read_config(name), flag_values=values, sys_argv=arguments
     )
-    values(arguments)
-  except (AttributeError, flags.Error) as error:
+    _, *unknown = values(arguments)
+  except (AttributeError, KeyError, flags.Error) as error:
     raise UserError(f'the arguments are not right: {error}') from error
+  if unknown:
+    raise UserError(f'unknown arguments: {" ".join(unknown)}; see --help')
   return known.mode, values.config, known.workdir or run
 
 
@@ -80,6 +85,12 @@ def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains, from the last checkpoint if there is one; then evaluates."""
+  model = AVLnet(**config.model)
+  optimizer = train.make_optimizer(
+    **config.optimizer, num_steps=config.num_steps
+  )
+  clips = config.train_data.clips_per_example or 1
+  parallel.check_divisible(config.train_data.batch_size * clips)
   prepare_mode(config, workdir)
   batches = input_pipeline.train_batches(
     **config.train_data, seed=config.seed, data_dir=config.data_dir
@@ -87,27 +98,21 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   evaluations = input_pipeline.eval_batches(
     **config.eval_data, data_dir=config.data_dir
   )
-  model = AVLnet(**config.model)
   description = checkpoint.describe(
-    config.model, batches.visual_width, batches.fingerprint
+    config.model, batches.visual_width, batches.fingerprint, config.best_metric
   )
   workdir.mkdir(parents=True, exist_ok=True)
-  checkpoints = checkpoint.Checkpoints(workdir, description, config.best_metric)
-  (workdir / 'config.json').write_text(config.to_json(indent=2) + '\n')
+  checkpoints = checkpoint.Checkpoints(workdir, description)
   variables = init_variables(model, batches.visual_width, config.seed)
-  if config.initial_workdir:
-    variables = checkpoint.load_variables(
-      config.initial_workdir, description, config.best_metric
-    )
+  if config.initial_workdir and checkpoints.is_empty:
+    variables = checkpoint.load_variables(config.initial_workdir, description)
   print(parameter_overview.get_parameter_overview(variables['params']))
-  optimizer = train.make_optimizer(
-    **config.optimizer, num_steps=config.num_steps
-  )
   state = checkpoints.restore(train.create_state(variables, optimizer))
   history = train.History(workdir / 'metrics.jsonl', int(state.step))
   summaries = metric_writers.SummaryWriter(str(workdir))
   evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
   step = train.make_step(model, optimizer, **config.loss)
+  write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
   writer = metric_writers.MultiWriter([summaries, history])
   with contextlib.closing(writer), contextlib.closing(checkpoints):
     train.train_and_evaluate(
@@ -125,7 +130,7 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Evaluates the best checkpoint and writes the report."""
-  model, variables, facts = checkpoint.load(workdir, config.best_metric)
+  model, variables, facts = checkpoint.load(workdir)
   evaluations = input_pipeline.eval_batches(
     **config.eval_data, data_dir=config.data_dir
   )

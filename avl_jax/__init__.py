@@ -7,3 +7,7 @@ class UserError(Exception):
   The message names the thing, what was expected and what to do. `main.py`
   prints it alone, without a traceback, and exits with 1.
   """
+
+
+class ConfigError(UserError, ValueError):
+  """A setting that is not possible; the message names the choices."""

@@ -8,7 +8,7 @@ fingerprint of the training data), as JSON. The last and the best one are kept.
 
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,64 +21,89 @@ from avl_jax.model import AVLnet, init_variables
 
 Tree = Any
 FOLDER = 'checkpoints'
+_SHAPING = ('embed_dim', 'widths', 'blocks', 'structure', 'visual_width')
 
 
 class CheckpointError(UserError):
-  """A checkpoint that is missing, or was made by another model or data."""
+  """A checkpoint that is missing, or does not fit the model or the data."""
 
 
-def describe(model: Mapping, visual_width: int, data: str) -> dict:
+def describe(
+  model: Mapping, visual_width: int, data: str, best_metric: str = ''
+) -> dict:
   """What is written beside the arrays.
 
   Args:
     model: keyword arguments of `AVLnet`.
     visual_width: V of the batches that the model takes.
     data: fingerprint of the training data.
+    best_metric: name of the metric, larger is better, whose best checkpoint is
+      kept beside the last and taken by `load`; '': the last alone.
   """
+  description = {
+    'model': dict(model),
+    'visual_width': visual_width,
+    'data': data,
+    'best_metric': best_metric,
+  }
   # Through JSON, so that it equals what is read back.
-  return json.loads(
-    json.dumps(
-      {'model': dict(model), 'visual_width': visual_width, 'data': data}
-    )
-  )
+  return json.loads(json.dumps(description))
 
 
 class Checkpoints:
   """The checkpoints of one run."""
 
-  def __init__(
-    self,
-    workdir: str | pathlib.Path,
-    description: dict,
-    best_metric: str = '',
-  ):
+  def __init__(self, workdir: str | pathlib.Path, description: dict):
     """Opens or makes `workdir`/checkpoints.
 
     Args:
       workdir: folder of the run.
       description: of `describe`.
-      best_metric: name of the metric, larger is better, whose best checkpoint
-        is kept beside the last; '': none is.
 
     Raises:
-      CheckpointError: the folder holds checkpoints of another model.
+      CheckpointError: the folder holds checkpoints of another model, or of
+        training on other data.
     """
     self._description = description
+    best_metric = description['best_metric']
+
+    def value(metrics: Mapping) -> float:
+      return metrics.get(best_metric, -np.inf)
+
     keep = [checkpoint_managers.LatestN(1)]
     if best_metric:
-      best = _value_of(best_metric)
-      keep.append(checkpoint_managers.BestN(get_metric_fn=best, n=1))
+      keep.append(checkpoint_managers.BestN(get_metric_fn=value, n=1))
     self._manager = ocp.CheckpointManager(
       pathlib.Path(workdir).absolute() / FOLDER,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
-        best_fn=_value_of(best_metric),  # else no metrics are written
+        best_fn=value,  # Without it no metrics are written.
         cleanup_tmp_directories=True,
       ),
     )
     if (step := self._manager.latest_step()) is not None:
       found = _read_description(self._manager, step)
       check_same(found, description, f'the checkpoints in {workdir}')
+      if found['data'] != description['data']:
+        raise CheckpointError(
+          f'the checkpoints in {workdir} were trained on other data '
+          f'(fingerprint {found["data"]} there, {description["data"]} here); '
+          'use another workdir, or the same data'
+        )
+
+  @property
+  def is_empty(self) -> bool:
+    """Whether there is nothing to restore."""
+    return self._manager.latest_step() is None
+
+  def check(self, metrics: Mapping[str, float]) -> None:
+    """Raises CheckpointError if the best metric is not among `metrics`."""
+    best_metric = self._description['best_metric']
+    if best_metric and best_metric not in metrics:
+      raise CheckpointError(
+        f'no evaluation gives best_metric {best_metric!r}; there are '
+        f'{", ".join(sorted(metrics))}'
+      )
 
   def save(self, state: Any, metrics: Mapping[str, float]) -> None:
     """Writes a checkpoint of a `train.TrainState` in the background."""
@@ -120,18 +145,15 @@ class Checkpoints:
     self._manager.close()
 
 
-def load(
-  workdir: str | pathlib.Path, best_metric: str = ''
-) -> tuple[AVLnet, Tree, dict]:
+def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   """Loads a trained model; needs nothing but the folder of its run.
 
   Args:
     workdir: folder of the run.
-    best_metric: take the checkpoint with the largest value of this metric;
-      '': the last one.
 
   Returns:
-    The model; its variables as numpy arrays; the description, with 'step'.
+    The model; the variables of its best checkpoint, by the run's own metric, as
+    numpy arrays; the description, with 'step'.
 
   Raises:
     CheckpointError: there is no checkpoint.
@@ -143,10 +165,12 @@ def load(
       f'`python main.py --config=CONFIG --workdir={workdir}`'
     )
   options = ocp.CheckpointManagerOptions(
-    read_only=True, create=False, best_fn=_value_of(best_metric)
+    read_only=True,
+    create=False,
+    best_fn=lambda _: 0.0,  # to read metrics
   )
   with ocp.CheckpointManager(folder, options=options) as manager:
-    step = manager.best_step() if best_metric else manager.latest_step()
+    step = _best_step(manager)
     if step is None:
       raise CheckpointError(f'no finished checkpoint in {folder}: train on')
     description = _read_description(manager, step)
@@ -165,31 +189,41 @@ def load(
   return model, restored['variables'], description | {'step': step}
 
 
-def load_variables(
-  workdir: str | pathlib.Path, expected: Mapping, best_metric: str
-) -> Tree:
-  """Variables of another run, to start from.
+def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
+  """The best variables of another run, to start from.
 
   Args:
     workdir: folder of the other run.
     expected: `describe` of the model that will take them.
-    best_metric: see `load`.
 
   Raises:
     CheckpointError: there are none, or they are of another model.
   """
-  _, variables, description = load(workdir, best_metric)
-  check_same(description, expected, f'the checkpoints in {workdir}')
+  _, variables, description = load(workdir)
+  what = f'the checkpoints in {workdir}'
+  check_same(description, expected, what, shapes_alone=True)
   return variables
 
 
-def check_same(found: Mapping, expected: Mapping, what: str) -> None:
-  """Raises CheckpointError that names the keys in which two models differ."""
+def check_same(
+  found: Mapping, expected: Mapping, what: str, shapes_alone: bool = False
+) -> None:
+  """Compares the models of two descriptions.
+
+  Args:
+    found: description of a checkpoint.
+    expected: description of the model that is to take its arrays.
+    what: the checkpoint, in the message.
+    shapes_alone: compare only what decides the shapes of the variables.
+
+  Raises:
+    CheckpointError: they differ; the message names the keys.
+  """
   old = found['model'] | {'visual_width': found['visual_width']}
   new = expected['model'] | {'visual_width': expected['visual_width']}
   differing = [
     f'{key}: {old.get(key)!r} there, {new.get(key)!r} here'
-    for key in sorted(old | new)
+    for key in (_SHAPING if shapes_alone else sorted(old | new))
     if old.get(key) != new.get(key)
   ]
   if differing:
@@ -199,8 +233,13 @@ def check_same(found: Mapping, expected: Mapping, what: str) -> None:
     )
 
 
-def _value_of(metric: str) -> Callable[[Mapping], float]:
-  return lambda metrics: metrics.get(metric, -np.inf)
+def _best_step(manager: ocp.CheckpointManager) -> int | None:
+  last = manager.latest_step()
+  metric = last and _read_description(manager, last)['best_metric']
+  if not metric:
+    return last
+  values = {step: manager.metrics(step) or {} for step in manager.all_steps()}
+  return max(values, key=lambda s: (values[s].get(metric, -np.inf), s))
 
 
 def _read_description(manager, step: int) -> dict:

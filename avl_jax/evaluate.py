@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from avl_jax import metrics, parallel
+from avl_jax.files import write_atomically
 from avl_jax.model import AVLnet, combine
 
 
@@ -145,6 +147,8 @@ def retrieval(
   *,
   tasks: Sequence[tuple[str, str]],
   ties: str = 'against',
+  missing: str = 'skip',
+  num_queries: int = 0,
 ) -> list[Retrieval]:
   """Every task on one evaluation: each subset's queries against all N items.
 
@@ -153,6 +157,9 @@ def retrieval(
     name: of the evaluation.
     tasks: (query, gallery) expressions over the embeddings.
     ties: of the rows' numbers, see `metrics.ranks`.
+    missing: what queries without media do to the ranks, see `metrics.summary`.
+    num_queries: of the data set's own definition, those without media included
+      (MSR-VTT: 1,000 where 968 have sound); 0: the examples are all there is.
 
   Returns:
     One Retrieval a task.
@@ -167,7 +174,13 @@ def retrieval(
       combine(embedded.embeddings, gallery),
     )
     rows = _rows(
-      name, f'{query} -> {gallery}', embedded.subsets, better, equal, ties
+      (name, f'{query} -> {gallery}'),
+      embedded.subsets,
+      lambda chosen, better=better, equal=equal: metrics.ranks(
+        better[chosen], equal[chosen], ties=ties
+      ),
+      {'missing': missing, 'gallery': len(better)},
+      num_queries,
     )
     results.append(
       Retrieval(
@@ -186,18 +199,16 @@ def retrieval(
 
 def make_evaluate(
   model: AVLnet,
-  evaluations: Mapping[str, Iterable[Mapping]],
-  *,
-  tasks: Sequence[tuple[str, str]],
-  ties: str = 'against',
+  evaluations: Mapping[str, Any],
+  **options: Any,
 ) -> Callable[[Mapping], list[Retrieval]]:
   """Returns evaluate(variables): all tasks on all evaluations.
 
   Args:
     model: see AVLnet.
-    evaluations: name -> batches, which can be iterated again and again.
-    tasks: see `retrieval`.
-    ties: see `retrieval`.
+    evaluations: name -> batches, which can be iterated again and again and
+      know their `num_queries`.
+    **options: of `retrieval`.
   """
   embed = make_embed(model)
 
@@ -206,25 +217,32 @@ def make_evaluate(
       result
       for name, batches in evaluations.items()
       for result in retrieval(
-        embed(variables, batches), name, tasks=tasks, ties=ties
+        embed(variables, batches),
+        name,
+        num_queries=batches.num_queries,
+        **options,
       )
     ]
 
   return run
 
 
-def _rows(name, task, subsets, better, equal, ties) -> Iterable[dict]:
+def _rows(names, subsets, ranks, options, num_queries) -> Iterable[dict]:
+  """A row for each subset, and for all together if there are several."""
   gallery, labels = len(subsets), list(dict.fromkeys(subsets.tolist()))
-  for label in [*labels, 'all'] if len(labels) > 1 else labels:
-    chosen = (subsets == label) | (label == 'all')
-    ranks = metrics.ranks(better[chosen], equal[chosen], ties=ties)
+  whole = 'all' if len(labels) > 1 else labels[0]
+  for label in dict.fromkeys([*labels, whole]):
+    chosen = (subsets == label) | (label == whole)
+    queries = int(chosen.sum())
+    if label == whole:
+      queries = max(queries, num_queries)
     yield {
-      'evaluation': name,
-      'task': task,
+      'evaluation': names[0],
+      'task': names[1],
       'subset': label,
-      'queries': int(chosen.sum()),
+      'queries': queries,
       'gallery': gallery,
-      **metrics.summary(ranks, queries=int(chosen.sum())),
+      **metrics.summary(ranks(chosen), queries=queries, **options),
       'chance_R@10': min(10, gallery) / gallery,
     }
 
@@ -244,11 +262,6 @@ def write_record(
   path: str | os.PathLike, retrievals: Iterable[Retrieval], facts: Mapping
 ) -> None:
   """Writes the rows and what they are about (model, data, step) as JSON."""
-  record = {
-    'facts': dict(facts),
-    'rows': [row for result in retrievals for row in result.rows],
-  }
-  temporary = f'{os.fspath(path)}.tmp'
-  with open(temporary, 'w') as file:
-    json.dump(record, file, indent=2)
-  os.replace(temporary, path)
+  rows = [row for result in retrievals for row in result.rows]
+  record = {'facts': dict(facts), 'rows': rows}
+  write_atomically(path, json.dumps(record, indent=2) + '\n')

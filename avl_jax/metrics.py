@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from avl_jax import ConfigError
+
 TIES = ('against', 'release')
 MISSING = ('skip', 'last')
 
@@ -43,15 +45,15 @@ def ranks(
     int64 [n]; with ties='release' int64 [number of positions].
 
   Raises:
-    ValueError: `ties` is unknown, or a partner's score is not finite and ties
-      are not the release's.
+    ConfigError: `ties` is unknown.
+    ValueError: a partner's score is not finite and ties are not the release's.
   """
   if ties == 'against':
     if not equal.all():
       raise ValueError('a score is not finite: the embeddings are not either')
     return better + equal - 1
   if ties != 'release':
-    raise ValueError(f'ties must be one of {TIES}, not {ties!r}')
+    raise ConfigError(f'ties must be one of {TIES}, not {ties!r}')
   positions = [
     np.arange(first, first + count)
     for first, count in zip(better, equal, strict=True)
@@ -82,10 +84,10 @@ def summary(
     'mean_rank': 1-based}; NaN where there is no query.
 
   Raises:
-    ValueError: `missing` is unknown.
+    ConfigError: `missing` is unknown.
   """
   if missing not in MISSING:
-    raise ValueError(f'missing must be one of {MISSING}, not {missing!r}')
+    raise ConfigError(f'missing must be one of {MISSING}, not {missing!r}')
   queries = len(ranks) if queries is None else queries
   present = np.asarray(ranks) + 1
   if missing == 'last':

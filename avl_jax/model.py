@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from avl_jax import davenet, heads
+from avl_jax import ConfigError, davenet, heads
 
 _STRUCTURES = ('thesis', 'release')
 _POOLINGS = ('mean', 'masked')
+_DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
 class AVLnet(nn.Module):
@@ -32,7 +33,7 @@ class AVLnet(nn.Module):
       embeddings are float32 at least; 'float64' needs `jax.enable_x64`.
 
   Raises:
-    ValueError: if `structure` or `pooling` is none of the above.
+    ConfigError: `structure`, `pooling` or `dtype` is none of the above.
   """
 
   embed_dim: int = 4096
@@ -47,6 +48,7 @@ class AVLnet(nn.Module):
   def __post_init__(self):
     _check('structure', self.structure, _STRUCTURES)
     _check('pooling', self.pooling, _POOLINGS)
+    _check('dtype', self.dtype, _DTYPES)
     super().__post_init__()
 
   @nn.compact
@@ -158,12 +160,12 @@ def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
     [N, D].
 
   Raises:
-    ValueError: if the expression names an embedding that is absent.
+    ConfigError: the expression names an embedding that is absent.
   """
   names = expression.split('+')
   for name in names:
     if name not in embeddings:
-      raise ValueError(
+      raise ConfigError(
         f'no embedding {name!r}, which {expression!r} names: the model gives '
         f'{sorted(embeddings)}; join those with "+"'
       )
@@ -172,4 +174,4 @@ def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
 
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
   if value not in choices:
-    raise ValueError(f'{name} must be one of {choices}, not {value!r}')
+    raise ConfigError(f'{name} must be one of {choices}, not {value!r}')

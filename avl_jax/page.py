@@ -12,6 +12,8 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+from avl_jax.files import write_atomically
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
   max-width: 1260px; margin: 2em auto; padding: 0 1em; color-scheme: light }
@@ -165,16 +167,16 @@ def write(
   figures = [block for block in blocks if isinstance(block, Figure)]
   files = {file.path: file for block in figures for file in block.files()}
   for path, file in files.items():
-    _replace(directory / path, file.content)
+    write_atomically(directory / path, file.content)
   lines = '\n\n'.join(block.markdown() for block in blocks)
-  _replace(directory / f'{name}.md', f'{lines}\n'.encode())
+  write_atomically(directory / f'{name}.md', f'{lines}\n'.encode())
   body = '\n'.join(block.html() for block in blocks)
   page = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
     f'<title>{html.escape(blocks[0].text)}</title><style>{STYLE}</style>\n'
     f'</head><body>\n{body}\n</body></html>\n'
   )
-  _replace(directory / f'{name}.html', page.encode())
+  write_atomically(directory / f'{name}.html', page.encode())
   for path in sorted((directory / 'figures').rglob('*')):
     ours = re.search(r'-[0-9a-f]{12}\.[\w.]+$', path.name)
     if ours and path.relative_to(directory).as_posix() not in files:
@@ -185,10 +187,3 @@ def _escape(text: str) -> str:
   """Text that Markdown shows as it stands, on one line."""
   text = html.escape(' '.join(text.split()), quote=False)
   return re.sub(r'([\\`*_\[\]|~$])', r'\\\1', text)
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'{path.name}.tmp')
-  temporary.write_bytes(content)
-  os.replace(temporary, path)

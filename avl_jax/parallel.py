@@ -23,10 +23,20 @@ def cache_compilations(folder: str) -> None:
   """Keeps what XLA compiled in `folder`, private to the user, for later runs.
 
   A later process then starts in seconds. The folder holds executable code, so
-  it is made with mode 0700.
+  it has mode 0700 and must be the user's own.
+
+  Raises:
+    UserError: the folder cannot be made, or belongs to somebody else.
   """
   path = pathlib.Path(folder).expanduser()
-  path.mkdir(mode=0o700, parents=True, exist_ok=True)
+  try:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)  # Only its owner can.
+  except OSError as error:
+    raise UserError(
+      f'the compilation cache cannot be in {path}: {error}; name another '
+      'folder, --config.compilation_cache=FOLDER, or none'
+    ) from error
   jax.config.update('jax_compilation_cache_dir', str(path))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +15,9 @@ import numpy as np
 import optax
 import tqdm
 
-from avl_jax import UserError, losses, parallel
+from avl_jax import ConfigError, UserError, losses, parallel
 from avl_jax.checkpoint import Checkpoints
+from avl_jax.files import write_atomically
 from avl_jax.model import AVLnet, combine
 
 Tree = Any
@@ -70,7 +70,7 @@ def make_schedule(
     num_steps: of 'cosine'.
 
   Raises:
-    ValueError: `schedule` is neither.
+    ConfigError: `schedule` is neither.
   """
   if schedule == 'exponential':
     decay = optax.exponential_decay(
@@ -79,7 +79,7 @@ def make_schedule(
   elif schedule == 'cosine':
     decay = optax.cosine_decay_schedule(learning_rate, num_steps)
   else:
-    raise ValueError(
+    raise ConfigError(
       f"schedule must be 'exponential' or 'cosine', not {schedule!r}"
     )
   return lambda step: (
@@ -170,9 +170,8 @@ class History:
   def __init__(self, path: pathlib.Path, first_step: int):
     """Opens the file, dropping rows after `first_step`: they come again."""
     self.rows = [row for row in read_history(path) if row['step'] <= first_step]
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(''.join(json.dumps(row) + '\n' for row in self.rows))
-    os.replace(temporary, path)
+    lines = ''.join(json.dumps(row) + '\n' for row in self.rows)
+    write_atomically(path, lines)
     self._file = path.open('a')
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
@@ -208,8 +207,8 @@ def train_and_evaluate(
     state: of `create_state`, or restored.
     step: of `parallel.pmap_step`.
     batches: batches(first, last) yields the batches of those steps.
-    evaluate: variables -> scalars; called every `eval_every` steps and after
-      the last.
+    evaluate: variables -> scalars; called before the first step, every
+      `eval_every` steps and after the last.
     writer: with clu's `write_scalars(step, scalars)` and `flush()`.
     checkpoints: written after each evaluation.
     num_steps: steps of the whole run.
@@ -220,7 +219,7 @@ def train_and_evaluate(
     The last state.
 
   Raises:
-    UserError: the loss is not finite.
+    UserError: the loss of a step is not finite.
   """
   first = int(state.step)
   if first >= num_steps:
@@ -228,20 +227,29 @@ def train_and_evaluate(
     return state
   inputs = (_inputs(batch) for batch in batches(first, num_steps))
   stream = parallel.prefetch(inputs)
+  if not first:  # Chance, and a first try of all that evaluation needs.
+    scalars = evaluate(state.variables)
+    checkpoints.check(scalars)
+    writer.write_scalars(0, scalars)
   meter = _Meter()
   bar = tqdm.tqdm(desc='compile', unit='step', initial=first, total=num_steps)
   for done in range(first + 1, num_steps + 1):
     with meter.waiting():
       batch = next(stream)
     state, metrics = step(state, batch)
-    # No step ahead: fake devices on few cores would deadlock.
-    meter.add(jax.block_until_ready(metrics), batch)
+    # Waiting here keeps fake devices on few cores from deadlocking, and no
+    # state of a step that went wrong is ever saved.
+    metrics = {name: float(value) for name, value in metrics.items()}
+    if not math.isfinite(metrics['loss']):
+      raise UserError(
+        f'the loss of step {done} is {metrics["loss"]}; the last checkpoint is '
+        'good. Try a smaller learning rate, or look for bad features'
+      )
+    meter.add(metrics, batch)
     bar.set_description('train', refresh=False)
     bar.update()
     if done % log_every == 0 or done == num_steps:
       scalars = meter.read()
-      if not math.isfinite(scalars['loss']):
-        raise UserError(f'the loss is {scalars["loss"]} before step {done}')
       bar.set_postfix(loss=f'{scalars["loss"]:.3f}')
       writer.write_scalars(done, scalars)
     if done % eval_every == 0 or done == num_steps:
@@ -275,7 +283,7 @@ class _Meter:
     yield
     self._waited += time.perf_counter() - start
 
-  def add(self, metrics: Mapping[str, jax.Array], batch: Mapping) -> None:
+  def add(self, metrics: Mapping[str, float], batch: Mapping) -> None:
     self._metrics.append(metrics)
     self._clips += batch['num_frames'].size
 

@@ -81,7 +81,8 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.eval_data = ml_collections.ConfigDict(
     {
-      # name -> {'datasets', 'splits'}: all splits are one gallery.
+      # name -> {'datasets', 'splits', 'num_queries'}: all splits are one
+      # gallery; num_queries (or 0) counts those whose media are missing.
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
@@ -91,6 +92,7 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'tasks': (('audio', 'video'), ('video', 'audio')),  # (query, gallery)
       'ties': 'against',  # 'release': every tied position counts
+      'missing': 'skip',  # queries without media, in the ranks; or 'last'
     }
   )
   return config

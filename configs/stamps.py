@@ -53,10 +53,12 @@ def get_config(languages: str = 'fr') -> ml_collections.ConfigDict:
         f'narrated_{language}': {
           'datasets': narrated[i : i + 1],
           'splits': ('validation', 'unseen_words'),
+          'num_queries': 0,
         },
         f'human_{language}': {
           'datasets': human[i : i + 1],
           'splits': ('train', 'test', 'unseen_words'),
+          'num_queries': 0,
         },
       }
     )

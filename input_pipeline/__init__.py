@@ -134,10 +134,11 @@ class TrainBatches:
       arrays = tf.numpy_function(make, [step], types, stateful=False)
       return dict(zip(keys, arrays, strict=True))
 
-    steps = tf.data.Dataset.range(first, last)
-    batches = steps.map(load, num_parallel_calls=2, deterministic=True)
+    batches = tf.data.Dataset.range(first, last).map(
+      load, num_parallel_calls=os.cpu_count(), deterministic=True
+    )
     for batch in batches.prefetch(4).as_numpy_iterator():
-      yield batch | {'id': batch['id'].astype(str)}
+      yield batch | {'id': np.array([name.decode() for name in batch['id']])}
 
 
 train_batches = TrainBatches
@@ -149,11 +150,21 @@ class EvalBatches:
   Attributes:
     fingerprint: of the records read.
     subsets: str [N], the split that each example is from.
+    num_queries: of the data set's definition, or 0.
   """
 
   def __init__(
-    self, datasets, splits, *, batch_size, num_frames, data_dir, name
+    self,
+    datasets,
+    splits,
+    *,
+    num_queries=0,
+    batch_size,
+    num_frames,
+    data_dir,
+    name,
   ):
+    self.num_queries = num_queries
     self._records = Records(datasets, splits, data_dir)
     self.fingerprint = self._records.fingerprint
     self.subsets = self._records.labels
@@ -211,13 +222,13 @@ def eval_batches(
   evaluations: Mapping[str, Mapping],
   batch_size: int,
   num_frames: int,
-  data_dir: str | None = None,
+  data_dir: str = '',
 ) -> dict[str, EvalBatches]:
   """Opens the records of each evaluation.
 
   Args:
-    evaluations: name -> {'datasets', 'splits'}; all examples of all splits
-      are one gallery.
+    evaluations: name -> {'datasets', 'splits', 'num_queries'}; all examples of
+      all splits are one gallery.
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
     data_dir: where the records are; '': TFDS' default.

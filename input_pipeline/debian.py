@@ -70,8 +70,8 @@ def _download(package, version, sha256, deb, scratch):
   """Puts the verified .deb of the pinned version at `deb`."""
   cache = deb.parent
   by_hand = (
-    f'put its .deb at {deb} by hand, or point the folder option (such as '
-    '`stamps_dir`) to its unpacked tree'
+    f'put its .deb at {deb} by hand, or name the folder of its unpacked tree: '
+    '--config.prepare.media_dir=FOLDER'
   )
   # Root's apt would warn that it cannot drop its privileges in our folder.
   options = ['-q', '-o', 'APT::Sandbox::User=root']
@@ -163,7 +163,7 @@ def _run(*command, cache, progress=None, **options) -> str:
   except FileNotFoundError as error:
     raise FetchError(
       f'this system has no {command[0]}: unpack the Debian package elsewhere '
-      'and point the folder option (such as `stamps_dir`) to its tree'
+      'and name the folder: --config.prepare.media_dir=FOLDER'
     ) from error
   with process:
     while True:

@@ -77,15 +77,12 @@ def separate(
   """Swaps examples between batches until no batch has a group twice.
 
   Args:
-    batches: int [batches, size] indices.
+    batches: int [batches, size] indices; no group has more than `batches`.
     groups: int [examples].
     rng: chooses the partners of the swaps.
 
   Returns:
     The same indices, rearranged; untouched where nothing was wrong.
-
-  Raises:
-    UserError: no arrangement was found.
   """
   batches = batches.copy()
   members = [set(groups[batch]) for batch in batches]
@@ -93,14 +90,14 @@ def separate(
     first = np.unique(groups[batch], return_index=True)[1]
     for place in np.setdiff1d(np.arange(len(batch)), first):
       group = groups[batch[place]]
-      for _ in range(100 * batches.size):
+      for _ in range(100 * len(batches)):
         other_row = rng.integers(len(batches))
         other_place = rng.integers(len(batch))
         other = groups[batches[other_row, other_place]]
         if group not in members[other_row] and other not in members[row]:
           break
       else:
-        raise UserError('too few groups for batches with no group twice')
+        return _dealt(batches, groups, rng)
       batches[row, place], batches[other_row, other_place] = (
         batches[other_row, other_place],
         batches[row, place],
@@ -111,3 +108,15 @@ def separate(
       if other not in groups[batches[other_row]]:
         members[other_row].discard(other)
   return batches
+
+
+def _dealt(batches, groups, rng) -> np.ndarray:
+  """Deals group after group to the batches in turn, which always succeeds.
+
+  Neighbouring batches then share most groups, so this is for data with hardly
+  more groups than a batch has places.
+  """
+  indices = rng.permutation(batches.ravel())
+  names = rng.permutation(groups.max() + 1)
+  ordered = indices[np.argsort(names[groups[indices]], kind='stable')]
+  return rng.permutation(ordered.reshape(batches.shape[::-1]).T)

@@ -60,9 +60,10 @@ def _whole_seconds(num_frames: int) -> int:
 def random_starts(
   length: int, num_frames: int, clips: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Start seconds of random windows in an untrimmed video (REFERENCE 3.4).
+  """Start seconds of random windows in an untrimmed video.
 
-  Whole seconds, drawn with replacement; windows may overlap or repeat.
+  Whole seconds, drawn with replacement; windows may overlap or repeat, as in
+  the release's `youtube_dataloader.py`.
 
   Args:
     length: frames of the video's spectrogram.

@@ -51,22 +51,19 @@ def prepare(
   for name in datasets:
     if _find(name, data_dir) is not None:
       continue
+    _check_name(name, data_dir)
     family, _, config = name.partition('/')
-    if family not in BUILDERS:
-      raise DataError(
-        f'the records of {name!r} are not in {data_folder(data_dir)}, and '
-        f'there is no builder for {family!r}, only for '
-        f'{", ".join(BUILDERS)}. {HOWTO.format(name=name)}'
-      )
-    if config not in BUILDERS[family].builder_configs:
-      raise DataError(
-        f'{family!r} has no config {config!r}; it has '
-        f'{", ".join(BUILDERS[family].builder_configs)}'
-      )
     try:
       BUILDERS[family](
         config=config, data_dir=data_folder(data_dir), media_dir=media_dir
       ).download_and_prepare()
+      builder = _find(name, data_dir)
+      sizes = {
+        split: info.num_examples for split, info in builder.info.splits.items()
+      }
+      print(
+        f'{name}: {sizes}; what was left out: {builder.data_dir}/skipped.json'
+      )
     except (OSError, RuntimeError) as error:
       # ArrayRecord's writer raises RuntimeError, with the system's words.
       if os.strerror(errno.ENOSPC) not in str(error):
@@ -77,12 +74,22 @@ def prepare(
       ) from error
 
 
-HOWTO = (
-  'Write them as TFDS records (ArrayRecord) named {name} with the features id, '
-  'spectrogram [T, 40], visual_2d [S, V] and visual_3d [S, V], from videos you '
-  'have the right to use; `python main.py --config=configs/stamps.py` runs '
-  'without them'
-)
+def _check_name(name: str, data_dir: str) -> None:
+  """Raises DataError unless this program can prepare the data set."""
+  family, _, config = name.partition('/')
+  if family not in BUILDERS:
+    raise DataError(
+      f'the records of {name!r} are not in {data_folder(data_dir)}, and their '
+      'media cannot be fetched. Write them as TFDS records (ArrayRecord) named '
+      f'{name}, with the features id, spectrogram [T, 40], visual_2d [S, V] '
+      "and visual_3d [S', V'], from videos that you have the right to use; "
+      '`python main.py --config=configs/stamps.py` runs without them'
+    )
+  if config not in BUILDERS[family].builder_configs:
+    raise DataError(
+      f'{family!r} has no config {config!r}; it has '
+      f'{", ".join(BUILDERS[family].builder_configs)}'
+    )
 
 
 def _find(name: str, data_dir: str):
@@ -123,14 +130,17 @@ class Records:
     for name in datasets:
       builder = _find(name, data_dir)
       if builder is None:
+        _check_name(name, data_dir)
         raise DataError(
           f'the records of {name!r} are not in {data_folder(data_dir)}: run '
-          f'`python main.py --mode=prepare` with the same config first'
-          if name.split('/')[0] in BUILDERS
-          else f'the records of {name!r} are not in {data_folder(data_dir)}. '
-          f'{HOWTO.format(name=name)}'
+          '`python main.py --mode=prepare` with the same config first'
         )
       for split in splits:
+        if (base := split.split('[')[0]) not in builder.info.splits:
+          raise DataError(
+            f'{name!r} has no split {base!r}; it has '
+            f'{", ".join(builder.info.splits)}'
+          )
         source = builder.as_data_source(split)
         self._sources.append(source)
         labels += [split] * len(source)

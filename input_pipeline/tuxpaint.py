@@ -69,6 +69,8 @@ def _digest(path: pathlib.Path) -> str:
 def read_stamps(folder: pathlib.Path) -> list[Stamp]:
   """All object stamps, grouped, in an order of their content.
 
+  Those without any caption come last and belong to no group.
+
   Args:
     folder: with the stamps, or of the unpacked package.
 
@@ -82,7 +84,7 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
   for picture in sorted(folder.rglob('*.png')):
     relative = picture.relative_to(folder)
     text = picture.with_suffix('.txt')
-    if relative.parts[0] == 'symbols' or not text.exists():
+    if relative.parts[0] == 'symbols':
       continue
     recordings = {
       language: path
@@ -97,7 +99,7 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
       Stamp(
         str(relative.with_suffix('')),
         picture,
-        _read_captions(text),
+        _read_captions(text) if text.exists() else {},
         recordings,
         next((path for path in sounds if path.exists()), None),
       )
@@ -108,7 +110,8 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
       f'in usr/share/tuxpaint/stamps of the Debian package '
       'tuxpaint-stamps-default; name that folder'
     )
-  return _grouped(stamps)
+  captioned = [stamp for stamp in stamps if stamp.captions]
+  return _grouped(captioned) + [stamp for stamp in stamps if not stamp.captions]
 
 
 def _content(stamp: Stamp, language: str) -> set[str]:
@@ -150,10 +153,17 @@ def _grouped(stamps: list[Stamp]) -> list[Stamp]:
 
 
 def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
-  """The first stamp of each picture, caption and recording of a language."""
+  """The first stamp of each picture, caption and sound.
+
+  Args:
+    stamps: each with a recording in the language, or else a natural sound.
+    language: of captions and recordings.
+  """
   seen, chosen = set(), []
   for stamp in stamps:
     content = _content(stamp, language)
+    if language not in stamp.recordings:
+      content.add(f'recording {_digest(stamp.sound)}')
     if not content & seen:
       chosen.append(stamp)
     seen |= content

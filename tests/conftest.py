@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import tempfile
 
 os.environ.setdefault(
   'XLA_FLAGS',
@@ -20,9 +19,7 @@ from PIL import Image
 import input_pipeline
 from avl_jax import parallel
 
-parallel.cache_compilations(
-  os.path.join(tempfile.gettempdir(), f'avl_jax_tests_{os.getuid()}')
-)
+parallel.cache_compilations('~/.cache/avl_jax/tests')
 
 
 @pytest.fixture
@@ -60,14 +57,15 @@ def _draw_stamp(folder: pathlib.Path, index: int) -> None:
 def stamps_folder(tmp_path_factory) -> pathlib.Path:
   """Thirty small stamps, and one of each thing that can be wrong.
 
-  wrong/: an empty picture, an empty, a silent and a garbled recording, a
-  missing caption, a caption that another stamp has; symbols/: never used.
+  wrong/: an empty picture, an empty, a silent, a garbled and a missing
+  recording, a missing caption, no captions at all, a caption that another stamp
+  has; symbols/: never used.
   """
   folder = tmp_path_factory.mktemp('stamps')
   for index in range(30):
     _draw_stamp(folder / 'things', index)
   wrong = folder / 'wrong'
-  for index in range(100, 107):
+  for index in range(100, 108):
     _draw_stamp(wrong, index)
   _draw_stamp(folder / 'symbols', 200)
   (wrong / 'thing100.png').write_bytes(b'')
@@ -75,6 +73,8 @@ def stamps_folder(tmp_path_factory) -> pathlib.Path:
   soundfile.write(wrong / 'thing102_desc_fr.wav', np.zeros(8000), 16000)
   (wrong / 'thing103_desc_fr.wav').write_bytes(b'RIFF but not really')
   (wrong / 'thing104.txt').write_text('A thing.\nes.utf8=Algo.\n')
+  (wrong / 'thing106_desc_fr.wav').unlink()
+  (wrong / 'thing107.txt').unlink()
   captions = (folder / 'things' / 'thing0.txt').read_text()
   (wrong / 'thing105.txt').write_text(captions)
   soundfile.write(folder / 'things' / 'thing3.wav', np.ones(900) / 9, 16000)

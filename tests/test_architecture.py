@@ -9,7 +9,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 OURS = {'avl_jax', 'configs', 'input_pipeline', 'main', 'tests'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets'}
 FLAGS = {'absl.flags', 'absl.app', 'argparse', 'ml_collections.config_flags'}
-COLLECTIVES = {'pmap', 'psum', 'all_gather', 'axis_index', 'shard_map'}
+COLLECTIVES = {
+  *('pmap', 'pmean', 'psum', 'pmax', 'pmin', 'ppermute', 'all_gather'),
+  *('all_to_all', 'psum_scatter', 'axis_index', 'shard_map'),
+}
 FILES = [
   path
   for folder in ('avl_jax', 'configs', 'input_pipeline', 'benchmarks')
@@ -44,11 +47,12 @@ def test_arrows(path):
         assert name.startswith(allowed)
   if room == 'configs':
     assert roots <= {'configs', 'ml_collections'}
-  if path.name != 'parallel.py':
-    names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    assert not names & (
-      COLLECTIVES - {'psum'} if 'davenet' in path.name else COLLECTIVES
-    )
+  names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+  names |= {name.rpartition('.')[2] for name in imports}
+  if path.name == 'davenet.py':  # BatchNorm's statistics over the devices
+    assert names & COLLECTIVES == {'pmean', 'psum'}
+  elif path.name != 'parallel.py':
+    assert not names & COLLECTIVES
 
 
 def test_the_files_are_found():

@@ -153,7 +153,7 @@ def test_no_network(apt):
 
 def test_no_apt(apt, monkeypatch):
   monkeypatch.setenv('PATH', str(apt.root))
-  with pytest.raises(debian.FetchError, match=r'has no apt-cache.*stamps_dir'):
+  with pytest.raises(debian.FetchError, match=r'has no apt-cache.*media_dir'):
     apt.fetch()
   assert apt.left() == []
 

@@ -70,6 +70,24 @@ def test_expressions_add_embeddings():
     evaluate.retrieval(embedded, 'toy', tasks=(('text', 'video'),))
 
 
+def test_queries_without_media_are_mistakes():
+  embedded = _embedded()
+  (plain,) = evaluate.retrieval(embedded, 'toy', tasks=(('audio', 'video'),))
+  (result,) = evaluate.retrieval(
+    embedded,
+    'toy',
+    tasks=(('audio', 'video'),),
+    num_queries=60,
+    missing='last',
+  )
+  before, after = plain.rows[-1], result.rows[-1]
+  assert after['queries'] == 60
+  assert after['R@10'] == pytest.approx(before['R@10'] * 53 / 60)
+  ranks = np.concatenate([result.ranks + 1, np.full(7, 54)])
+  assert after['mean_rank'] == pytest.approx(ranks.mean())
+  assert result.rows[0] == plain.rows[0]
+
+
 def test_a_constant_model_is_not_rewarded():
   embedded = _embedded()
   zeros = {name: 0 * x for name, x in embedded.embeddings.items()}

@@ -82,6 +82,11 @@ def test_the_same_command_again_changes_nothing(workdir):
     ),
     (['--config=configs/avlnet.py'], 'configs/stamps.py'),
     (['--mode=eval'], 'runs/avlnet/checkpoints'),
+    (['--config.modle.embed_dim=3'], 'Did you mean "model"'),
+    (['eval'], 'unknown arguments: eval'),
+    (['--config.model.structure=relese'], 'structure must be one of'),
+    (['--config.optimizer.schedule=linear'], 'schedule must be'),
+    (['--config=configs/avlnet.py:x'], 'is not a config'),
   ],
 )
 def test_what_is_wrong_is_named(arguments, message, tmp_path, monkeypatch):

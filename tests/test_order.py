@@ -58,6 +58,17 @@ def test_uneven_groups():
     assert len(np.unique(groups[batch])) == 6
 
 
+def test_as_many_groups_as_places():
+  """The tightest case: every batch has every group."""
+  groups = np.repeat(np.arange(24), 9)
+  order = Order(len(groups), 24, groups, seed=0)
+  for epoch in range(3):
+    batches = _epoch(order, epoch)
+    assert len(np.unique(batches)) == len(groups)
+    for batch in batches:
+      assert len(np.unique(groups[batch])) == 24
+
+
 @pytest.mark.parametrize(
   ('count', 'size', 'groups', 'message'),
   [

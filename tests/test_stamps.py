@@ -16,7 +16,7 @@ from avl_jax.backbones import efficientnet
 from avl_jax.features import audio, visual
 from input_pipeline import narration, records, tuxpaint
 
-BAD = {f'wrong/thing{index}' for index in (100, 101, 102, 103, 104)}
+BAD = {f'wrong/thing{index}' for index in (100, 101, 102, 103, 104, 106, 107)}
 
 
 def _read(data_dir, name, *splits):
@@ -30,8 +30,7 @@ def _groups(data_dir, name, split):
 
 def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
   example = _read(stamps_records, 'human_fr', 'train')[0]
-  name = example['id'].decode().removesuffix('/human_fr/')
-  stem = stamps_folder / name.split('/human_fr')[0]
+  stem = stamps_folder / example['id'].decode().split('/human_fr')[0]
   waveform = audio.read_audio(f'{stem}_desc_fr.wav')
   np.testing.assert_allclose(
     audio.decode_flac(example['audio']), waveform, atol=1 / 32768
@@ -48,22 +47,30 @@ def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
   assert example['source'].decode() == f'{stem.name}_desc_fr.wav'
 
 
-def test_bad_media_are_counted_and_listed(stamps_records):
+def test_what_is_left_out_is_counted_and_listed(stamps_records):
   folder = pathlib.Path(stamps_records, 'stamps/human_fr/1.0.0')
-  skipped = json.loads((folder / 'skipped.json').read_text())
-  names = {
-    name.split('/human_fr')[0] for part in skipped.values() for name in part
+  skipped = {
+    reason: [name.split('/human_fr')[0] for name in names]
+    for reason, names in json.loads(
+      (folder / 'skipped.json').read_text()
+    ).items()
   }
-  assert names == BAD
-  assert skipped['no caption'] == ['wrong/thing104']
-  assert [len(skipped[reason]) for reason in ('silent', 'no caption')] == [1, 1]
+  (duplicate,) = skipped.pop('duplicate')
+  assert duplicate in ('things/thing0', 'wrong/thing105')
+  assert skipped == {
+    'empty': ['wrong/thing100', 'wrong/thing101'],
+    'silent': ['wrong/thing102'],
+    'unreadable': ['wrong/thing103'],
+    'no caption': ['wrong/thing104', 'wrong/thing107'],
+    'no recording': ['wrong/thing106'],
+  }
   examples = _read(stamps_records, 'human_fr', 'train', 'test', 'unseen_words')
   ids = {example['id'].decode().split('/human_fr')[0] for example in examples}
   assert not ids & BAD
   assert not any(name.startswith('symbols') for name in ids)
   # Of two stamps with one caption, one.
   assert len(ids & {'things/thing0', 'wrong/thing105'}) == 1
-  assert len(ids) == 31
+  assert len(ids) == 30
 
 
 def test_nothing_leaks_between_splits(stamps_records):

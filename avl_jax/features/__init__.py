@@ -1,7 +1,25 @@
-"""Media to numpy arrays: nothing here needs JAX to be imported."""
+"""Media to numpy: what the models eat. Nothing here needs JAX."""
 
 from avl_jax import UserError
 
 
 class MediaError(UserError, ValueError):
-  """A video, image or sound that cannot be read; the message names it."""
+  """A video, image or sound that cannot be used; the message names it.
+
+  Attributes:
+    reason: in a word, for counting.
+  """
+
+  reason = 'unreadable'
+
+
+class EmptyMediaError(MediaError):
+  """There is nothing in the file: no bytes, no samples."""
+
+  reason = 'empty'
+
+
+class SilentMediaError(MediaError):
+  """There is sound in the file, but nothing to hear."""
+
+  reason = 'silent'

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from avl_jax.features import MediaError
+from avl_jax.features import EmptyMediaError, MediaError
 
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 400  # samples, 25 ms
@@ -44,7 +44,7 @@ def read_audio(
       raise MediaError(f'{name}: no such file')
     size = os.path.getsize(source)
   if not size:
-    raise MediaError(f'{name}: the file has 0 bytes')
+    raise EmptyMediaError(f'{name}: the file has 0 bytes')
   try:
     waveform, rate = _decode_soundfile(source)
   # TypeError: libsndfile wants the format of a file named *.raw.
@@ -53,7 +53,7 @@ def read_audio(
   if waveform.size and rate != sample_rate:
     waveform = soxr.resample(waveform, rate, sample_rate, quality='HQ')
   if not waveform.size:
-    raise MediaError(f'{name}: the audio stream has 0 samples')
+    raise EmptyMediaError(f'{name}: the audio stream has 0 samples')
   if not np.isfinite(waveform).all():
     raise MediaError(f'{name}: the audio has infinite or NaN samples')
   return waveform

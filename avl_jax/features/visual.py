@@ -37,7 +37,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   name = f'image of {len(source)} bytes' if is_content else os.fspath(source)
   try:
     if not (len(source) if is_content else os.path.getsize(source)):
-      raise features.MediaError('the file is empty')
+      raise features.EmptyMediaError(f'{name}: the file has 0 bytes')
     with Image.open(
       io.BytesIO(source) if is_content else source, formats=_FORMATS
     ) as image:
@@ -48,6 +48,8 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
           f'{image.width} x {image.height} pixels, at most {limit} are read'
         )
       return np.array(_flatten(ImageOps.exif_transpose(image)))
+  except features.EmptyMediaError:
+    raise
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     raise features.MediaError(

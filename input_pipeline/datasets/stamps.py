@@ -34,7 +34,7 @@ from PIL import Image
 
 from avl_jax import UserError
 from avl_jax.backbones import efficientnet
-from avl_jax.features import MediaError, audio, visual
+from avl_jax.features import MediaError, SilentMediaError, audio, visual
 from input_pipeline import debian, narration, tuxpaint
 from input_pipeline.tuxpaint import Stamp
 
@@ -111,10 +111,18 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     del dl_manager  # The package comes through apt.
     downloads = pathlib.Path(self._data_dir_root) / 'downloads'
     folder = self._media_dir or debian.fetch(**PACKAGE, cache=downloads)
-    stamps = tuxpaint.read_stamps(pathlib.Path(folder))
+    folder = pathlib.Path(folder).expanduser()
+    stamps = tuxpaint.read_stamps(folder)
     self._skipped = collections.defaultdict(list)
-    chosen = self._distinct(stamps)
-    pictures = self._pictures(chosen)
+    images = self._read_pictures(self._complete(stamps))
+    chosen = tuxpaint.distinct(
+      [stamp for stamp in stamps if stamp.name in images],
+      self.builder_config.language,
+    )
+    self._skipped['duplicate'] = sorted(
+      images.keys() - {s.name for s in chosen}
+    )
+    pictures = self._features({s.name: images[s.name] for s in chosen})
     splits = {'train': [], 'test': [], 'unseen_words': []}
     for stamp in chosen:
       splits[tuxpaint.split_of(stamp)].append(stamp)
@@ -126,38 +134,46 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       unseen = splits['unseen_words']
       splits = {'train': seen, 'validation': seen, 'unseen_words': unseen}
     for name, members in splits.items():
-      if not any(stamp.name in pictures for stamp in members):
+      if not members:
         raise UserError(
           f'no stamp of {folder} falls into {name!r} of '
-          f'{self.builder_config.name}, which has {len(pictures)} pictures in '
-          'all; use a folder with more stamps'
+          f'{self.builder_config.name}, which has {len(chosen)} stamps in all; '
+          'use a folder with more'
         )
     return {
       name: self._generate_examples(name, members, pictures)
       for name, members in splits.items()
     }
 
-  def _distinct(self, stamps: list[Stamp]) -> list[Stamp]:
-    """The stamps of this kind and language, none twice."""
+  def _complete(self, stamps: list[Stamp]) -> list[Stamp]:
+    """The stamps that have what this kind and language need."""
     kind, language = self.builder_config.kind, self.builder_config.language
-    if kind == 'sounds':
-      return tuxpaint.distinct([s for s in stamps if s.sound], 'en')
-    spoken = [stamp for stamp in stamps if language in stamp.recordings]
-    captioned = [stamp for stamp in spoken if language in stamp.captions]
-    self._skipped['no caption'] = [s.name for s in spoken if s not in captioned]
-    return tuxpaint.distinct(captioned, language)
-
-  def _pictures(self, stamps: list[Stamp]) -> dict[str, dict]:
-    """Name of each stamp whose picture is good -> its part of a record."""
-    images = {}
+    complete = []
     for stamp in stamps:
+      sound = stamp.sound if kind == 'sounds' else language in stamp.recordings
+      if not sound:
+        self._skipped['no recording'].append(stamp.name)
+      elif language not in stamp.captions:
+        self._skipped['no caption'].append(stamp.name)
+      else:
+        complete.append(stamp)
+    return complete
+
+  def _read_pictures(self, stamps: list[Stamp]) -> dict[str, np.ndarray]:
+    """Name of each stamp whose picture is good -> uint8 [224, 224, 3]."""
+    images = {}
+    for stamp in self._bar(stamps, 'pictures'):
       try:
         picture = visual.read_image(stamp.picture)
       except MediaError as error:
-        self._skip(stamp.name, error)
+        self._skipped[error.reason].append(stamp.name)
         continue
       images[stamp.name] = visual.fit_square(picture)
-    bar = self._bar(images.values(), 'pictures')
+    return images
+
+  def _features(self, images: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The part of a record that the picture makes, by name."""
+    bar = self._bar(images.values(), 'features')
     vectors = visual.extract(bar, efficientnet.backbone())
     return {
       name: {'image': _encode_png(image), 'visual_2d': vector[None]}
@@ -165,13 +181,13 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     }
 
   def _generate_examples(self, split: str, stamps, pictures):
-    for stamp in self._bar([s for s in stamps if s.name in pictures], split):
+    for stamp in self._bar(stamps, split):
       for source, make in self._speech(stamp, split):
         identity = f'{stamp.name}/{self.builder_config.name}/{source}'
         try:
           waveform = _not_silent(make(), identity)
         except MediaError as error:
-          self._skip(identity, error)
+          self._skipped[error.reason].append(identity)
           continue
         yield (
           identity,
@@ -199,10 +215,6 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   def _bar(self, items: Iterable, what: str) -> Iterable:
     name = f'{self.name}/{self.builder_config.name} {what}'
     return tqdm.tqdm(items, name, mininterval=1)
-
-  def _skip(self, name: str, error: MediaError) -> None:
-    """Counts by reason, which follows the name in the message."""
-    self._skipped[str(error).rpartition(': ')[2]].append(name)
 
   def _write_skipped(self) -> None:
     """Lists what was left out, by reason, in a file beside the records."""
@@ -247,5 +259,5 @@ def _narrations(
 def _not_silent(waveform: np.ndarray, name: str) -> np.ndarray:
   peak = np.abs(waveform).max()
   if peak < SILENCE:
-    raise MediaError(f'{name}: silent')
+    raise SilentMediaError(f'{name}: its peak is {peak:.1e} of full scale')
   return waveform
