@@ -122,17 +122,24 @@ class TrainBatches:
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
     """Batches of steps `first` to `last` - 1, made ahead by other threads."""
-    probe = self.batch(first) if first < last else {}
-    keys = sorted(probe)
-    types = [tf.as_dtype(probe[key].dtype.type) for key in keys]
+    types = {
+      'spectrogram': tf.float32,
+      'num_frames': tf.int32,
+      'visual': tf.float32,
+      'id': tf.string,
+    }
 
     def make(step: np.ndarray) -> list[np.ndarray]:
       batch = self.batch(int(step))
-      return [batch[key] for key in keys]
+      # TensorFlow takes text beyond ASCII as bytes alone.
+      names = np.array([name.encode() for name in batch['id']], object)
+      return [(batch | {'id': names})[key] for key in types]
 
     def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-      arrays = tf.numpy_function(make, [step], types, stateful=False)
-      return dict(zip(keys, arrays, strict=True))
+      arrays = tf.numpy_function(
+        make, [step], list(types.values()), stateful=False
+      )
+      return dict(zip(types, arrays, strict=True))
 
     batches = tf.data.Dataset.range(first, last).map(
       load, num_parallel_calls=os.cpu_count(), deterministic=True

@@ -42,7 +42,8 @@ def test_a_run_leaves_what_a_person_needs(workdir):
   losses = [row['loss'] for row in rows if 'loss' in row]
   assert len(losses) == 3
   assert np.isfinite(losses).all()
-  assert {'clips_per_second', 'waiting_for_data'} < set(rows[0])
+  assert [row['step'] for row in rows] == [0, 1, 2, 2, 3, 3]
+  assert {'clips_per_second', 'waiting_for_data'} < set(rows[1])
   assert list(workdir.glob('events.out.tfevents*'))
   record = json.loads((workdir / 'evaluation.json').read_text())
   evaluations = {row['evaluation'] for row in record['rows']}

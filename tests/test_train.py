@@ -110,7 +110,9 @@ def test_last_and_best_are_kept(tmp_path):
   state = run.train(6)
   kept = {p.name for p in (tmp_path / 'checkpoints').iterdir() if p.is_dir()}
   assert kept == {'4', '6'}
-  assert int(Run(tmp_path, best='score').state.step) == 6
+  again = Run(tmp_path, best='score')
+  again.history.close()
+  assert int(again.state.step) == 6
   model, variables, description = checkpoint.load(tmp_path)
   assert description['step'] == 4
   assert model == run.model
@@ -159,7 +161,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     run.train(5, batches, eval_every=1)
   run.checkpoints.close()
   run.history.close()
-  assert int(Run(tmp_path).state.step) == 3
+  again = Run(tmp_path)
+  again.history.close()
+  assert int(again.state.step) == 3
 
 
 def test_a_best_metric_that_no_evaluation_gives_is_refused(tmp_path):
