@@ -139,7 +139,7 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
   }
-  notes = {key: json.dumps(value) for key, value in facts.items()}
+  notes = {key: json.dumps(value).strip('"') for key, value in facts.items()}
   history = train.read_history(workdir / 'metrics.jsonl')
   report.write(
     workdir, f'AVLnet: {workdir.name}', notes, results, items, history
