@@ -23,6 +23,7 @@ from ml_collections import ConfigDict, config_flags
 import input_pipeline
 from avl_jax import UserError, checkpoint, evaluate, parallel, report, train
 from avl_jax.files import write_atomically
+from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, init_variables
 
 
@@ -108,7 +109,7 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     variables = checkpoint.load_variables(config.initial_workdir, description)
   print(parameter_overview.get_parameter_overview(variables['params']))
   state = checkpoints.restore(train.create_state(variables, optimizer))
-  history = train.History(workdir / 'metrics.jsonl', int(state.step))
+  history = History(workdir / 'metrics.jsonl', int(state.step))
   summaries = metric_writers.SummaryWriter(str(workdir))
   evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
   step = train.make_step(model, optimizer, **config.loss)
@@ -140,7 +141,7 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     name: data.media for name, data in evaluations.items() if data.has_media
   }
   notes = {key: json.dumps(value).strip('"') for key, value in facts.items()}
-  history = train.read_history(workdir / 'metrics.jsonl')
+  history = read_history(workdir / 'metrics.jsonl')
   report.write(
     workdir, f'AVLnet: {workdir.name}', notes, results, items, history
   )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import main
-from avl_jax import UserError, train
+from avl_jax import UserError
+from avl_jax.history import read_history
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = (
@@ -38,7 +39,7 @@ def workdir(stamps_folder, stamps_records, tmp_path_factory, request):
 
 
 def test_a_run_leaves_what_a_person_needs(workdir):
-  rows = train.read_history(workdir / 'metrics.jsonl')
+  rows = read_history(workdir / 'metrics.jsonl')
   losses = [row['loss'] for row in rows if 'loss' in row]
   assert len(losses) == 3
   assert np.isfinite(losses).all()

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from avl_jax import UserError, checkpoint, parallel, train
+from avl_jax import UserError, checkpoint, history, parallel, train
 from avl_jax.model import AVLnet, init_variables
 
 SMALL = {'embed_dim': 6, 'widths': (4, 4), 'blocks': (1,)}
@@ -44,7 +44,7 @@ class Run:
     self.state = self.checkpoints.restore(
       train.create_state(variables, self.optimizer)
     )
-    self.history = train.History(
+    self.history = history.History(
       workdir / 'metrics.jsonl', int(self.state.step)
     )
 
@@ -87,7 +87,7 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(tmp_path):
   _equal(resumed, unbroken)
 
   def losses(name):
-    rows = train.read_history(tmp_path / name / 'metrics.jsonl')
+    rows = history.read_history(tmp_path / name / 'metrics.jsonl')
     return [(row['step'], row['loss']) for row in rows if 'loss' in row]
 
   assert losses('broken') == losses('unbroken')
@@ -213,10 +213,10 @@ def test_schedules_in_closed_form():
 def test_half_a_line_of_history_is_dropped(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"st')
-  history = train.History(path, first_step=1)
-  history.write_scalars(2, {'loss': np.float32(0.5)})
-  history.close()
-  assert train.read_history(path) == [
+  log = history.History(path, first_step=1)
+  log.write_scalars(2, {'loss': np.float32(0.5)})
+  log.close()
+  assert history.read_history(path) == [
     {'step': 1, 'loss': 2.0},
     {'step': 2, 'loss': 0.5},
   ]

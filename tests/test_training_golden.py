@@ -206,7 +206,8 @@ _FLOAT32 = {
   ('sub', 'dtype'),
   [
     ('train', 'float64'),
-    ('evalmode', 'float64'),
+    # Its step is in test_step; here it is ten of them.
+    pytest.param('evalmode', 'float64', marks=pytest.mark.slow),
     # Another learning rate, and looser tolerances: nothing the above lack.
     pytest.param('evalmode_lr1e-5', 'float64', marks=pytest.mark.slow),
     *(
