@@ -21,7 +21,7 @@ from configs import avlnet
 
 
 def get_config(languages: str = 'fr') -> ml_collections.ConfigDict:
-  """Trains on narrated speech; the human recordings choose nothing."""
+  """Trains on narrated speech; no score on human recordings chooses."""
   languages = languages.split('+')
   narrated = tuple(f'stamps/narrated_{language}' for language in languages)
   human = tuple(f'stamps/human_{language}' for language in languages)
