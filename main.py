@@ -7,6 +7,7 @@ Any key of the config can be set: --config.model.embed_dim=512.
 """
 
 import argparse
+import collections
 import contextlib
 import importlib.util
 import json
@@ -21,7 +22,15 @@ from clu import metric_writers, parameter_overview
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
-from avl_jax import UserError, checkpoint, evaluate, parallel, report, train
+from avl_jax import (
+  UserError,
+  checkpoint,
+  comparison,
+  evaluate,
+  parallel,
+  report,
+  train,
+)
 from avl_jax.files import write_atomically
 from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, init_variables
@@ -86,6 +95,12 @@ def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains, from the last checkpoint if there is one; then evaluates."""
+  run(config, workdir)
+  eval_mode(config, workdir)
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Trains, from the last checkpoint if there is one."""
   model = AVLnet(**config.model)
   optimizer = train.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
@@ -126,7 +141,6 @@ def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
       num_steps=config.num_steps,
       **config.train,
     )
-  eval_mode(config, workdir)
 
 
 def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -148,7 +162,39 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   print(f'Look at {workdir}/report.html')
 
 
-MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}
+def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Trains the runs of a comparison that are not done, and prints its table."""
+  prepare_mode(config, workdir)
+  evaluations = input_pipeline.eval_batches(
+    **{**config.eval_data, 'evaluations': config.comparison.evaluations},
+    data_dir=config.data_dir,
+  )
+  results = collections.defaultdict(list)
+  for name, seed, settings in comparison.expand(config):
+    folder = workdir / name / f'seed{seed}'
+    if not settings.num_steps:
+      folder = pathlib.Path(settings.initial_workdir)
+    print(f'{name}, seed {seed}: {folder}')
+    if settings.num_steps:
+      run(settings, folder)
+    model, variables, _ = checkpoint.load(folder)
+    evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
+    results[name].append(evaluate_all(variables))
+  items = {
+    name: data.media for name, data in evaluations.items() if data.has_media
+  }
+  comparison.write(
+    workdir, results, items, side_by_side=config.comparison.side_by_side
+  )
+  print(f'Look at {workdir}/report.html')
+
+
+MODES = {
+  'train': train_mode,
+  'eval': eval_mode,
+  'prepare': prepare_mode,
+  'compare': compare_mode,
+}
 
 
 def main(argv: list[str]) -> None:

@@ -79,6 +79,43 @@ def recall_curves(
   return _png(canvas)
 
 
+def interval_chart(rows: Sequence[Mapping]) -> bytes:
+  """Draws R@10 of several runs, a panel a task, each with its interval.
+
+  Args:
+    rows: with evaluation, task, subset, run, R@10, low, high, chance_R@10, the
+      recalls as fractions.
+  """
+  panels = {}
+  for row in rows:
+    title = f'{row["evaluation"]}, {row["subset"]}: {row["task"]}'
+    panels.setdefault(title.replace('->', '→'), []).append(row)
+  height = 0.8 + 0.3 * max(map(len, panels.values()))
+  lines_ = -(-len(panels) // 2)
+  canvas = figure.Figure(
+    figsize=(10, height * lines_), dpi=DPI, layout='constrained'
+  )
+  plots = canvas.subplots(lines_, 2, squeeze=False).flat
+  for plot in plots[len(panels) :]:
+    plot.set_axis_off()
+  for plot, (title, members) in zip(plots, panels.items(), strict=False):
+    middle = 100 * np.array([row['R@10'] for row in members])
+    ends = 100 * np.array([(row['low'], row['high']) for row in members]).T
+    places = np.arange(len(members))
+    # A percentile interval need not hold the mean.
+    reach = np.maximum([middle - ends[0], ends[1] - middle], 0)
+    plot.errorbar(middle, places, xerr=reach, fmt='o', color=COLOURS[0])
+    plot.axvline(
+      100 * members[0]['chance_R@10'], color='#555555', linestyle=':'
+    )
+    plot.set_yticks(places, [row['run'] for row in members])
+    plot.set(xlim=(0, 102), ylim=(len(members) - 0.5, -0.5))
+    plot.set_title(title, fontsize=9)
+    plot.set_xlabel('R@10, %', fontsize=8)
+    _tidy(plot)
+  return _png(canvas)
+
+
 def sheet_row(
   query: report.Item,
   answers: Sequence[report.Item],

@@ -6,6 +6,7 @@ from avl_jax import ConfigError
 
 TIES = ('against', 'release')
 MISSING = ('skip', 'last')
+DRAWS = 2_000  # of the bootstrap
 
 
 def counts(
@@ -104,3 +105,24 @@ def summary(
     float(f(present)) for f in middle
   )
   return result
+
+
+def interval(hits: np.ndarray) -> tuple[float, float]:
+  """95 % interval of a recall, over queries and seeds.
+
+  A bootstrap: queries and seeds are drawn again with replacement, each seed
+  meeting the same queries, as in the measurement itself.
+
+  Args:
+    hits: bool [seeds, queries], whether a query found its right one.
+
+  Returns:
+    The 2.5th and 97.5th percentile of the mean of `DRAWS` draws.
+  """
+  seeds, queries = hits.shape
+  rng = np.random.default_rng(0)
+  weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS)
+  counts = rng.multinomial(queries, np.full(queries, 1 / queries), DRAWS)
+  means = ((weights @ hits) * counts).sum(1) / hits.size
+  low, high = np.percentile(means, (2.5, 97.5))
+  return float(low), float(high)

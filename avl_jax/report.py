@@ -7,7 +7,7 @@ import hashlib
 import io
 import numbers
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,13 +79,22 @@ def choose_examples(
       f'{len(ranks)} ranks of {len(ids)} queries; examples need one rank per'
       " query, which ties='against' gives"
     )
-  keys = [hashlib.sha256(name.encode()).digest() for name in ids]
-  order = sorted(range(len(ids)), key=lambda index: keys[index])
   groups = []
   for title, first, end in GROUPS:
-    members = [index for index in order if first <= ranks[index] < end]
-    groups.append(Group(title, len(members), tuple(members[:per_group])))
+    members = [i for i, rank in enumerate(ranks) if first <= rank < end]
+    examples = sample(members, ids, per_group)
+    groups.append(Group(title, len(members), examples))
   return tuple(groups)
+
+
+def sample(
+  members: Iterable[int], ids: Sequence[str], count: int
+) -> tuple[int, ...]:
+  """At most `count` of `members`, indices of `ids`: first by their hashes."""
+  order = sorted(
+    members, key=lambda i: hashlib.sha256(str(ids[i]).encode()).digest()
+  )
+  return tuple(int(i) for i in order[:count])
 
 
 def write(
@@ -214,13 +223,26 @@ def _sheet(
     if not group.examples:
       yield page.Text('No query is in this group.')
     for index in group.examples:
-      yield _example(retrieval, items, index)
+      yield example(retrieval, items, index)
 
 
-def _example(
-  retrieval: evaluate.Retrieval, items: Sequence[Item], index: int
+def example(
+  retrieval: evaluate.Retrieval,
+  items: Sequence[Item],
+  index: int,
+  run: str = '',
 ) -> page.Figure:
-  """A query with the five best answers and, if beyond them, the right one."""
+  """A query with the five best answers and, if beyond them, the right one.
+
+  Args:
+    retrieval: has the query and its answers.
+    items: of the evaluation, in the order of its ids.
+    index: of the query.
+    run: whose answers these are, where several are shown.
+
+  Raises:
+    ValueError: an item is not the one of its id.
+  """
   shown = [int(answer) for answer in retrieval.top[index]]
   labels = [str(place + 1) for place in range(len(shown))]
   if index not in shown:
@@ -247,9 +269,11 @@ def _example(
   ]
   said = [(f'{label}: {item.caption}', item, e) for label, item, e in notes]
   return page.Figure(
-    page.File(f'{retrieval.name} {retrieval.query} {index}.png', row),
+    page.File(f'{retrieval.name} {retrieval.query} {index} {run}.png', row),
     '; '.join(text for text, _, _ in said),
-    f'Right one at rank {retrieval.ranks[index] + 1:g} of'
+    f'{run}: '
+    * bool(run)
+    + f'Right one at rank {retrieval.ranks[index] + 1:g} of'
     f' {len(retrieval.ids)} ({retrieval.subsets[index]})',
     [(text, _sound(item) if 'audio' in e else None) for text, item, e in said],
   )

@@ -82,7 +82,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval_data = ml_collections.ConfigDict(
     {
       # name -> {'datasets', 'splits', 'num_queries'}: all splits are one
-      # gallery; num_queries (or 0) counts those whose media are missing.
+      # gallery; num_queries (or 0) counts those whose media are missing; with
+      # 'groups_of' only what other 'datasets' and 'splits' have too.
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
@@ -93,6 +94,14 @@ def get_config() -> ml_collections.ConfigDict:
       'tasks': (('audio', 'video'), ('video', 'audio')),  # (query, gallery)
       'ties': 'against',  # 'release': every tied position counts
       'missing': 'skip',  # queries without media, in the ranks; or 'last'
+    }
+  )
+  config.comparison = ml_collections.ConfigDict(
+    {
+      'runs': (),  # (name, the keys in which it differs from this config)
+      'seeds': (1, 2, 3),
+      'evaluations': {},  # of all runs, as eval_data.evaluations
+      'side_by_side': (),  # two runs whose answers are shown, before and after
     }
   )
   return config

@@ -71,3 +71,8 @@ def get_config(languages: str = 'fr') -> ml_collections.ConfigDict:
   config.eval_data.num_frames = 512
   config.best_metric = f'narrated_{languages[0]}/validation/audio_to_video/R@10'
   return config
+
+
+def workdir(languages: str) -> str:
+  """Where the commands above keep the run of these languages."""
+  return 'runs/stamps' if languages == 'fr' else f'runs/stamps_{languages}'

@@ -166,6 +166,7 @@ class EvalBatches:
     splits,
     *,
     num_queries=0,
+    groups_of=None,
     batch_size,
     num_frames,
     data_dir,
@@ -174,29 +175,32 @@ class EvalBatches:
     self.num_queries = num_queries
     self._records = Records(datasets, splits, data_dir)
     self.fingerprint = self._records.fingerprint
-    self.subsets = self._records.labels
+    self._indices = np.arange(len(self._records))
+    if groups_of:
+      others = Records(**groups_of, data_dir=data_dir)
+      self._indices = _shared(self._records, others)
+    self.subsets = self._records.labels[self._indices]
     self._batch_size, self._num_frames = batch_size, num_frames
     self._name = name
 
   def __iter__(self) -> Iterator[Batch]:
     size = self._batch_size
     for start in tqdm.trange(
-      0, len(self._records), size, desc=f'evaluate {self._name}', leave=False
+      0, len(self._indices), size, desc=f'evaluate {self._name}', leave=False
     ):
-      indices = range(start, min(start + size, len(self._records)))
+      chosen = slice(start, start + size)
+      examples = self._records.read(self._indices[chosen])
       clips = [
         preprocess.whole_clip(example, self._num_frames)
-        | {'id': example['id'].decode(), 'subset': self.subsets[index]}
-        for index, example in zip(
-          indices, self._records.read(indices), strict=True
-        )
+        | {'id': example['id'].decode(), 'subset': subset}
+        for subset, example in zip(self.subsets[chosen], examples, strict=True)
       ]
       yield {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
 
   @property
   def has_media(self) -> bool:
     """Whether the records hold pictures and recordings to show."""
-    return {'image', 'audio'} <= set(self._records.read([0])[0])
+    return {'image', 'audio'} <= set(self._records.read(self._indices[:1])[0])
 
   @property
   def media(self) -> Sequence[SimpleNamespace]:
@@ -204,18 +208,27 @@ class EvalBatches:
 
     Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
     """
-    return _Media(self._records)
+    return _Media(self._records, self._indices)
+
+
+def _shared(records: Records, others: Records) -> np.ndarray:
+  """Index of the first record of each group that `others` have too."""
+  groups, first = np.unique(records.column('group'), return_index=True)
+  chosen = np.sort(first[np.isin(groups, np.unique(others.column('group')))])
+  if not len(chosen):
+    raise DataError('an evaluation has no group in common with its groups_of')
+  return chosen
 
 
 class _Media(Sequence):
-  def __init__(self, records: Records):
-    self._records = records
+  def __init__(self, records: Records, indices: np.ndarray):
+    self._records, self._indices = records, indices
 
   def __len__(self) -> int:
-    return len(self._records)
+    return len(self._indices)
 
   def __getitem__(self, index: int) -> SimpleNamespace:
-    example = self._records.read([index])[0]
+    example = self._records.read([self._indices[index]])[0]
     return SimpleNamespace(
       id=example['id'].decode(),
       caption=example['captions'][0].decode(),
@@ -234,8 +247,10 @@ def eval_batches(
   """Opens the records of each evaluation.
 
   Args:
-    evaluations: name -> {'datasets', 'splits', 'num_queries'}; all examples of
-      all splits are one gallery.
+    evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of'}; all
+      examples of all splits are one gallery. `groups_of`, of other 'datasets'
+      and 'splits': only groups that these have too, one example each, so that
+      both make galleries of one size.
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
     data_dir: where the records are; '': TFDS' default.
@@ -244,7 +259,7 @@ def eval_batches(
     name -> its batches.
 
   Raises:
-    DataError: records are missing.
+    DataError: records are missing, or none has a group of `groups_of`.
   """
   return {
     name: EvalBatches(

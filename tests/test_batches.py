@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import input_pipeline
+from avl_jax import UserError
 from input_pipeline import preprocess
 from input_pipeline.records import Records
 
@@ -147,6 +148,47 @@ def test_evaluation_has_every_example_once(stamps_records):
   assert item.id == ids[9]
   assert item.image.shape == (224, 224, 3)
   assert item.waveform.ndim == 1
+
+
+def test_galleries_of_the_same_groups(stamps_records):
+  human = {
+    'datasets': ('stamps/human_fr',),
+    'splits': ('train', 'test', 'unseen_words'),
+  }
+  sounds = {'datasets': ('stamps/sounds',), 'splits': ('test',)}
+  narrated = {'datasets': ('stamps/narrated_fr',), 'splits': ('train',)}
+  options = {'batch_size': 7, 'num_frames': 50, 'data_dir': stamps_records}
+  evaluations = input_pipeline.eval_batches(
+    evaluations={
+      'speech': human | {'groups_of': sounds},
+      'sounds': sounds | {'groups_of': human},
+      'narrated': narrated | {'groups_of': human},
+    },
+    **options,
+  )
+  for name in ('speech', 'sounds'):  # One stamp has a sound.
+    (batch,) = evaluations[name]
+    assert [i.split('/')[1] for i in batch['id']] == ['thing3']
+    assert evaluations[name].subsets.tolist() == batch['subset'].tolist()
+    assert evaluations[name].media[0].id == batch['id'][0]
+  # Ten narrations of a caption, of which the first is taken.
+  spoken = Records(**human, data_dir=stamps_records).column('group')
+  records = Records(**narrated, data_dir=stamps_records)
+  expected, seen = [], set()
+  for identity, group in zip(
+    records.column('id'), records.column('group'), strict=True
+  ):
+    if group in spoken and group not in seen:
+      expected.append(identity.decode())
+      seen.add(group)
+  ids = [name for batch in evaluations['narrated'] for name in batch['id']]
+  assert ids == expected
+  assert len(records) > 10 * len(ids)  # some have no recording
+  unseen = human | {'splits': ('unseen_words',)}
+  with pytest.raises(UserError, match='no group in common'):
+    input_pipeline.eval_batches(
+      evaluations={'x': unseen | {'groups_of': narrated}}, **options
+    )
 
 
 class Untrimmed(tfds.core.GeneratorBasedBuilder):

@@ -123,6 +123,31 @@ def test_a_batch_that_devices_cannot_share(workdir, stamps_records, tmp_path):
     main.main(['main.py', '--config=configs/stamps.py', *arguments])
 
 
+def test_a_comparison_trains_evaluates_and_shows(
+  workdir, stamps_folder, stamps_records, tmp_path, capsys
+):
+  runs = "(('zero-shot', {'num_steps': 0}), ('fine-tuned', {}))"
+  arguments = [
+    '--mode=compare',
+    '--config=configs/finetune.py:stamps_fr',
+    f'--workdir={tmp_path}',
+    f'--config.data_dir={stamps_records}',
+    f'--config.prepare.media_dir={stamps_folder}',
+    f'--config.initial_workdir={workdir}',
+    f'--config.comparison.runs={runs}',
+    '--config.comparison.seeds=(7,)',
+    *SMALL,
+  ]
+  main.main(['main.py', *arguments])
+  rows = read_history(tmp_path / 'fine-tuned' / 'seed7' / 'metrics.jsonl')
+  assert rows[-1]['step'] == 3
+  assert not (tmp_path / 'zero-shot').exists()
+  printed = capsys.readouterr().out
+  assert '| human\\_fr | audio → video | test | zero-shot | 1 |' in printed
+  assert '| human\\_fr | video → audio | test | fine-tuned | 1 |' in printed
+  assert 'Never in the top five' in (tmp_path / 'report.html').read_text()
+
+
 def test_another_model_in_the_workdir(workdir):
   with pytest.raises(UserError, match='embed_dim: 16 there, 32 here'):
     main.main(

@@ -1,0 +1,46 @@
+"""A model of one language as the start of another: the thesis' chapter 5.
+
+  python main.py --config=configs/stamps.py --workdir=runs/stamps
+  python main.py --mode=compare --config=configs/cascade.py
+
+The second command trains on narrated Spanish and on narrated Greek, each once
+from scratch and once from the first command's French model, at equal steps,
+and evaluates every model on human recordings of all three languages: the cross
+matrix of Table 5.1 in miniature. None of them has heard a person.
+"""
+
+import ml_collections
+
+from configs import stamps
+
+
+def get_config(languages: str = 'fr+es+el') -> ml_collections.ConfigDict:
+  """`languages`: the one that is trained already, then those to learn."""
+  source, *targets = languages.split('+')
+  config = stamps.get_config('+'.join(targets))
+  config.initial_workdir = stamps.workdir(source)
+  config.num_steps = 400  # half of what configs/stamps.py takes
+  config.prepare.datasets += (f'stamps/human_{source}',)
+  runs = [(source, {'num_steps': 0})]
+  for target in targets:
+    metric = f'narrated_{target}/validation/audio_to_video/R@10'
+    learn = {
+      'best_metric': metric,
+      'train_data': {'datasets': (f'stamps/narrated_{target}',)},
+    }
+    runs.append((target, learn | {'initial_workdir': ''}))
+    runs.append((f'{source}-then-{target}', learn))
+  config.comparison.update(
+    runs=tuple(runs),
+    seeds=(1,),
+    evaluations={
+      f'human_{language}': {
+        'datasets': (f'stamps/human_{language}',),
+        'splits': ('test',),
+        'num_queries': 0,
+      }
+      for language in (source, *targets)
+    },
+    side_by_side=(targets[0], f'{source}-then-{targets[0]}'),
+  )
+  return config
