@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from avl_jax import convolution
+
 _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
@@ -100,6 +102,7 @@ class ResidualBlock(nn.Module):
       use_bias=False,
       dtype=self.dtype,
       kernel_init=_he_fan_out,
+      conv_general_dilated=convolution.convolve,
     )
     norm = functools.partial(
       BatchNorm, axis_name=self.axis_name, dtype=self.dtype

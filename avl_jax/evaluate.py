@@ -1,6 +1,7 @@
 """Retrieval: embed every example once, rank, count."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -88,14 +89,17 @@ def make_embed(model: AVLnet) -> Callable:
   return embed
 
 
-@jax.jit
-def _scores(queries: jax.Array, gallery: jax.Array) -> jax.Array:
-  return jnp.matmul(
+@functools.partial(jax.jit, static_argnums=2)
+def _scores(
+  queries: jax.Array, gallery: jax.Array, top: int
+) -> tuple[jax.Array, jax.Array]:
+  scores = jnp.matmul(
     queries,
     gallery.T,
     precision=jax.lax.Precision.HIGHEST,
     preferred_element_type=jnp.float32,
   )
+  return scores, jax.lax.top_k(scores, top)[1]
 
 
 def compare(
@@ -128,15 +132,13 @@ def compare(
     chosen = queries[start : start + block]
     # One shape for every block: a ragged last one would compile again.
     padded = np.pad(chosen, ((0, block - len(chosen)), (0, 0)))
-    scores = np.asarray(_scores(padded, on_device))[: len(chosen)]
+    scores, order = _scores(padded, on_device, min(top, len(gallery)))
+    scores = np.asarray(scores)[: len(chosen)]
     partners = np.arange(start, start + len(chosen))
     if np.isnan(scores).any():
       raise ValueError('NaN among the scores')
     counts.append(metrics.counts(scores, partners))
-    count = min(top, scores.shape[1])
-    some = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(scores, some, 1), 1, kind='stable')
-    best.append(np.take_along_axis(some, order, 1))
+    best.append(np.asarray(order)[: len(chosen)])
   better, equal = map(np.concatenate, zip(*counts, strict=True))
   return better, equal, np.concatenate(best)
 

@@ -11,8 +11,8 @@ from avl_jax import UserError
 class Order:
   """Batches of indices; every epoch a new permutation, cut into batches.
 
-  The remainder of an epoch that does not fill a batch is dropped, another one
-  each epoch.
+  What does not fill a batch is dropped, and of a group with more members than
+  there are batches the surplus; another one each epoch.
   """
 
   def __init__(
@@ -32,27 +32,26 @@ class Order:
       seed: of the permutations.
 
     Raises:
-      UserError: there are fewer examples than a batch needs, or too few
-        groups.
+      UserError: there are fewer examples, or groups, than a batch needs.
     """
+    members, self._groups = np.ones(num_examples, int), None
     self.batches_per_epoch = num_examples // batch_size
-    if not self.batches_per_epoch:
-      raise UserError(
-        f'{num_examples} examples do not fill a batch of {batch_size}; choose '
-        f'a batch size of at most {num_examples}'
-      )
-    self._num_examples, self._groups = num_examples, None
     if groups is not None:
-      _, self._groups, counts = np.unique(
+      _, self._groups, members = np.unique(
         np.asarray(groups), return_inverse=True, return_counts=True
       )
-      largest = counts.max()
-      if largest > self.batches_per_epoch or len(counts) < batch_size:
-        raise UserError(
-          f'batches of {batch_size} with no group twice cannot be made of '
-          f'{num_examples} examples in {len(counts)} groups, the largest of '
-          f'{largest}; choose a smaller batch size'
-        )
+      while (
+        np.minimum(members, self.batches_per_epoch).sum()
+        < self.batches_per_epoch * batch_size
+      ):
+        self.batches_per_epoch -= 1
+    if not self.batches_per_epoch:
+      what = 'examples' if groups is None else 'groups of examples'
+      raise UserError(
+        f'{len(members)} {what} do not fill a batch of {batch_size}; choose a '
+        f'batch size of at most {len(members)}'
+      )
+    self._num_examples = num_examples
     self._shape = (self.batches_per_epoch, batch_size)
     self._seed = seed
     self._epoch = functools.lru_cache(maxsize=2)(self._make_epoch)
@@ -65,10 +64,22 @@ class Order:
   def _make_epoch(self, epoch: int) -> np.ndarray:
     rng = np.random.default_rng((self._seed, epoch))
     order = rng.permutation(self._num_examples)
+    if self._groups is not None:
+      order = order[_place(self._groups[order]) < self.batches_per_epoch]
     batches = order[: np.prod(self._shape)].reshape(self._shape)
     if self._groups is None:
       return batches
     return separate(batches, self._groups, rng)
+
+
+def _place(groups: np.ndarray) -> np.ndarray:
+  """How many members of its group come before each element; int [n]."""
+  order = np.argsort(groups, kind='stable')
+  _, first = np.unique(groups[order], return_inverse=True)
+  starts = np.concatenate([[0], np.cumsum(np.bincount(first))])
+  places = np.empty_like(order)
+  places[order] = np.arange(len(groups)) - starts[first]
+  return places
 
 
 def separate(

@@ -58,6 +58,23 @@ def test_uneven_groups():
     assert len(np.unique(groups[batch])) == 6
 
 
+def test_a_group_larger_than_an_epoch_has_batches():
+  """Its surplus is left out, another one each epoch; the others all come."""
+  groups = np.array([0] * 12 + list(range(1, 29)))
+  order = Order(40, 8, groups, seed=0)
+  # Of 5 batches each takes one of the group: 5 + 28 do not fill them, 4 do.
+  assert order.batches_per_epoch == 4
+  members = []
+  for epoch in range(4):
+    batches = _epoch(order, epoch)
+    assert len(np.unique(batches)) == 32
+    for batch in batches:
+      assert len(np.unique(groups[batch])) == 8
+    members.append(set(batches[groups[batches] == 0]))
+  assert all(len(chosen) == 4 for chosen in members)
+  assert len(set.union(*members)) > 4
+
+
 def test_as_many_groups_as_places():
   """The tightest case: every batch has every group."""
   groups = np.repeat(np.arange(24), 9)
@@ -73,8 +90,8 @@ def test_as_many_groups_as_places():
   ('count', 'size', 'groups', 'message'),
   [
     (5, 6, None, '5 examples do not fill a batch of 6'),
-    (20, 5, np.zeros(20), 'no group twice'),
-    (20, 10, np.arange(20) // 10, 'no group twice'),
+    (20, 5, np.zeros(20), '1 groups of examples do not fill a batch of 5'),
+    (20, 10, np.arange(20) // 10, '2 groups of examples'),
   ],
 )
 def test_impossible_batches_are_refused(count, size, groups, message):
