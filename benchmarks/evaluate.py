@@ -1,0 +1,149 @@
+"""Embedding and ranking of a large evaluation, in seconds and in memory.
+
+  python -m benchmarks.evaluate
+  python -m benchmarks.evaluate --pairs 5000 --clips 0
+
+Ranks every audio among all videos and back: `evaluate.compare`, by blocks,
+and numpy with the whole matrix of scores (counting, and sorting as the release
+does). Each is a process of its own, so that its peak memory is. Embedding
+is measured on `--clips` clips of 10 s and is proportional to their number.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+  """Two float32 [pairs, width] whose partners resemble each other a little.
+
+  The similarity is such that the partner is among the first ten of 50,000 for
+  about half of the queries.
+  """
+  rng = np.random.default_rng(0)
+  audio = rng.standard_normal((pairs, width), np.float32)
+  noise = rng.standard_normal((pairs, width), np.float32)
+  return audio, np.float32(0.06) * audio + noise
+
+
+def by_blocks(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
+  """Ours: 0-based ranks of both directions."""
+  from avl_jax import evaluate, metrics
+
+  return [
+    metrics.ranks(*evaluate.compare(*sides)[:2])
+    for sides in ((audio, video), (video, audio))
+  ]
+
+
+def by_counting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
+  """Numpy's whole matrix; those at least as good as the partner, counted."""
+  scores = audio @ video.T
+  own = scores.diagonal()
+  return [
+    np.count_nonzero(scores >= own[:, None], axis=1) - 1,
+    np.count_nonzero(scores >= own, axis=0) - 1,
+  ]
+
+
+def by_sorting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
+  """Numpy's whole matrix, sorted, row by row to spare memory."""
+  scores = audio @ video.T
+  return [
+    np.array(
+      [np.flatnonzero(np.argsort(-row) == i)[0] for i, row in enumerate(matrix)]
+    )
+    for matrix in (scores, scores.T)
+  ]
+
+
+def embed(clips: int, batch_size: int, dtype: str) -> float:
+  """Clips a second of the full-size model, what compiles not counted."""
+  from avl_jax import evaluate, model
+  from benchmarks import full_size
+
+  net = model.AVLnet(dtype=dtype)
+  variables = model.init_variables(net, full_size.VISUAL)
+  run = evaluate.make_embed(net)
+
+  def batches(count: int, start: int = 0):
+    for first in range(start, start + count, batch_size):
+      names = np.arange(first, first + batch_size).astype(str)
+      batch = full_size.make_batch(batch_size)
+      yield {**batch, 'id': names, 'subset': names}
+
+  run(variables, batches(batch_size))
+  start = time.perf_counter()
+  embedded = run(variables, batches(clips))
+  return len(embedded.ids) / (time.perf_counter() - start)
+
+
+def _work(connection, function: Callable, sizes: tuple[int, int]) -> None:
+  """A process: ranks, seconds and peak memory of one way."""
+  sides = embeddings(*sizes)
+  start = time.perf_counter()
+  ranks = function(*sides)
+  seconds = time.perf_counter() - start
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  connection.send((ranks, seconds, peak))
+
+
+def measure(function: Callable, sizes: tuple[int, int]) -> tuple:
+  """(ranks, seconds, bytes) of a way in its own process."""
+  context = multiprocessing.get_context('spawn')
+  ours, theirs = context.Pipe()
+  process = context.Process(target=_work, args=(theirs, function, sizes))
+  process.start()
+  theirs.close()
+  result = ours.recv()
+  process.join()
+  return result
+
+
+def main() -> None:
+  """Prints a table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--pairs', type=int, default=50_000)
+  parser.add_argument('--width', type=int, default=4096)
+  parser.add_argument('--sorting', action='store_true', help='slow: sort too')
+  parser.add_argument('--clips', type=int, default=64, help='0: do not embed')
+  parser.add_argument('--batch_size', type=int, default=16)
+  parser.add_argument('--dtype', default='float32')
+  options = parser.parse_args()
+  sizes = (options.pairs, options.width)
+  ways = (by_blocks, by_counting) + (by_sorting,) * options.sorting
+  inputs = 2 * 4 * options.pairs * options.width / 2**30
+  print(f'{options.pairs} pairs of {options.width}: {inputs:.1f} GiB\n')
+  print('| way | seconds | peak, GiB | other ranks | R@10 |')
+  print('| --- | --- | --- | --- | --- |')
+  first = None
+  for way in ways:
+    ranks, seconds, peak = measure(way, sizes)
+    first = first or ranks
+    # Sums in another order differ in the last bit, which decides ties.
+    others = sum(
+      np.count_nonzero(a != b) for a, b in zip(ranks, first, strict=True)
+    )
+    recall = np.mean(ranks[0] < 10)
+    print(
+      f'| {way.__name__} | {seconds:.1f} | {peak / 2**30:.1f} | {others} of '
+      f'{2 * options.pairs} | {recall:.3f} |',
+      flush=True,
+    )
+  if options.clips:
+    speed = embed(options.clips, options.batch_size, options.dtype)
+    print(
+      f'\nembedding, {options.dtype}: {speed:.2f} clips/s, measured on '
+      f'{options.clips}; {options.pairs} would take '
+      f'{options.pairs / speed / 3600:.1f} hours'
+    )
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,37 @@
+"""The full-size model, its training step and a batch, for the benchmarks."""
+
+from collections.abc import Callable
+
+import numpy as np
+from flax import linen as nn
+
+from avl_jax import davenet, model, parallel, train
+
+FRAMES, MEL_BINS, VISUAL = 1000, 40, 4096  # 10 s; 2-D and 3-D features
+
+
+def make_batch(size: int) -> dict[str, np.ndarray]:
+  """Random clips: what a step costs does not depend on what they hold."""
+  rng = np.random.default_rng(0)
+  spectrogram = rng.normal(-40, 15, (size, FRAMES, MEL_BINS))
+  return {
+    'spectrogram': spectrogram.astype(np.float32),
+    'num_frames': np.full(size, FRAMES, np.int32),
+    'visual': rng.normal(0, 2**0.5 / 64, (size, VISUAL)).astype(np.float32),
+  }
+
+
+def make_step(
+  batch: dict[str, np.ndarray], dtype: str, structure: str, remat: bool
+) -> tuple[Callable, train.TrainState, dict]:
+  """Returns the step, nothing compiled, its state and the sharded batch."""
+  if remat:  # Keep the input of each block only; x, then the static argument.
+    davenet.ResidualBlock = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
+  net = model.AVLnet(structure=structure, dtype=dtype)
+  optimizer = train.make_optimizer(learning_rate=1e-3)
+  state = train.create_state(model.init_variables(net, VISUAL), optimizer)
+  step = train.make_step(
+    net, optimizer, pairs=(('audio', 'video'),), margin=0.001
+  )
+  (on_devices,) = parallel.prefetch([batch])
+  return parallel.pmap_step(step), state, on_devices

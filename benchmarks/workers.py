@@ -1,0 +1,113 @@
+"""Processes that each hold one implementation of the training step."""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+OURS = 'avl_jax'
+TWINS = {'PyTorch, 2-D': 2, 'PyTorch, 1-D': 1}
+
+
+def _ours(options: argparse.Namespace) -> tuple:
+  """Returns (step() -> loss, parameters, peak() -> bytes or None, device)."""
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  import jax
+  from flax import traverse_util
+
+  from avl_jax import parallel
+  from benchmarks import full_size
+
+  parallel.cache_compilations(options.folder)
+  step, state, batch = full_size.make_step(
+    full_size.make_batch(options.batch_size),
+    options.dtype,
+    options.structure,
+    options.remat,
+  )
+  params = traverse_util.flatten_dict(state.variables['params'], sep='/')
+  np.savez(f'{options.folder}/weights.npz', **params)
+
+  def run() -> float:
+    nonlocal state
+    state, metrics = step(state, batch)
+    return float(metrics['loss'])
+
+  devices = parallel.devices()
+  is_cpu = devices[0].platform == 'cpu'
+  return (
+    run,
+    sum(x.size for x in params.values()),
+    None
+    if is_cpu
+    else lambda: sum(d.memory_stats()['peak_bytes_in_use'] for d in devices),
+    f'{len(devices)} x {devices[0].device_kind}, jax {jax.__version__}',
+  )
+
+
+def _twin(name: str, options: argparse.Namespace) -> tuple:
+  """Likewise."""
+  from benchmarks import full_size, twins
+
+  with np.load(f'{options.folder}/weights.npz') as weights:
+    return twins.make_step(
+      TWINS[name],
+      options.dtype,
+      dict(weights),
+      full_size.make_batch(options.batch_size),
+    )
+
+
+def _work(connection, name: str, options: argparse.Namespace) -> None:
+  """A process: steps as often as it is told; 0 ends it.
+
+  Sends the facts, then seconds of a step and peak memory for each request.
+  """
+  try:
+    made = _twin(name, options) if name in TWINS else _ours(options)
+  except ModuleNotFoundError as error:
+    connection.send({'missing': str(error)})
+    return
+  step, parameters, peak, device = made
+  start = time.perf_counter()
+  facts = {'loss': step(), 'parameters': parameters, 'device': device}
+  connection.send({**facts, 'first': time.perf_counter() - start})
+  while count := connection.recv():
+    start = time.perf_counter()
+    for _ in range(count):
+      step()
+    seconds = (time.perf_counter() - start) / count
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    connection.send((seconds, peak() if peak else used))
+
+
+@contextlib.contextmanager
+def worker(
+  name: str, options: argparse.Namespace
+) -> Iterator[tuple[Callable, dict]]:
+  """Yields (ask(steps) -> (seconds, bytes), facts) of a process."""
+  context = multiprocessing.get_context('spawn')
+  ours, theirs = context.Pipe()
+  process = context.Process(target=_work, args=(theirs, name, options))
+  process.start()
+  theirs.close()
+
+  def ask(steps: int) -> tuple[float, int]:
+    ours.send(steps)
+    return ours.recv()
+
+  try:
+    facts = ours.recv()
+  except EOFError:
+    facts = {'missing': 'its process ended: out of memory?'}
+  try:
+    yield ask, facts
+  finally:
+    with contextlib.suppress(BrokenPipeError):
+      ours.send(0)
+    process.join()
