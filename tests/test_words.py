@@ -132,6 +132,13 @@ def test_what_is_no_word2vec_file_is_named(tmp_path, content, message):
     words.Word2Vec(path).look_up({'a', 'b'})
 
 
+def test_half_a_gzipped_file_is_named(tmp_path):
+  whole = _write(tmp_path / 'x.bin.gz', 'binary', {'a': np.ones(3)})
+  whole.write_bytes(whole.read_bytes()[:-9])
+  with pytest.raises(words.WordsError, match=r'x.bin.gz.*cut off'):
+    words.Word2Vec(whole).look_up({'a', 'b'})
+
+
 def test_missing_vectors_are_named(tmp_path, monkeypatch):
   with pytest.raises(words.WordsError, match=r"nowhere.bin.*'sentence_enc"):
     words.open_vectors(str(tmp_path / 'nowhere.bin'))

@@ -1,6 +1,7 @@
 """Words of a caption and their vectors: word2vec's formats, or a stand-in."""
 
 import collections
+import contextlib
 import gzip
 import hashlib
 import importlib.metadata
@@ -9,6 +10,7 @@ import os
 import pathlib
 import re
 import unicodedata
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO
 
@@ -129,8 +131,8 @@ class Word2Vec:
     """
     wanted = {word.encode(): word for word in words}
     found = {}
+    scan = self._scan_text if self._is_text else self._scan_binary
     with self._open() as file:
-      scan = self._scan_text if self._is_text else self._scan_binary
       for name, vector in scan(file, wanted):
         if not np.isfinite(vector).all():
           raise self._error(f'the vector of {wanted[name]!r} is not finite')
@@ -175,9 +177,14 @@ class Word2Vec:
     if lines < (self._count or 0):
       raise self._error(f'ends at word {lines} of {self._count}')
 
-  def _open(self) -> BinaryIO:
-    is_gzipped = self._path.suffix == '.gz'
-    return gzip.open(self._path) if is_gzipped else self._path.open('rb')
+  @contextlib.contextmanager
+  def _open(self) -> Iterator[BinaryIO]:
+    opener = gzip.open if self._path.suffix == '.gz' else open
+    try:
+      with opener(self._path, 'rb') as file:
+        yield file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+      raise self._error('is cut off or garbled') from error
 
   def _error(self, problem: str) -> WordsError:
     return WordsError(
