@@ -203,12 +203,13 @@ def write(
       ' the gallery; means over the seeds. The interval of R@10 comes from a'
       ' bootstrap over seeds and queries.'
     ),
-    *shown,
+    shown[0],
     page.Figure(
       page.File('recall.png', figures.interval_chart(rows)),
       'R@10 of each run with its interval; the numbers are in the table.',
       'R@10 with its 95 % interval; dotted: chance',
     ),
+    shown[1],
   ]
   blocks += learning.blocks(rows, curve, amount)
   if side_by_side:
