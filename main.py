@@ -2,6 +2,7 @@
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=eval --workdir=runs/stamps
+  python main.py --mode=import --config.release.file=AVLnet_release.pth
 
 Any key of the config can be set: --config.model.embed_dim=512.
 """
@@ -21,7 +22,15 @@ from clu import metric_writers, parameter_overview
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
-from avl_jax import UserError, checkpoint, evaluate, parallel, report, train
+from avl_jax import (
+  UserError,
+  checkpoint,
+  evaluate,
+  exchange,
+  parallel,
+  report,
+  train,
+)
 from avl_jax.files import write_atomically
 from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, init_variables
@@ -148,7 +157,27 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   print(f'Look at {workdir}/report.html')
 
 
-MODES = {'train': train_mode, 'eval': eval_mode, 'prepare': prepare_mode}
+def import_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Makes a run of a checkpoint of the authors."""
+  model = exchange.import_release(
+    **config.release, workdir=workdir, model=config.model
+  )
+  config.model.update(model)
+  write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
+
+
+def export_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes the best checkpoint as the authors' code reads it."""
+  exchange.export_release(**config.release, workdir=workdir)
+
+
+MODES = {
+  'train': train_mode,
+  'eval': eval_mode,
+  'prepare': prepare_mode,
+  'import': import_mode,
+  'export': export_mode,
+}
 
 
 def main(argv: list[str]) -> None:

@@ -29,6 +29,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Folder of the persistent compilation cache; '': none.
   config.compilation_cache = '~/.cache/avl_jax/compilation'
 
+  config.release = ml_collections.ConfigDict(
+    {
+      'file': '',  # checkpoint of the authors, of --mode=import and export
+    }
+  )
   config.prepare = ml_collections.ConfigDict(
     {
       'datasets': ('howto100m',),  # to make before training, if missing
