@@ -56,6 +56,8 @@ class TrainBatches:
     augmentation: Mapping,
     distinct_groups: bool,
     seed: int,
+    min_time: float = 0.0,
+    word_order: str = 'time',
     data_dir: str = '',
   ):
     """Opens the records.
@@ -64,14 +66,17 @@ class TrainBatches:
       datasets: names of prepared data sets, 'stamps/narrated_fr'.
       split: of all of them, with TFDS' slicing.
       batch_size: examples (videos) in a batch, of which N is a multiple.
-      clips_per_example: random windows cut from each untrimmed video; 0: the
-        whole recording is one clip.
+      clips_per_example: windows cut from each untrimmed video; 0: the whole
+        recording is one clip.
       num_frames: T, 100 a second.
       augmentation: keyword arguments of `augment.Augmentation`, applied to
         the waveform; empty: the stored spectrogram is used as it is.
       distinct_groups: no two examples of a group (of one caption, picture or
         recording) in one batch, where they would be their own negatives.
       seed: of order, windows and augmentation.
+      min_time: windows are around random captions, at least this many seconds
+        long; 0: they are anywhere. See `preprocess.caption_clip`.
+      word_order: of captions that are joined, see there.
       data_dir: where the records are; '': TFDS' default.
 
     Raises:
@@ -84,6 +89,7 @@ class TrainBatches:
     self._augmentation = Augmentation(**augmentation) if augmentation else None
     self._clips, self._num_frames = clips_per_example, num_frames
     self._seed = seed
+    self._min_time, self._word_order = min_time, word_order
     self.visual_width = len(preprocess.pool_visual(self._records.read([0])[0]))
 
   def batch(self, step: int) -> Batch:
@@ -112,12 +118,31 @@ class TrainBatches:
       }
     if not self._clips:
       return [preprocess.whole_clip(example, self._num_frames) | identity]
+    if self._min_time:
+      return [clip | identity for clip in self._around_captions(example, rng)]
     starts = preprocess.random_starts(
       len(example['spectrogram']), self._num_frames, self._clips, rng
     )
     return [
       preprocess.cut_clip(example, start, self._num_frames) | identity
       for start in starts
+    ]
+
+  def _around_captions(self, example, rng) -> list[dict]:
+    if not len(example.get('captions', ())):
+      raise DataError(
+        f'{example["id"].decode()} has no captions to cut windows around; '
+        'choose train_data.min_time=0 for random windows'
+      )
+    return [
+      preprocess.caption_clip(
+        example,
+        index,
+        num_frames=self._num_frames,
+        min_time=self._min_time,
+        order=self._word_order,
+      )
+      for index in rng.integers(len(example['captions']), size=self._clips)
     ]
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:

@@ -47,7 +47,7 @@ class Storage(typing.NamedTuple):
 
 
 class Tensor(typing.NamedTuple):
-  """A view of a storage, to be checked by `array`."""
+  """A view of a storage, to be checked by `tensor_array`."""
 
   storage: Storage
   offset: int  # elements, as the strides
