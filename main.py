@@ -29,6 +29,7 @@ from avl_jax import (
   exchange,
   parallel,
   report,
+  reproduce,
   train,
 )
 from avl_jax.files import write_atomically
@@ -145,6 +146,8 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     **config.eval_data, data_dir=config.data_dir
   )
   results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
+  facts |= {'checkpoint': evaluate.fingerprint(variables)}
+  facts |= {'recipe': config.recipe, 'seed': config.seed}
   evaluate.write_record(workdir / 'evaluation.json', results, facts)
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
@@ -171,12 +174,19 @@ def export_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   exchange.export_release(**config.release, workdir=workdir)
 
 
+def reproduce_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Fills the tables of the thesis with the runs below a folder."""
+  del config
+  reproduce.write(workdir)
+
+
 MODES = {
   'train': train_mode,
   'eval': eval_mode,
   'prepare': prepare_mode,
   'import': import_mode,
   'export': export_mode,
+  'reproduce': reproduce_mode,
 }
 
 

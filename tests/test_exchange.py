@@ -16,7 +16,7 @@ _KEYS = json.loads((golden.ROOT / 'I_state_dict.json').read_text())['AVLnet']
 _SMALL = {128: 4, 256: 6, 512: 8, 1024: 10, 4096: 12}  # released width -> ours
 
 
-def _small_state():
+def small_state():
   """The release's keys with small shapes, and its dead entries not at rest."""
   keys = [key for key, *_ in _KEYS['keys']]
   state = {}
@@ -33,7 +33,7 @@ def _small_state():
 def imported(tmp_path_factory):
   """(workdir, state dict) of a small checkpoint, imported by the program."""
   folder = tmp_path_factory.mktemp('imported')
-  state = _small_state()
+  state = small_state()
   release.write_state_dict(folder / 'AVLnet_release.pth', state)
   main.main(
     [
@@ -88,7 +88,7 @@ def test_the_table_has_the_release_keys_in_their_order():
 
 def test_every_number_arrives_where_the_release_applies_it():
   """Naive: each kernel's element by element, the others as they are."""
-  state = _small_state()
+  state = small_state()
   variables, unused = weights.variables_of(
     state, weights.VARIANTS['AVLnet'].weights
   )
@@ -201,7 +201,7 @@ def test_refuses_what_it_cannot_write_or_find(tmp_path):
   ],
 )
 def test_refuses_what_does_not_fit(tmp_path, change, message):
-  state = _small_state()
+  state = small_state()
   change(state)
   release.write_state_dict(tmp_path / 'release.pth', state)
   with pytest.raises(release.ReleaseError, match=message):
@@ -249,7 +249,7 @@ def test_golden_weights_by_way_of_torch(tmp_path, is_zip):
 
 def test_torch_reads_what_is_exported(tmp_path):
   torch = pytest.importorskip('torch')
-  state = _small_state()
+  state = small_state()
   path = tmp_path / 'export.pth'
   release.write_state_dict(path, state)
   for only in (True, False):
