@@ -2,6 +2,7 @@
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=eval --workdir=runs/stamps
+  python main.py --mode=import --config.release.file=AVLnet_release.pth
 
 Any key of the config can be set: --config.model.embed_dim=512.
 """
@@ -27,8 +28,10 @@ from avl_jax import (
   checkpoint,
   comparison,
   evaluate,
+  exchange,
   parallel,
   report,
+  reproduce,
   train,
 )
 from avl_jax.files import write_atomically
@@ -154,6 +157,8 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     **config.eval_data, words=config.words, data_dir=config.data_dir
   )
   results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
+  facts |= {'checkpoint': evaluate.fingerprint(variables)}
+  facts |= {'recipe': config.recipe, 'seed': config.seed}
   evaluate.write_record(workdir / 'evaluation.json', results, facts)
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
@@ -207,11 +212,34 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   print(f'Look at {workdir}/report.html')
 
 
+def import_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Makes a run of a checkpoint of the authors."""
+  model = exchange.import_release(
+    **config.release, workdir=workdir, model=config.model
+  )
+  config.model.update(model)
+  write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
+
+
+def export_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Writes the best checkpoint as the authors' code reads it."""
+  exchange.export_release(**config.release, workdir=workdir)
+
+
+def reproduce_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Fills the tables of the thesis with the runs below a folder."""
+  del config
+  reproduce.write(workdir)
+
+
 MODES = {
   'train': train_mode,
   'eval': eval_mode,
   'prepare': prepare_mode,
   'compare': compare_mode,
+  'import': import_mode,
+  'export': export_mode,
+  'reproduce': reproduce_mode,
 }
 
 

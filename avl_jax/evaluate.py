@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -151,6 +152,7 @@ def retrieval(
   ties: str = 'against',
   missing: str = 'skip',
   num_queries: int = 0,
+  data: str = '',
 ) -> list[Retrieval]:
   """Every task on one evaluation: each subset's queries against all N items.
 
@@ -162,6 +164,7 @@ def retrieval(
     missing: what queries without media do to the ranks, see `metrics.summary`.
     num_queries: of the data set's own definition, those without media included
       (MSR-VTT: 1,000 where 968 have sound); 0: the examples are all there is.
+    data: fingerprint of the examples, which the rows carry.
 
   Returns:
     One Retrieval a task.
@@ -176,7 +179,11 @@ def retrieval(
       combine(embedded.embeddings, gallery),
     )
     rows = _rows(
-      (name, f'{query} -> {gallery}'),
+      {
+        'evaluation': name,
+        'data': data,
+        'task': f'{query} -> {gallery}',
+      },
       embedded.subsets,
       lambda chosen, better=better, equal=equal: metrics.ranks(
         better[chosen], equal[chosen], ties=ties
@@ -209,7 +216,7 @@ def make_evaluate(
   Args:
     model: see AVLnet.
     evaluations: name -> batches, which can be iterated again and again and
-      know their `num_queries`.
+      know their `num_queries` and `fingerprint`.
     **options: of `retrieval`.
   """
   embed = make_embed(model)
@@ -222,6 +229,7 @@ def make_evaluate(
         embed(variables, batches),
         name,
         num_queries=batches.num_queries,
+        data=batches.fingerprint,
         **options,
       )
     ]
@@ -229,7 +237,7 @@ def make_evaluate(
   return run
 
 
-def _rows(names, subsets, ranks, options, num_queries) -> Iterable[dict]:
+def _rows(facts, subsets, ranks, options, num_queries) -> Iterable[dict]:
   """A row for each subset, and for all together if there are several."""
   gallery, labels = len(subsets), list(dict.fromkeys(subsets.tolist()))
   whole = 'all' if len(labels) > 1 else labels[0]
@@ -239,8 +247,7 @@ def _rows(names, subsets, ranks, options, num_queries) -> Iterable[dict]:
     if label == whole:
       queries = max(queries, num_queries)
     yield {
-      'evaluation': names[0],
-      'task': names[1],
+      **facts,
       'subset': label,
       'queries': queries,
       'gallery': gallery,
@@ -258,6 +265,15 @@ def scalars(retrievals: Iterable[Retrieval]) -> dict[str, float]:
     for row in result.rows
     for key in ('R@1', 'R@5', 'R@10', 'median_rank')
   }
+
+
+def fingerprint(variables: Mapping) -> str:
+  """Of the numbers of a model, whatever file they came from."""
+  digest = hashlib.sha256()
+  for path, leaf in jax.tree.leaves_with_path(variables):
+    digest.update(jax.tree_util.keystr(path).encode())
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()[:16]
 
 
 def write_record(

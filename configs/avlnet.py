@@ -1,12 +1,11 @@
 """AVLnet on HowTo100M: the thesis' full recipe (section 3.3).
 
-  python main.py --config=configs/avlnet.py --workdir=runs/avlnet
+  python main.py --config=configs/avlnet.py --config.recipe=avlnet
 
-Data: 1,166,089 of the 1,238,792 videos of HowTo100M as TFDS records named
-`howto100m` (id, spectrogram [T, 40] float16, visual_2d [S, 2048] at one and
-visual_3d [S', 2048] at 1.5 features a second), about 15 TB before extraction.
-The videos belong to their owners and do not come with this program;
-configs/stamps.py runs without them.
+Data: 1,166,089 of the 1,238,792 videos of HowTo100M, as features in the
+authors' layout (see input_pipeline/datasets/videos.py) in a folder named by
+--config.prepare.media_dir. The videos belong to their owners and do not come
+with this program; configs/stamps.py runs without them.
 Expect, zero-shot on YouCook2 (3,350 clips), R@10 61.5 (audio to video) and
 60.8 (video to audio), as the thesis' Table 3.2 prints; the authors' two V100
 took about two days. This program has not been run on HowTo100M.
@@ -19,6 +18,9 @@ def get_config() -> ml_collections.ConfigDict:
   """The default of every key; other configs change a few."""
   config = ml_collections.ConfigDict()
   config.seed = 1  # of parameters, order, windows and augmentation
+  # Whose cells of the thesis' tables (avl_jax/thesis.py) an evaluation fills,
+  # 'avlnet' for this run; '': none.
+  config.recipe = ''
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
   config.data_dir = ''  # of the records; '': ~/tensorflow_datasets
   # Workdir of a run whose best variables are the initial ones; '': random.
@@ -29,9 +31,14 @@ def get_config() -> ml_collections.ConfigDict:
   # Folder of the persistent compilation cache; '': none.
   config.compilation_cache = '~/.cache/avl_jax/compilation'
 
+  config.release = ml_collections.ConfigDict(
+    {
+      'file': '',  # checkpoint of the authors, of --mode=import and export
+    }
+  )
   config.prepare = ml_collections.ConfigDict(
     {
-      'datasets': ('howto100m',),  # to make before training, if missing
+      'datasets': ('videos/howto100m',),  # to make before training, if missing
       'media_dir': '',  # where the media lie; '': fetch them
     }
   )
@@ -45,11 +52,14 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.train_data = ml_collections.ConfigDict(
     {
-      'datasets': ('howto100m',),
+      'datasets': ('videos/howto100m',),
       'split': 'train',
       'batch_size': 128,  # videos
       'clips_per_example': 32,  # N = 128 x 32 = 4,096; 0: whole recordings
       'num_frames': 1000,  # T: 10 s
+      # 0: windows anywhere; else around captions, at least so many seconds.
+      'min_time': 0.0,
+      'word_order': 'time',  # of joined captions; 'release': as they join
       'augmentation': {},  # keyword arguments of augment.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
     }

@@ -19,9 +19,11 @@ TASKS = (('audio_text', 'video'), ('video', 'audio_text'))
 def get_config() -> ml_collections.ConfigDict:
   """Where it differs from AVLnet."""
   config = avlnet.get_config()
+  config.recipe = 'fused'
   config.num_steps = 273_300  # 15 epochs of 1,166,089 // 64 = 18,220 steps
   config.words.vectors = 'GoogleNews-vectors-negative300.bin'
-  config.train_data.batch_size = 64
+  # Windows of 10 s around ASR captions.
+  config.train_data.update(batch_size=64, min_time=10.0)
   config.model.update(word_dim=300, fused=True)
   config.loss.pairs = PAIRS
   config.optimizer.update(learning_rate=1e-4, decay_steps=18_220)

@@ -31,9 +31,11 @@ TASKS = (
 def get_config() -> ml_collections.ConfigDict:
   """Where it differs from AVLnet."""
   config = avlnet.get_config()
+  config.recipe = 'tri'
   config.num_steps = 68_325  # 15 epochs of 1,166,089 // 256 = 4,555 steps
   config.words.vectors = 'GoogleNews-vectors-negative300.bin'
-  config.train_data.update(batch_size=256, num_frames=800)  # 8 s
+  # Windows of 8 s around ASR captions.
+  config.train_data.update(batch_size=256, num_frames=800, min_time=8.0)
   config.model.update(embed_dim=6144, word_dim=300)
   config.loss.pairs = PAIRS
   config.optimizer.update(learning_rate=2.5e-4, decay_steps=4_555)

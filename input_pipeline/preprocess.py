@@ -91,6 +91,76 @@ def cut_clip(example: dict, start: int, num_frames: int) -> dict:
   return _clip(frames, visual, num_frames)
 
 
+def caption_window(
+  starts: np.ndarray, ends: np.ndarray, index: int, min_time: float
+) -> list[int]:
+  """A caption and neighbours until they last `min_time` seconds.
+
+  Each time the neighbour joins that makes the window shorter, the previous
+  one if they are alike (`youtube_dataloader.py`).
+
+  Args:
+    starts: [K] seconds at which captions begin.
+    ends: [K] seconds at which they end.
+    index: of the caption in the middle.
+    min_time: seconds; less only if there are no more captions.
+
+  Returns:
+    The captions' indices in the order in which they joined; the window is
+    from the start of the least to the end of the greatest.
+  """
+  first = last = index
+  joined = [index]
+  while ends[last] - starts[first] < min_time:
+    before = ends[last] - starts[first - 1] if first > 0 else np.inf
+    after = ends[last + 1] - starts[first] if last + 1 < len(ends) else np.inf
+    if np.isinf(before) and np.isinf(after):
+      break
+    if before <= after:
+      first -= 1
+      joined.append(first)
+    else:
+      last += 1
+      joined.append(last)
+  return joined
+
+
+def caption_clip(
+  example: dict,
+  index: int,
+  *,
+  num_frames: int,
+  min_time: float,
+  order: str = 'time',
+) -> dict:
+  """The window around a caption, see `caption_window`, as a clip.
+
+  Args:
+    example: an untrimmed video with captions [K], caption_starts [K] and
+      caption_ends [K].
+    index: of the caption.
+    num_frames: frames of a clip; a longer window is cropped at its end.
+    min_time: seconds.
+    order: of the words: 'time', or 'release', where each joins at the end.
+
+  Returns:
+    As `cut_clip`, and 'caption': str. The window's times are clamped at 0;
+    the release reads from the spectrogram's end if a caption starts within
+    the first 12.5 ms, and mostly finds nothing.
+  """
+  starts, ends = example['caption_starts'], example['caption_ends']
+  joined = caption_window(starts, ends, index, min_time)
+  start, end = float(starts[min(joined)]), float(ends[max(joined)])
+  frames = example['spectrogram'][time_to_frame(start) : time_to_frame(end)]
+  texts = [
+    example['captions'][i]
+    for i in (sorted(joined) if order == 'time' else joined)
+  ]
+  caption = b' '.join(texts).decode()
+  visual = pool_visual(example, start, end)
+  return _clip(frames, visual, num_frames) | {'caption': caption}
+
+
 def whole_clip(example: dict, num_frames: int) -> dict:
   """The whole recording, cropped or padded, as one clip; see `cut_clip`."""
   return _clip(example['spectrogram'], pool_visual(example), num_frames)

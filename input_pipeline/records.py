@@ -12,9 +12,17 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
 from avl_jax import UserError
-from input_pipeline.datasets import stamps
+from input_pipeline.datasets import clips, stamps, videos
 
-BUILDERS = {'stamps': stamps.Stamps}  # the data sets this program can prepare
+BUILDERS = {  # the data sets this program can prepare
+  'clips': clips.Clips,
+  'stamps': stamps.Stamps,
+  'videos': videos.Videos,
+}
+
+# A file of this name among the media says that their content is made up; the
+# records keep it, and no table of results takes them for the real ones.
+SYNTHETIC = 'SYNTHETIC'
 
 
 class DataError(UserError):
@@ -58,6 +66,12 @@ def prepare(
         config=config, data_dir=data_folder(data_dir), media_dir=media_dir
       ).download_and_prepare()
       builder = _find(name, data_dir)
+      if any(
+        (pathlib.Path(folder).expanduser() / SYNTHETIC).exists()
+        for folder in media_dir.split(os.pathsep)
+        if folder
+      ):
+        (pathlib.Path(builder.data_dir) / SYNTHETIC).touch()
       sizes = {
         split: info.num_examples for split, info in builder.info.splits.items()
       }
@@ -107,7 +121,9 @@ class Records:
 
   Attributes:
     labels: str [N], the split that each record comes from.
-    fingerprint: hash of names, versions, features and sizes of the records.
+    mark: 'synthetic-' where the media are marked so, else ''.
+    fingerprint: the mark, and a hash of names, versions, features and sizes
+      of the records.
   """
 
   def __init__(
@@ -126,7 +142,7 @@ class Records:
     Raises:
       DataError: they are not there.
     """
-    self._sources, labels, facts = [], [], []
+    self._sources, labels, facts, self.mark = [], [], [], ''
     for name in datasets:
       builder = _find(name, data_dir)
       if builder is None:
@@ -135,6 +151,8 @@ class Records:
           f'the records of {name!r} are not in {data_folder(data_dir)}: run '
           '`python main.py --mode=prepare` with the same config first'
         )
+      if (pathlib.Path(builder.data_dir) / SYNTHETIC).exists():
+        self.mark = 'synthetic-'
       for split in splits:
         if (base := split.split('[')[0]) not in builder.info.splits:
           raise DataError(
@@ -149,7 +167,8 @@ class Records:
         facts.append((sorted(builder.info.features), info.num_bytes))
     self._ends = np.cumsum([len(source) for source in self._sources])
     self.labels = np.array(labels)
-    self.fingerprint = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()
+    self.fingerprint = self.mark + digest[:16]
 
   def __len__(self) -> int:
     return len(self.labels)

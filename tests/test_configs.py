@@ -55,6 +55,9 @@ def test_the_thesis_steps():
     epoch = math.floor(1_166_089 / config.train_data.batch_size)
     assert config.num_steps == epochs * epoch
     assert config.optimizer.decay_steps == epoch
+    # Text is that of the captions that a window is around.
+    seconds = config.train_data.num_frames / 100
+    assert config.train_data.min_time == seconds
 
 
 def test_low_resource_runs():

@@ -159,8 +159,19 @@ def test_repeated_ids_and_nan_are_refused(model, use_devices):
 
 
 def test_the_record_can_be_read_back(tmp_path):
-  results = evaluate.retrieval(_embedded(), 'toy', tasks=(('audio', 'video'),))
+  results = evaluate.retrieval(
+    _embedded(), 'toy', tasks=(('audio', 'video'),), data='f00d'
+  )
+  assert results[0].rows[0]['data'] == 'f00d'
   evaluate.write_record(tmp_path / 'evaluation.json', results, {'step': 3})
   record = json.loads((tmp_path / 'evaluation.json').read_text())
   assert record['facts'] == {'step': 3}
   assert record['rows'] == [dict(row) for row in results[0].rows]
+
+
+def test_fingerprint_of_a_model():
+  tree = {'params': {'a': np.arange(3.0), 'b': np.zeros(2)}}
+  first = evaluate.fingerprint(tree)
+  assert evaluate.fingerprint({'params': dict(tree['params'])}) == first
+  tree['params']['a'][1] = np.nextafter(1, 2)
+  assert evaluate.fingerprint(tree) != first

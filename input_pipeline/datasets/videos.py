@@ -1,0 +1,185 @@
+"""HowTo100M: untrimmed narrated videos, from features laid out as the authors'.
+
+`media_dir` holds `HowTo100M_1166_videopaths.txt` (a column `path`, the last
+part of which is the video's id), below each path ID_2d, ID_3d (.npz with the
+array `features`, or .npy: one and 1.5 vectors a second) and ID_spec (.npz
+with `arr_0`, [40, T] dB below the video's loudest cell), and perhaps
+`caption.pickle` or `caption.json`. Where the spectrograms lie elsewhere, it
+is FEATURES:AUDIO.
+
+TFDS shuffles records by a hash of the id, so `train[:10%]` is a random tenth
+of the videos that contains `train[:2%]`.
+"""
+
+import collections
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+
+from avl_jax import UserError, release
+
+LIST = 'HowTo100M_1166_videopaths.txt'
+EXPECTED = 1_166_089  # of 1,238,792 videos; the others were gone
+CAPTIONS = ('caption.pickle', 'caption.json')
+
+
+@dataclasses.dataclass(kw_only=True)
+class VideosConfig(tfds.core.BuilderConfig):
+  """All videos, or those of a category: the first part of their paths."""
+
+  category: str = ''
+
+
+class Videos(tfds.core.GeneratorBasedBuilder):
+  """TFDS builder of untrimmed videos; see the module.
+
+  Args:
+    media_dir: folder of the features, or FEATURES:AUDIO.
+    **kwargs: of `tfds.core.GeneratorBasedBuilder`.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  BUILDER_CONFIGS = (
+    VideosConfig(name='howto100m'),
+    VideosConfig(name='howto100m_food', category='food_and_entertaining'),
+  )
+
+  def __init__(self, *, media_dir: str = '', **kwargs):
+    super().__init__(file_format='array_record', **kwargs)
+    roots = [
+      pathlib.Path(folder).expanduser()
+      for folder in media_dir.split(os.pathsep)
+    ]
+    self._features, self._audio = roots[0], roots[-1]
+    self._media_dir = media_dir
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    features = tfds.features
+
+    def tensor(*shape) -> tfds.features.Tensor:
+      return features.Tensor(shape=shape, dtype=np.float16, encoding='bytes')
+
+    # As in the file: a frame's boundary may hang on the last digit.
+    seconds = features.Tensor(shape=(None,), dtype=np.float64)
+    return self.dataset_info_from_configs(
+      description=__doc__,
+      features=features.FeaturesDict(
+        {
+          'id': features.Text(),
+          'group': features.Text(doc='the video itself'),
+          'language': features.Text(),
+          'spectrogram': tensor(None, 40),
+          'visual_2d': tensor(None, None),
+          'visual_3d': tensor(None, None),
+          'captions': features.Sequence(features.Text()),
+          'caption_starts': seconds,
+          'caption_ends': seconds,
+          'source': features.Text(doc='the path in the list'),
+        }
+      ),
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # The videos belong to their owners.
+    self._skipped = collections.defaultdict(list)
+    listed = self._features / LIST
+    if not self._media_dir or not listed.is_file():
+      raise UserError(
+        f'{self.name}/{self.builder_config.name}: no {LIST} in '
+        f'{self._media_dir!r}: name the folder with it and with the videos '
+        'features, --config.prepare.media_dir=FOLDER; '
+        '`python main.py --config=configs/stamps.py` runs without them'
+      )
+    with listed.open(newline='') as file:
+      rows = list(csv.DictReader(file))
+    if not rows or 'path' not in rows[0]:
+      raise UserError(f'{listed} has no column named path')
+    paths = [row['path'].replace('None/', '') for row in rows]
+    category = self.builder_config.category
+    chosen = [p for p in paths if not category or p.split('/')[0] == category]
+    return {'train': self._generate_examples(chosen)}
+
+  def _generate_examples(self, paths: list[str]) -> Iterator:
+    name = f'{self.name}/{self.builder_config.name}'
+    captions, seen = self._read_captions(), set()
+    for path in tqdm.tqdm(paths, name, mininterval=1):
+      video = path.rsplit('/', 1)[-1]
+      if video in seen:
+        self._skipped['listed twice'].append(path)
+        continue
+      seen.add(video)
+      try:
+        arrays = self._read_arrays(path, video)
+      except (OSError, release.ReleaseError) as error:
+        gone = isinstance(error, FileNotFoundError)
+        self._skipped['no file' if gone else 'unreadable'].append(
+          f'{path}: {error}'
+        )
+        continue
+      identity = {'id': video, 'group': video, 'language': 'en'}
+      texts = self._captions_of(captions, video)
+      yield video, {**identity, **arrays, **texts, 'source': path}
+    self._report(name, paths)
+
+  def _read_arrays(self, path: str, video: str) -> dict[str, np.ndarray]:
+    spectrogram = self._read(self._audio, path, f'{video}_spec', 'arr_0').T
+    if spectrogram.ndim != 2 or spectrogram.shape[1] != 40:
+      raise release.ReleaseError(f'{video}_spec is not [40, T]')
+    arrays = {'spectrogram': spectrogram.astype(np.float16)}
+    for stream in ('2d', '3d'):
+      array = self._read(self._features, path, f'{video}_{stream}', 'features')
+      if array.ndim != 2 or not len(array):
+        raise release.ReleaseError(f'{video}_{stream} is {array.shape}')
+      arrays[f'visual_{stream}'] = array.astype(np.float16)
+    for key, array in arrays.items():
+      if not np.isfinite(array).all():
+        raise release.ReleaseError(f'{key} of {video} is not finite')
+    return arrays
+
+  def _read(self, root: pathlib.Path, path: str, name: str, key: str):
+    npz = release.inside(root, path, f'{name}.npz')
+    npy = npz.with_suffix('.npy')
+    return release.read_array(npz if npz.exists() else npy, key)
+
+  def _read_captions(self) -> dict:
+    for name in CAPTIONS:
+      path = self._features / name
+      if path.is_file():
+        if path.suffix == '.json':
+          return json.loads(path.read_text('utf-8'))
+        return release.read_pickle(path)
+    print(f'no {" or ".join(CAPTIONS)}: the records will have no captions')
+    return {}
+
+  def _captions_of(self, captions: dict, video: str) -> dict:
+    """The captions of a video that are whole, in the file's order."""
+    found = captions.get(video, {'start': [], 'end': [], 'text': []})
+    starts, ends = (np.asarray(found[key], 'f8') for key in ('start', 'end'))
+    texts = [str(text) for text in found['text']]
+    if not len(starts) == len(ends) == len(texts) or not (
+      np.isfinite(starts).all() and np.isfinite(ends).all()
+    ):
+      self._skipped['captions unusable'].append(video)
+      starts, ends, texts = starts[:0], ends[:0], []
+    elif captions and not texts:
+      self._skipped['no captions'].append(video)
+    return {'captions': texts, 'caption_starts': starts, 'caption_ends': ends}
+
+  def _report(self, name: str, paths: list[str]) -> None:
+    """Says how many there are, lists what was left out beside the records."""
+    reasons = ('listed twice', 'no file', 'unreadable')
+    good = len(paths) - sum(len(self._skipped[reason]) for reason in reasons)
+    line = f'{name}: {good:,} of {len(paths):,} videos of the list'
+    if not self.builder_config.category and good < EXPECTED:
+      line += f', {EXPECTED - good:,} fewer than the thesis had'
+    print(line)
+    table = {reason: sorted(names) for reason, names in self._skipped.items()}
+    path = pathlib.Path(self.data_dir) / 'skipped.json'
+    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
