@@ -33,7 +33,7 @@ from avl_jax import (
 )
 from avl_jax.files import write_atomically
 from avl_jax.history import History, read_history
-from avl_jax.model import AVLnet, init_variables
+from avl_jax.model import AVLnet, carry_over, init_variables
 
 
 def read_config(name: str) -> ConfigDict:
@@ -109,10 +109,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   parallel.check_divisible(config.train_data.batch_size * clips)
   prepare_mode(config, workdir)
   batches = input_pipeline.train_batches(
-    **config.train_data, seed=config.seed, data_dir=config.data_dir
+    **config.train_data,
+    seed=config.seed,
+    words=config.words,
+    data_dir=config.data_dir,
   )
   evaluations = input_pipeline.eval_batches(
-    **config.eval_data, data_dir=config.data_dir
+    **config.eval_data, words=config.words, data_dir=config.data_dir
   )
   description = checkpoint.describe(
     config.model, batches.visual_width, batches.fingerprint, config.best_metric
@@ -121,7 +124,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
   checkpoints = checkpoint.Checkpoints(workdir, description)
   variables = init_variables(model, batches.visual_width, config.seed)
   if config.initial_workdir and checkpoints.is_empty:
-    variables = checkpoint.load_variables(config.initial_workdir, description)
+    source = checkpoint.load_variables(config.initial_workdir, description)
+    variables = carry_over(source, variables)
   print(parameter_overview.get_parameter_overview(variables['params']))
   state = checkpoints.restore(train.create_state(variables, optimizer))
   history = History(workdir / 'metrics.jsonl', int(state.step))
@@ -147,7 +151,7 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Evaluates the best checkpoint and writes the report."""
   model, variables, facts = checkpoint.load(workdir)
   evaluations = input_pipeline.eval_batches(
-    **config.eval_data, data_dir=config.data_dir
+    **config.eval_data, words=config.words, data_dir=config.data_dir
   )
   results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
   evaluate.write_record(workdir / 'evaluation.json', results, facts)
@@ -162,29 +166,43 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   print(f'Look at {workdir}/report.html')
 
 
+def untrained(config: ConfigDict) -> tuple[AVLnet, dict]:
+  """The model in `initial_workdir`, with new text where it has none."""
+  _, source, facts = checkpoint.load(config.initial_workdir)
+  model = AVLnet(**config.model)
+  fresh = init_variables(model, facts['visual_width'], config.seed)
+  return model, carry_over(source, fresh)
+
+
 def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains the runs of a comparison that are not done, and prints its table."""
   prepare_mode(config, workdir)
   evaluations = input_pipeline.eval_batches(
     **{**config.eval_data, 'evaluations': config.comparison.evaluations},
+    words=config.words,
     data_dir=config.data_dir,
   )
   results = collections.defaultdict(list)
   for name, seed, settings in comparison.expand(config):
     folder = workdir / name / f'seed{seed}'
-    if not settings.num_steps:
-      folder = pathlib.Path(settings.initial_workdir)
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
       run(settings, folder)
-    model, variables, _ = checkpoint.load(folder)
-    evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
+      model, variables, _ = checkpoint.load(folder)
+    else:
+      model, variables = untrained(settings)
+    evaluate_all = evaluate.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
   }
   comparison.write(
-    workdir, results, items, side_by_side=config.comparison.side_by_side
+    workdir,
+    results,
+    items,
+    side_by_side=config.comparison.side_by_side,
+    curve=config.comparison.curve,
+    amount=config.comparison.amount,
   )
   print(f'Look at {workdir}/report.html')
 

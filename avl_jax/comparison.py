@@ -17,6 +17,7 @@ import ml_collections
 import numpy as np
 
 from avl_jax import ConfigError, figures, metrics, page, report
+from avl_jax import curve as learning
 from avl_jax.files import write_atomically
 
 if TYPE_CHECKING:
@@ -130,8 +131,7 @@ def tables(rows: Sequence[Mapping]) -> list[page.Block]:
   first = {_task(row): row for row in reversed(rows)}
   header = ['R@10 of', *(_title(first[task]) for task in tasks)]
   lines = [
-    [run, *(_percent(cells[run, task]['R@10']) for task in tasks)]
-    for run in runs
+    [run, *(_recall(cells.get((run, task))) for task in tasks)] for run in runs
   ]
   chance = [_percent(first[task]['chance_R@10']) for task in tasks]
   return [
@@ -157,6 +157,11 @@ def _cells(row: Mapping) -> list[str]:
   ]
 
 
+def _recall(row: Mapping | None) -> str:
+  """R@10, or a dash where a run was not asked that."""
+  return _percent(row['R@10']) if row else '–'
+
+
 def _percent(share: float) -> str:
   return f'{100 * share:.1f} %'
 
@@ -167,6 +172,8 @@ def write(
   items: Mapping[str, Sequence[report.Item]],
   *,
   side_by_side: Sequence[str],
+  curve: Sequence[tuple[str, str, float]] = (),
+  amount: str = '',
 ) -> None:
   """Prints the tables; writes report.md, report.html and comparison.json.
 
@@ -177,6 +184,9 @@ def write(
     side_by_side: two runs, before and after: the same queries are shown with
       the answers of both (their first seed), after the thesis' Figure 5-2; ()
       shows none.
+    curve: (run, line, amount of its data): R@10 is drawn over the amounts, see
+      `curve.blocks`.
+    amount: what the amounts count.
   """
   rows = summarise(results)
   shown = tables(rows)
@@ -201,6 +211,7 @@ def write(
     ),
     shown[1],
   ]
+  blocks += learning.blocks(rows, curve, amount)
   if side_by_side:
     old_run, new_run = side_by_side
     for old, new in zip(results[old_run][0], results[new_run][0], strict=True):

@@ -43,6 +43,7 @@ def loss_curve(steps: Sequence[int], losses: Sequence[float]) -> bytes:
 def recall_curves(
   panels: Mapping[str, Mapping[tuple[str, str], Curve]],
   chance: Mapping[str, float],
+  xlabel: str = 'step',
 ) -> bytes:
   """Draws R@10 over steps, one panel below the other per evaluation.
 
@@ -50,6 +51,7 @@ def recall_curves(
     panels: for each evaluation the curves (steps, R@10 as a fraction) by
       (subset, task); subsets differ in colour, tasks in line style.
     chance: R@10 of guessing, by evaluation, where known; a dotted line.
+    xlabel: what the numbers along the curves are, if not steps.
   """
   canvas = figure.Figure(
     figsize=(8, 2.8 * len(panels)), dpi=DPI, layout='constrained'
@@ -71,7 +73,7 @@ def recall_curves(
     if evaluation in chance:
       level = 100 * chance[evaluation]
       plot.axhline(level, color='#555555', linestyle=':', label='chance')
-    plot.set(title=evaluation, xlabel='step', ylabel='R@10, %', ylim=(0, 102))
+    plot.set(title=evaluation, xlabel=xlabel, ylabel='R@10, %', ylim=(0, 102))
     plot.legend(
       loc='center left', bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8
     )

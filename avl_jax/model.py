@@ -1,4 +1,18 @@
-"""AVLnet: audio and video of a clip as vectors of one space."""
+"""AVLnet: audio, video and text of a clip as vectors of one space.
+
+Where the parameters are, below `params` (and `batch_stats`); every `linear`,
+`*_projection`, `audio` and `text` is {kernel, bias}, every `gate` {linear}:
+
+  audio_encoder           see `davenet.DAVEnet`
+  video_head              {linear, gate}
+  audio_head, text_head   {linear, gate}, where they are apart
+  audio_text_head         {audio, text, bias, gate}, where they are fused;
+                          `audio` and `text` have no biases of their own
+and in the release's structure
+  audio_projection        linear: behind the audio_head, or before the fusion
+  text_pool               {linear}: of each word, before the maximum
+  audio_text_head         {audio, text, gate}, with biases of their own
+"""
 
 import functools
 from collections.abc import Mapping
@@ -6,23 +20,38 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import traverse_util
 
 from avl_jax import ConfigError, davenet, heads
 
+_TEXT_HINT = (
+  '. Text needs a model with model.word_dim, word vectors for the batches '
+  '(words.vectors) and, for audio_text, model.fused=True'
+)
+_TEXT = {'text', 'text_head', 'text_pool'}  # modules of the text branch
 _STRUCTURES = ('thesis', 'release')
 _POOLINGS = ('mean', 'masked')
 _DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
 class AVLnet(nn.Module):
-  """Audio-video model of the thesis, chapter 3.
+  """AVLnet (thesis, chapter 3), AVLnet-Text-Tri and -Fused (chapter 4).
 
   Attributes:
     embed_dim: width D of the embeddings.
     widths: see `davenet.DAVEnet`.
     blocks: see `davenet.DAVEnet`.
-    structure: 'thesis' gates the audio in the embedding space (eq. 3.1, 3.2);
-      'release' gates it before a linear projection, as the released weights.
+    word_dim: width E of the word vectors; 0: no text branch.
+    fused: sum audio and text before a common gate (eq. 4.3, AVLnet-Text-Fused)
+      instead of embedding them apart (eq. 4.1, AVLnet-Text-Tri). Without text
+      the thesis' structure is then AVLnet's.
+    initial_text_scale: of the fused text term's initial values; 0: it begins
+      as if there were no text. The thesis leaves open how the term begins that
+      a model trained without text gets (section 4.2.2).
+    structure: 'thesis' gates the audio in the embedding space (eq. 3.1, 3.2)
+      and max-pools word vectors (eq. 4.1, 4.3); 'release', as the released
+      weights, gates the audio before a linear projection or projects it to D/2
+      before fusing, and max-pools projected words (`model.py` there).
     pooling: of the audio over time in training; 'mean' takes every frame,
       padding included, 'masked' only the real ones. Evaluation always masks.
     frozen_statistics: use the running statistics of BatchNorm also in training;
@@ -39,6 +68,9 @@ class AVLnet(nn.Module):
   embed_dim: int = 4096
   widths: tuple[int, ...] = (128, 128, 256, 512, 1024)
   blocks: tuple[int, ...] = (2, 2, 2, 2)
+  word_dim: int = 0
+  fused: bool = False
+  initial_text_scale: float = 1.0
   structure: str = 'thesis'
   pooling: str = 'mean'
   frozen_statistics: bool = False
@@ -55,31 +87,42 @@ class AVLnet(nn.Module):
   def __call__(
     self, batch: Mapping[str, jax.Array], train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds a batch: what it has of recordings and of pictures.
+    """Embeds a batch: what it has of recordings, pictures and captions.
 
     Args:
       batch: 'spectrogram' float [N, T, 40], dB below the file's loudest cell
         and padded with zeros, with 'num_frames' int32 [N], frames before
-        padding, may exceed T; 'visual' float [N, V]. Other entries are ignored.
+        padding, may exceed T; 'visual' float [N, V]; 'words' float [N, W, E],
+        zero-padded, which a model without a text branch ignores. Other entries
+        are ignored.
       train: see `davenet.DAVEnet`; also selects `pooling`.
 
     Returns:
-      {'audio': [N, D], 'video': [N, D]}, of what the batch has, in float32
-      (float64 if `dtype` is).
+      {'audio', 'video', 'text': [N, D]} of what the batch has, in float32
+      (float64 if `dtype` is). A fused model adds 'audio_text'; its 'audio' and
+      'text' are those of a clip that has nothing else.
+
+    Raises:
+      ConfigError: the word vectors are not `word_dim` wide.
     """
     dtype = jnp.dtype(self.dtype)
-    embeddings = {}
+    pooled = {'audio': None, 'text': None}
     if 'spectrogram' in batch:
-      embeddings['audio'] = self._audio(batch, train, dtype)
+      pooled['audio'] = self._pooled_audio(batch, train, dtype)
+    if 'words' in batch and self.word_dim:
+      pooled['text'] = self._pooled_text(batch['words'], dtype)
+    embed = self._fused if self.fused else self._apart
+    embeddings = embed(**pooled, dtype=dtype)
     if 'visual' in batch:
       head = heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')
       embeddings['video'] = head(batch['visual'])
     wide = jnp.promote_types(dtype, jnp.float32)
     return {name: x.astype(wide) for name, x in embeddings.items()}
 
-  def _audio(
+  def _pooled_audio(
     self, batch: Mapping[str, jax.Array], train: bool, dtype: jnp.dtype
   ) -> jax.Array:
+    """[N, widths[-1]], the mean over time of the encoded spectrograms."""
     frames = davenet.DAVEnet(
       widths=self.widths,
       blocks=self.blocks,
@@ -89,19 +132,56 @@ class AVLnet(nn.Module):
       name='audio_encoder',
     )(batch['spectrogram'], train)
     if train and self.pooling == 'mean':
-      pooled = frames.mean(1, dtype=jnp.promote_types(dtype, jnp.float32))
-    else:
-      pooled = masked_mean(
-        frames, batch['num_frames'], batch['spectrogram'].shape[1]
+      return frames.mean(1, dtype=jnp.promote_types(dtype, jnp.float32))
+    return masked_mean(
+      frames, batch['num_frames'], batch['spectrogram'].shape[1]
+    )
+
+  def _pooled_text(self, words: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """[N, E], or in the release's structure [N, D] or, if fused, [N, D/2]."""
+    if words.shape[-1] != self.word_dim:
+      raise ConfigError(
+        f'the word vectors are {words.shape[-1]} wide, but the model takes '
+        f'{self.word_dim}: set model.word_dim={words.shape[-1]}, or take other '
+        'words.vectors'
       )
     if self.structure == 'thesis':
-      return heads.GatedEmbedding(self.embed_dim, dtype, name='audio_head')(
-        pooled
+      return heads.max_over_words(words)
+    width = self.embed_dim // 2 if self.fused else self.embed_dim
+    return heads.WordMaxPool(width, dtype, name='text_pool')(words)
+
+  def _apart(
+    self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
+  ) -> dict[str, jax.Array]:
+    embeddings, thesis = {}, self.structure == 'thesis'
+    if audio is not None:
+      width = self.embed_dim if thesis else self.widths[-1]
+      audio = heads.GatedEmbedding(width, dtype, name='audio_head')(audio)
+      if not thesis:
+        project = heads.Linear(self.embed_dim, dtype, name='audio_projection')
+        audio = project(audio)
+      embeddings['audio'] = audio
+    if text is not None:
+      head = heads.GatedEmbedding(self.embed_dim, dtype, name='text_head')
+      embeddings['text'] = head(text)
+    return embeddings
+
+  def _fused(
+    self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
+  ) -> dict[str, jax.Array]:
+    release = self.structure == 'release'
+    if release and audio is not None:
+      project = heads.Linear(
+        self.embed_dim // 2, dtype, name='audio_projection'
       )
-    gated = heads.GatedEmbedding(self.widths[-1], dtype, name='audio_head')(
-      pooled
-    )
-    return heads.Linear(self.embed_dim, dtype, name='audio_projection')(gated)
+      audio = project(audio)
+    return heads.FusedEmbedding(
+      self.embed_dim,
+      dtype,
+      separate_biases=release,
+      initial_text_scale=self.initial_text_scale,
+      name='audio_text_head',
+    )(audio, text)
 
 
 def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
@@ -114,10 +194,63 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
     'spectrogram': jnp.zeros((1, 32, 40)),
     'num_frames': jnp.ones(1, jnp.int32),
     'visual': jnp.zeros((1, visual_width)),
+    'words': jnp.zeros((1, 1, model.word_dim)),
   }
   # One compilation; without jit there would be one for each operation.
   init = jax.jit(functools.partial(model.init, train=False))
   return init(jax.random.key(seed), batch)
+
+
+def carry_over(source: Mapping, fresh: Mapping) -> dict:
+  """Variables that begin as another model's, with text new where it has none.
+
+  An AVLnet, or a fused model without text, so becomes one with text (thesis,
+  section 4.2.2): audio and video weights are carried over, the text branch
+  stays as it was initialised. AVLnet in the thesis' structure is the fused
+  model without its text term. In the release's structure it is not, there the
+  audio is projected elsewhere: train a fused model without text first.
+
+  Args:
+    source: variables of the trained model.
+    fresh: variables of the model to be, of `init_variables`.
+
+  Returns:
+    Variables with the structure of `fresh`.
+
+  Raises:
+    ConfigError: an array of `source` has no place in `fresh` or another shape,
+      or more than text would be new.
+  """
+  old, new = (traverse_util.flatten_dict(tree) for tree in (source, fresh))
+  if ('params', 'audio_text_head', 'bias') in new:
+    old = {_fused_path(path): array for path, array in old.items()}
+  misfits = {
+    path
+    for path, array in old.items()
+    if path not in new or new[path].shape != array.shape
+  }
+  misfits |= {p for p in new.keys() - old.keys() if not _TEXT & set(p)}
+  if misfits:
+    raise ConfigError(
+      'the initial weights are of another model: '
+      f'{", ".join(sorted(map("/".join, misfits)))} are only in one of the two '
+      'or have other shapes; only text may be new (a fused model in the '
+      "release's structure begins from one with model.fused=True, "
+      'model.word_dim=0)'
+    )
+  return traverse_util.unflatten_dict(new | old)
+
+
+def _fused_path(path: tuple[str, ...]) -> tuple[str, ...]:
+  """Where a parameter of AVLnet's audio head stands in the fused one."""
+  collection, module, *rest = path
+  if module != 'audio_head':
+    return path
+  rest = {
+    ('linear', 'kernel'): ('audio', 'kernel'),
+    ('linear', 'bias'): ('bias',),
+  }.get(tuple(rest), rest)
+  return (collection, 'audio_text_head', *rest)
 
 
 def masked_mean(
@@ -152,6 +285,9 @@ def masked_mean(
 def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
   """Sum of named embeddings, e.g. 'audio' or 'audio+video'.
 
+  A sum's dot products are the sums of its parts': text against 'audio+video'
+  is the sum of the similarities to audio and to video.
+
   Args:
     embeddings: name -> [N, D].
     expression: names joined by '+'.
@@ -168,6 +304,8 @@ def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
       raise ConfigError(
         f'no embedding {name!r}, which {expression!r} names: the model gives '
         f'{sorted(embeddings)}; join those with "+"'
+        + _TEXT_HINT
+        * ('text' in name)
       )
   return sum(embeddings[name] for name in names)
 

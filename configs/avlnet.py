@@ -35,6 +35,14 @@ def get_config() -> ml_collections.ConfigDict:
       'media_dir': '',  # where the media lie; '': fetch them
     }
   )
+  config.words = ml_collections.ConfigDict(
+    {
+      # File of word2vec's format, or 'sentence_encoder', the packaged stand-in;
+      # '': the batches have no words.
+      'vectors': '',
+      'max_words': 20,  # of a caption, as in the release
+    }
+  )
   config.train_data = ml_collections.ConfigDict(
     {
       'datasets': ('howto100m',),
@@ -51,6 +59,9 @@ def get_config() -> ml_collections.ConfigDict:
       'embed_dim': 4096,
       'widths': (128, 128, 256, 512, 1024),  # stem, then four stages
       'blocks': (2, 2, 2, 2),  # residual blocks of each stage
+      'word_dim': 0,  # width of the word vectors; 0: no text branch
+      'fused': False,  # audio and text before a common gate; or apart
+      'initial_text_scale': 1.0,  # of the fused text term; 0: as if no text
       'structure': 'thesis',  # 'release': gate before the projection
       'pooling': 'mean',  # in training, padding included; or 'masked'
       'frozen_statistics': False,  # of BatchNorm; the release fine-tunes so
@@ -83,7 +94,8 @@ def get_config() -> ml_collections.ConfigDict:
     {
       # name -> {'datasets', 'splits', 'num_queries'}: all splits are one
       # gallery; num_queries (or 0) counts those whose media are missing; with
-      # 'groups_of' only what other 'datasets' and 'splits' have too.
+      # 'groups_of' only what other 'datasets' and 'splits' have too; with
+      # 'augmentation' of changed recordings.
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
@@ -102,6 +114,8 @@ def get_config() -> ml_collections.ConfigDict:
       'seeds': (1, 2, 3),
       'evaluations': {},  # of all runs, as eval_data.evaluations
       'side_by_side': (),  # two runs whose answers are shown, before and after
+      'curve': (),  # (name of a run, line it is on, amount of its data)
+      'amount': '',  # what the curve's amounts count
     }
   )
   return config

@@ -6,6 +6,8 @@ A batch is a dict of numpy arrays, N = videos x clips on this host:
   num_frames   int32 [N]           frames that are not padding
   visual       float32 [N, V]      max-pooled over the clip, each stream
                                    L2-normalised, 2-D then 3-D
+  words        float32 [N, W, E]   vectors of the caption's words, zero-padded;
+                                   where word vectors are asked for
   id           str [N]             never sent to a device
 Evaluation batches carry `subset` too, str [N]: the split an example is from.
 
@@ -13,12 +15,13 @@ What a step sees is a function of (seed, step) alone: never of the workers,
 the time or the steps before.
 """
 
+import hashlib
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +30,7 @@ import tqdm
 from avl_jax.features import audio, visual
 from input_pipeline import preprocess
 from input_pipeline.augment import Augmentation
+from input_pipeline.captions import Captions
 from input_pipeline.order import Order
 from input_pipeline.records import DataError, Records, prepare
 
@@ -35,13 +39,14 @@ __all__ = ['DataError', 'eval_batches', 'prepare', 'train_batches']
 tf.config.set_visible_devices([], 'GPU')  # They belong to JAX.
 
 Batch = dict[str, np.ndarray]
+NO_WORDS = MappingProxyType({'vectors': ''})
 
 
 class TrainBatches:
   """Endless batches of training clips, addressed by step.
 
   Attributes:
-    fingerprint: of the records read.
+    fingerprint: of the records read, and of the word vectors.
     visual_width: V of the batches.
   """
 
@@ -56,6 +61,7 @@ class TrainBatches:
     augmentation: Mapping,
     distinct_groups: bool,
     seed: int,
+    words: Mapping = NO_WORDS,
     data_dir: str = '',
   ):
     """Opens the records.
@@ -71,14 +77,18 @@ class TrainBatches:
         the waveform; empty: the stored spectrogram is used as it is.
       distinct_groups: no two examples of a group (of one caption, picture or
         recording) in one batch, where they would be their own negatives.
-      seed: of order, windows and augmentation.
+      seed: of order, windows, augmentation and captions.
+      words: keyword arguments of `captions.Captions`; with vectors='' the
+        batches have no words.
       data_dir: where the records are; '': TFDS' default.
 
     Raises:
       DataError: the records are missing or fewer than a batch.
+      WordsError: there are no such word vectors.
     """
     self._records = Records(datasets, (split,), data_dir)
-    self.fingerprint = self._records.fingerprint
+    self._captions = _open_captions(datasets, data_dir, words)
+    self.fingerprint = _fingerprint(self._records, self._captions)
     groups = self._records.column('group') if distinct_groups else None
     self._order = Order(len(self._records), batch_size, groups, seed)
     self._augmentation = Augmentation(**augmentation) if augmentation else None
@@ -103,15 +113,14 @@ class TrainBatches:
   def _clips_of(self, example: dict, rng: np.random.Generator) -> list[dict]:
     identity = {'id': example['id'].decode()}
     if self._augmentation:
-      waveform = audio.decode_flac(example['audio'])
-      changed = self._augmentation.waveform(waveform, rng)
       example = example | {
-        'spectrogram': self._augmentation.spectrogram(
-          audio.log_mel_spectrogram(changed), rng
-        )
+        'spectrogram': _changed(example, self._augmentation, rng)
       }
     if not self._clips:
-      return [preprocess.whole_clip(example, self._num_frames) | identity]
+      clip = preprocess.whole_clip(example, self._num_frames) | identity
+      if self._captions:
+        clip['words'] = self._captions(preprocess.draw_caption(example, rng))
+      return [clip]
     starts = preprocess.random_starts(
       len(example['spectrogram']), self._num_frames, self._clips, rng
     )
@@ -128,6 +137,8 @@ class TrainBatches:
       'visual': tf.float32,
       'id': tf.string,
     }
+    if self._captions:
+      types['words'] = tf.float32
 
     def make(step: np.ndarray) -> list[np.ndarray]:
       batch = self.batch(int(step))
@@ -151,11 +162,31 @@ class TrainBatches:
 train_batches = TrainBatches
 
 
+def _changed(
+  example: dict, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+  """float32 [T, 40], the augmented spectrogram of the example's recording."""
+  waveform = audio.decode_flac(example['audio'])
+  changed = augmentation.waveform(waveform, rng)
+  return augmentation.spectrogram(audio.log_mel_spectrogram(changed), rng)
+
+
+def _open_captions(datasets, data_dir: str, words: Mapping) -> Captions | None:
+  return Captions(datasets, data_dir, **words) if words['vectors'] else None
+
+
+def _fingerprint(records: Records, captions: Captions | None) -> str:
+  if not captions:
+    return records.fingerprint
+  facts = f'{records.fingerprint} {captions.fingerprint}'
+  return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
 class EvalBatches:
   """The examples of an evaluation, each exactly once, in batches; re-iterable.
 
   Attributes:
-    fingerprint: of the records read.
+    fingerprint: of the records read, and of the word vectors.
     subsets: str [N], the split that each example is from.
     num_queries: of the data set's definition, or 0.
   """
@@ -167,14 +198,18 @@ class EvalBatches:
     *,
     num_queries=0,
     groups_of=None,
+    augmentation=MappingProxyType({}),
     batch_size,
     num_frames,
+    words,
     data_dir,
     name,
   ):
     self.num_queries = num_queries
     self._records = Records(datasets, splits, data_dir)
-    self.fingerprint = self._records.fingerprint
+    self._augmentation = Augmentation(**augmentation) if augmentation else None
+    self._captions = _open_captions(datasets, data_dir, words)
+    self.fingerprint = _fingerprint(self._records, self._captions)
     self._indices = np.arange(len(self._records))
     if groups_of:
       others = Records(**groups_of, data_dir=data_dir)
@@ -191,11 +226,24 @@ class EvalBatches:
       chosen = slice(start, start + size)
       examples = self._records.read(self._indices[chosen])
       clips = [
-        preprocess.whole_clip(example, self._num_frames)
-        | {'id': example['id'].decode(), 'subset': subset}
-        for subset, example in zip(self.subsets[chosen], examples, strict=True)
+        self._clip(int(index), example) | {'subset': subset}
+        for index, subset, example in zip(
+          self._indices[chosen], self.subsets[chosen], examples, strict=True
+        )
       ]
       yield {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
+
+  def _clip(self, index: int, example: dict) -> dict:
+    if self._augmentation:
+      rng = np.random.default_rng(index)  # The same at each evaluation.
+      example = example | {
+        'spectrogram': _changed(example, self._augmentation, rng)
+      }
+    clip = preprocess.whole_clip(example, self._num_frames)
+    clip['id'] = example['id'].decode()
+    if self._captions:
+      clip['words'] = self._captions(preprocess.fixed_caption(example))
+    return clip
 
   @property
   def has_media(self) -> bool:
@@ -242,17 +290,21 @@ def eval_batches(
   evaluations: Mapping[str, Mapping],
   batch_size: int,
   num_frames: int,
+  words: Mapping = NO_WORDS,
   data_dir: str = '',
 ) -> dict[str, EvalBatches]:
   """Opens the records of each evaluation.
 
   Args:
-    evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of'}; all
-      examples of all splits are one gallery. `groups_of`, of other 'datasets'
-      and 'splits': only groups that these have too, one example each, so that
-      both make galleries of one size.
+    evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of',
+      'augmentation'}; all examples of all splits are one gallery. `groups_of`,
+      of other 'datasets' and 'splits': only groups that these have too, one
+      example each, so that both make galleries of one size. `augmentation`,
+      keyword arguments of `augment.Augmentation`: changes the recordings,
+      always in the same way.
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
+    words: as in training.
     data_dir: where the records are; '': TFDS' default.
 
   Returns:
@@ -266,6 +318,7 @@ def eval_batches(
       **evaluation,
       batch_size=batch_size,
       num_frames=num_frames,
+      words=words,
       data_dir=data_dir,
       name=name,
     )

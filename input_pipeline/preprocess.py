@@ -102,3 +102,18 @@ def _clip(spectrogram, visual, num_frames) -> dict:
     'num_frames': np.int32(min(len(spectrogram), num_frames)),
     'visual': visual,
   }
+
+
+def draw_caption(example: dict, rng: np.random.Generator) -> str:
+  """One of a clip's `captions`, each as likely, as in training on MSR-VTT.
+
+  A clip without a caption has ''.
+  """
+  captions = example['captions']
+  return captions[rng.integers(len(captions))].decode() if len(captions) else ''
+
+
+def fixed_caption(example: dict) -> str:
+  """The caption of evaluation: `eval_caption`, or else the first."""
+  captions = [*example['captions'], b'']
+  return example.get('eval_caption', captions[0]).decode()

@@ -41,7 +41,10 @@ def test_arrows(path):
     assert not roots & TENSORFLOW
   if room == 'input_pipeline':
     assert roots & OURS <= {'avl_jax', 'input_pipeline'}
-    allowed = ('avl_jax.features', 'avl_jax.backbones', 'avl_jax.release')
+    allowed = tuple(
+      f'avl_jax.{room}'
+      for room in ('features', 'backbones', 'release', 'files')
+    )
     for name in imports:
       if name.startswith('avl_jax') and name != 'avl_jax.UserError':
         assert name.startswith(allowed)

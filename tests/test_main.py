@@ -89,6 +89,7 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--config.model.structure=relese'], 'structure must be one of'),
     (['--config.optimizer.schedule=linear'], 'schedule must be'),
     (['--config=configs/avlnet.py:x'], 'is not a config'),
+    (['--config=configs/stamps.py:fr,quad'], "no model 'quad' with text"),
   ],
 )
 def test_what_is_wrong_is_named(arguments, message, tmp_path, monkeypatch):
@@ -166,3 +167,44 @@ def test_errors_end_with_one_line_and_no_success(tmp_path):
   assert result.returncode == 1
   assert result.stderr.startswith('error: no checkpoint in')
   assert 'Traceback' not in result.stderr
+
+
+def test_text_is_learned_late(workdir, stamps_folder, stamps_records, tmp_path):
+  """From the audio-video run to the curve over few captions."""
+  (tmp_path / 'fr.vec').write_text('Un 1 0 1\nune 0 1 0\n')
+  arguments = [
+    '--mode=compare',
+    '--config=configs/low_resource.py',
+    f'--config.initial_workdir={workdir}',
+    f'--config.words.vectors={tmp_path}/fr.vec',
+    '--config.model.word_dim=3',
+    f'--config.data_dir={stamps_records}',
+    f'--config.prepare.media_dir={stamps_folder}',
+    *SMALL,
+    '--config.comparison.seeds=(7,)',
+  ]
+  _, config, _ = main.read_arguments(['main.py', *arguments])
+  few = {'train_data': {'split': 'train[:9]', 'batch_size': 8}}
+  changes = dict(config.comparison.runs)
+  config.comparison.runs = (
+    ('heard', changes['audio-only-0']),
+    ('begun', changes['text+audio-from-zero-0']),
+    ('read', changes['text+audio-from-zero-12'] | few),
+  )
+  config.comparison.curve = (
+    ('heard', 'audio', 0),
+    ('begun', 'both', 0),
+    ('read', 'both', 9),
+  )
+  main.compare_mode(config, tmp_path)
+  assert 'R@10 over captions' in (tmp_path / 'report.md').read_text()
+  rows = json.loads((tmp_path / 'comparison.json').read_text())
+  recalls = {
+    (row['evaluation'], row['run']): (row['R@5'], row['median_rank'])
+    for row in rows
+  }
+  assert len(recalls) == 6
+  for evaluation in ('clean', 'noisy'):
+    # A text term that begins at zero leaves the audio as it was.
+    heard, begun = (recalls[evaluation, run] for run in ('heard', 'begun'))
+    assert heard == begun

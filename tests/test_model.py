@@ -5,10 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avl_jax import davenet, heads, model
+from avl_jax import davenet, heads, metrics, model
 from tests import convert, golden
 
-_DESCRIBED, _ARRAYS = golden.load('B_avlnet_eval')
+_AUDIO_VIDEO, _AUDIO_VIDEO_ARRAYS = golden.load('B_avlnet_eval')
+_TEXT, _TEXT_ARRAYS = golden.load('E_text_models')
+_EVALUATIONS = {
+  sub: (case, golden.sub_arrays(arrays, sub))
+  for described, arrays in (
+    (_AUDIO_VIDEO, _AUDIO_VIDEO_ARRAYS),
+    (_TEXT, _TEXT_ARRAYS),
+  )
+  for sub, case in described['sub'].items()
+  if f'{sub}/pooled' in arrays
+}
 _TINY = {
   'embed_dim': 16,
   'widths': (8, 8, 8, 16, 32),
@@ -43,24 +53,55 @@ def _evaluate(network, variables, batch):
   )
 
 
-@pytest.mark.parametrize('sub', _DESCRIBED['sub'])
+@pytest.mark.parametrize('sub', sorted(_EVALUATIONS))
 def test_golden_evaluation(sub):
-  case = _DESCRIBED['sub'][sub]
-  embed_dim = case['params']['net']['embd_dim']
-  network = model.AVLnet(embed_dim=embed_dim, structure='release')
+  case, expected = _EVALUATIONS[sub]
+  net = case['params']['net']
+  network = model.AVLnet(**convert.options(net))
   batch = convert.golden_batch(case['inputs'], case['params']['nframes'])
-  actual, state = _evaluate(network, convert.golden_variables(embed_dim), batch)
+  actual, state = _evaluate(network, convert.golden_variables(net), batch)
   inside = state['intermediates']
   (frames,) = inside['audio_encoder']['__call__']
   actual['dave_sub'] = frames[..., ::32].swapaxes(1, 2)
   actual['pooled'] = model.masked_mean(
     frames, batch['num_frames'], batch['spectrogram'].shape[1]
   )
-  (actual['gu_audio'],) = inside['audio_head']['__call__']
-  for name, value in actual.items():
-    expected = _ARRAYS[f'{sub}/{name}']
-    atol = 2e-5 * np.abs(expected).max() + 1e-6
-    np.testing.assert_allclose(value, expected, rtol=0, atol=atol, err_msg=name)
+  if not network.fused:
+    (actual['gu_audio'],) = inside['audio_head']['__call__']
+  if network.word_dim:
+    (words,) = inside['text_pool']['__call__']
+    actual['text_pool_sub'] = words[:, ::8]
+  assert expected.keys() - actual.keys() == {'nframes_after'}
+  for name in expected.keys() & actual.keys():
+    atol = 2e-5 * np.abs(expected[name]).max() + 1e-6
+    np.testing.assert_allclose(
+      actual[name], expected[name], rtol=0, atol=atol, err_msg=name
+    )
+
+
+@pytest.mark.parametrize(
+  ('sub', 'query', 'gallery'),
+  [
+    ('retrieval_av', 'audio', 'video'),
+    ('retrieval_fused', 'audio_text', 'video'),
+    ('retrieval_additive', 'text', 'audio+video'),
+  ],
+)
+def test_golden_retrieval(sub, query, gallery):
+  case, expected = _TEXT['sub'][sub], _TEXT_ARRAYS[f'{sub}/m']
+  net = case['params']['net']
+  batch = convert.golden_batch(case['inputs'], case['params']['nframes'])
+  embeddings, _ = _evaluate(
+    model.AVLnet(**convert.options(net)), convert.golden_variables(net), batch
+  )
+  x, y = (model.combine(embeddings, e) for e in (query, gallery))
+  scores = np.asarray(x @ y.T)
+  atol = 5e-5 * np.abs(expected).max()
+  np.testing.assert_allclose(scores, expected, rtol=0, atol=atol)
+  better, equal = metrics.counts(scores, np.arange(len(scores)))
+  summary = metrics.summary(metrics.ranks(better, equal, ties='release'))
+  names = {'R1': 'R@1', 'R5': 'R@5', 'R10': 'R@10', 'MR': 'median_rank'}
+  assert {name: summary[key] for name, key in names.items()} == case['metrics']
 
 
 def _gated(fan_in, features):
@@ -68,17 +109,42 @@ def _gated(fan_in, features):
 
 
 @pytest.mark.parametrize(
-  ('structure', 'head', 'total'),
+  ('options', 'head', 'total'),
   [
-    ('release', _gated(1024, 1024) + 1024 * 4096 + 4096, 84_531_200),
-    ('thesis', _gated(1024, 4096), 99_213_312),
+    (
+      {'structure': 'release'},
+      _gated(1024, 1024) + 1024 * 4096 + 4096,
+      84_531_200,
+    ),
+    ({'structure': 'thesis'}, _gated(1024, 4096), 99_213_312),
+    # Those of golden I, without the two of batchnorm1 and Fused's GU_audio.
+    (
+      {'structure': 'release', 'word_dim': 300, 'embed_dim': 6144},
+      _gated(1024, 1024) + 1025 * 6144 + 301 * 6144 + _gated(6144, 6144),
+      193_353_728,
+    ),
+    (
+      {'structure': 'release', 'word_dim': 300, 'fused': True},
+      (1025 + 301) * 2048 + 2 * 2049 * 4096 + 4097 * 4096,
+      114_515_968,
+    ),
+    (
+      {'word_dim': 300, 'embed_dim': 6144},
+      _gated(1024, 6144) + _gated(300, 6144),
+      191_254_528,
+    ),
+    (
+      {'word_dim': 300, 'fused': True},
+      _gated(1024, 4096) + 300 * 4096,
+      100_442_112,
+    ),
   ],
 )
-def test_number_of_parameters(structure, head, total):
+def test_number_of_parameters(options, head, total):
+  network = model.AVLnet(**options)
+  batch = _batch(visual=4096) | {'words': np.ones((4, 20, 300), np.float32)}
   shapes = jax.eval_shape(
-    functools.partial(model.AVLnet(structure=structure).init, train=False),
-    jax.random.key(0),
-    _batch(visual=4096),
+    functools.partial(network.init, train=False), jax.random.key(0), batch
   )['params']
 
   def count(tree):
@@ -86,8 +152,9 @@ def test_number_of_parameters(structure, head, total):
 
   # 44,670,978 in the release, two of which are never applied.
   assert count(shapes['audio_encoder']) == 44_670_976
-  assert count(shapes['video_head']) == _gated(4096, 4096)
-  assert count(shapes) == 44_670_976 + head + _gated(4096, 4096) == total
+  video = _gated(4096, network.embed_dim)
+  assert count(shapes['video_head']) == video
+  assert count(shapes) == 44_670_976 + head + video == total
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""How fast word vectors are read from a file as large as GoogleNews'.
+
+  python -m benchmarks.word_vectors --folder=/var/tmp
+
+Writes 3,000,000 words x 300 in word2vec's binary format (3.6 GB) of random
+letters and numbers, looks 20,000 of them up, and deletes the file. Prints
+seconds and the peak memory of the process. GOAL: under 60 s and 4 GB.
+"""
+
+import argparse
+import pathlib
+import resource
+import time
+
+import numpy as np
+
+from avl_jax.features import words
+
+WORDS, DIM, LOOKED_UP = 3_000_000, 300, 20_000
+
+
+def write(path: pathlib.Path) -> None:
+  """Words of 4 to 18 letters, as long as GoogleNews' are."""
+  rng = np.random.default_rng(0)
+  vectors = rng.normal(size=(1000, DIM)).astype('<f4')
+  with path.open('wb') as file:
+    file.write(f'{WORDS} {DIM}\n'.encode())
+    for start in range(0, WORDS, len(vectors)):
+      lines = (
+        f'{name(start + i)} '.encode() + vector.tobytes()
+        for i, vector in enumerate(vectors)
+      )
+      file.write(b''.join(lines))
+
+
+def name(index: int) -> str:
+  """The word at an index."""
+  return f'w{index}' + 'x' * (index * 7919 % 11)
+
+
+def main() -> None:
+  """Writes, reads, deletes, prints."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--folder', type=pathlib.Path, default='/tmp')
+  path = parser.parse_args().folder / 'benchmark_vectors.bin'
+  try:
+    write(path)
+    size = path.stat().st_size / 1e9
+    wanted = {name(i) for i in range(0, WORDS, WORDS // LOOKED_UP)}
+    for attempt in ('first', 'second'):
+      start, busy = time.perf_counter(), time.process_time()
+      found = words.Word2Vec(path).look_up(wanted)
+      seconds = time.perf_counter() - start
+      busy = time.process_time() - busy
+      assert len(found) == len(wanted) == LOOKED_UP
+      print(
+        f'{attempt} scan of {size:.1f} GB: {seconds:.1f} s, of which {busy:.1f}'
+        ' s of processor time'
+      )
+  finally:
+    path.unlink(missing_ok=True)
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+  print(f'peak memory {peak:.2f} GB')
+
+
+if __name__ == '__main__':
+  main()
