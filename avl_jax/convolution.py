@@ -31,9 +31,10 @@ _G = (
   (0, 0, 1),
 )
 _A = ((1, 1, 1, 1, 0), (0, 1, -1, 2, 0), (0, 1, 1, 4, 1))
-# Values of an example's input from which it pays: as many as the full-size
-# model has in each of its layers for a clip of 10 s.
-_SMALLEST = 60_000
+# Values of an example's input from which it pays, as many as the full-size
+# model has in each of its layers for a clip of 10 s; and examples: fewer do not
+# make up for transforming the kernel.
+_SMALLEST, _FEWEST = 60_000, 16
 
 
 def convolve(
@@ -64,8 +65,8 @@ def convolve(
     **options,
   )
   is_same = window_strides == (1,) and tuple(padding) == ((4, 4),)
-  pays = x[0].size >= _SMALLEST and x.dtype == jnp.float32
-  if not (is_same and len(kernel) == 9 and pays):
+  is_large = len(x) >= _FEWEST and x.size >= _SMALLEST * len(x)
+  if not (is_same and is_large and len(kernel) == 9 and x.dtype == jnp.float32):
     return direct(x, kernel)
   return jax.lax.platform_dependent(x, kernel, cpu=minimal, default=direct)
 

@@ -43,9 +43,9 @@ def test_float32_is_close_enough():
   assert np.abs(y - expected).max() <= 5e-6 * np.abs(expected).max()
 
 
-def _lowered(length, channels, dtype='float32', stride=1):
+def _lowered(length, channels, dtype='float32', stride=1, batch=32):
   """How many convolutions XLA is given on a CPU."""
-  x = jax.ShapeDtypeStruct((2, length, channels), dtype)
+  x = jax.ShapeDtypeStruct((batch, length, channels), dtype)
   kernel = jax.ShapeDtypeStruct((9, channels, channels), dtype)
   text = jax.jit(
     lambda x, kernel: convolution.convolve(
@@ -65,3 +65,4 @@ def test_only_large_float32_layers_of_stride_1_take_it():
   assert _lowered(12, 256) == 1
   assert _lowered(500, 128, 'bfloat16') == 1
   assert _lowered(500, 128, stride=2) == 1
+  assert _lowered(500, 128, batch=8) == 1
