@@ -7,6 +7,9 @@ The second command trains on narrated Spanish and on narrated Greek, each once
 from scratch and once from the first command's French model, at equal steps,
 and evaluates every model on human recordings of all three languages: the cross
 matrix of Table 5.1 in miniature. None of them has heard a person.
+Expect a head start (R@10 of unseen synthetic voices after 100 steps: Spanish
+80 % instead of 9 %), which 400 steps even out. Four runs of six minutes on two
+cores.
 """
 
 import ml_collections

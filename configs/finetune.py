@@ -10,6 +10,9 @@ Table 3.2 in miniature. Other languages likewise: configs/stamps.py:es, then
 configs/finetune.py:stamps_es.
 The test captions' recordings are looked at once, at the end; the checkpoint is
 chosen on a fifth of the training captions, which is not trained on.
+
+Expect, R@10 of speech to picture: French zero-shot 80.3 %, fine-tuned 91.6 %
+(of 198, chance 5.1 %); Spanish 34.2 % and 88.1 % (of 193, chance 5.2 %).
 """
 
 import ml_collections

@@ -5,7 +5,8 @@
 
 Stamps that have both a description spoken by a person and a sound of their
 own (a cow's moo, an engine), one of each: two galleries of one size, for the
-model of the first command, which has heard neither people nor sounds.
+model of the first command, which has heard neither people nor sounds. Expect
+R@10 (of 93, chance 10.8 %) of 74.2 % for speech and 8.6 % for sounds.
 """
 
 import ml_collections
