@@ -2,6 +2,7 @@
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=eval --workdir=runs/stamps
+  python main.py --mode=compare --config=configs/finetune.py:stamps_fr
   python main.py --mode=import --config.release.file=AVLnet_release.pth
 
 Any key of the config can be set: --config.model.embed_dim=512.
@@ -171,8 +172,8 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   print(f'Look at {workdir}/report.html')
 
 
-def untrained(config: ConfigDict) -> tuple[AVLnet, dict]:
-  """The model in `initial_workdir`, with new text where it has none."""
+def initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
+  """The model of `initial_workdir`, with new text where it has none."""
   _, source, facts = checkpoint.load(config.initial_workdir)
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
@@ -195,7 +196,7 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
       run(settings, folder)
       model, variables, _ = checkpoint.load(folder)
     else:
-      model, variables = untrained(settings)
+      model, variables = initial_model(settings)
     evaluate_all = evaluate.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
   items = {

@@ -138,9 +138,10 @@ def main() -> None:
     )
   if options.clips:
     speed = embed(options.clips, options.batch_size, options.dtype)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-      f'\nembedding, {options.dtype}: {speed:.2f} clips/s, measured on '
-      f'{options.clips}; {options.pairs} would take '
+      f'\nembedding, {options.dtype}: {speed:.2f} clips/s and at most '
+      f'{peak:.1f} GiB, measured on {options.clips}; {options.pairs} would take '
       f'{options.pairs / speed / 3600:.1f} hours'
     )
 

@@ -45,7 +45,8 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
       asks[name], facts[name] = ask, {**fact, 'measured': []}
       if name == OURS:
         with worker(name, options) as (_, again):
-          facts[name]['again'] = again['first']
+          if 'first' in again:  # Two at once may not fit into the memory.
+            facts[name]['again'] = again['first']
     for ask in asks.values():
       ask(1)
     for _ in range(options.rounds):
@@ -106,7 +107,8 @@ def main() -> None:
   add('--steps', type=int, default=1, help='of a round')
   add('--peak', type=float, help="the device's TFLOP/s in that type")
   options = parser.parse_args()
-  table = []
+  for line in (COLUMNS, ['---'] * len(COLUMNS)):
+    print('|', ' | '.join(line), '|', flush=True)
   for dtype, size in itertools.product(options.dtypes, options.batch_sizes):
     with tempfile.TemporaryDirectory() as folder:
       case = argparse.Namespace(
@@ -114,10 +116,10 @@ def main() -> None:
       )
       facts = measure(case)
     check(facts, dtype)
-    table += rows(facts, case)
-  print('; '.join(f'{name}: {fact["device"]}' for name, fact in facts.items()))
-  for line in (COLUMNS, ['---'] * len(COLUMNS), *table):
-    print('|', ' | '.join(map(str, line)), '|')
+    for line in rows(facts, case):
+      print('|', ' | '.join(map(str, line)), '|', flush=True)
+  devices = (f'{name}: {fact["device"]}' for name, fact in facts.items())
+  print('\n' + '; '.join(devices))
 
 
 if __name__ == '__main__':

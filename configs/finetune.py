@@ -26,7 +26,7 @@ def get_config(target: str = 'stamps_fr') -> ml_collections.ConfigDict:
   human, narrated = f'stamps/human_{language}', f'stamps/narrated_{language}'
   config = stamps.get_config(language)
   config.initial_workdir = stamps.workdir(language)
-  # 4 epochs of (8 x 180 human + 3,384 narrated) // 128 = 37 steps.
+  # 4 epochs, in French of (8 x 180 human + 3,384 narrated) // 128 = 37 steps.
   config.num_steps = 148
   config.train_data.update(
     datasets=(human,) * 8 + (narrated,), split='train[:80%]'

@@ -42,7 +42,7 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   narrated = tuple(f'stamps/narrated_{language}' for language in languages)
   human = tuple(f'stamps/human_{language}' for language in languages)
   config = avlnet.get_config()
-  # 24 epochs of 4,250 narrations // 128 = 33 steps, for each language.
+  # In French 24 epochs of 4,230 narrations // 128 = 33 steps.
   config.num_steps = 800 * len(languages)
   config.prepare.datasets = narrated + human
   config.train_data.update(
