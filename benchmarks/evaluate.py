@@ -141,8 +141,8 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
       f'\nembedding, {options.dtype}: {speed:.2f} clips/s and at most '
-      f'{peak:.1f} GiB, measured on {options.clips}; {options.pairs} would take '
-      f'{options.pairs / speed / 3600:.1f} hours'
+      f'{peak:.1f} GiB, measured on {options.clips}; {options.pairs} would '
+      f'take {options.pairs / speed / 3600:.1f} hours'
     )
 
 
