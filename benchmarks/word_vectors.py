@@ -10,6 +10,7 @@ seconds and the peak memory of the process. GOAL: under 60 s and 4 GB.
 import argparse
 import pathlib
 import resource
+import tempfile
 import time
 
 import numpy as np
@@ -41,7 +42,9 @@ def name(index: int) -> str:
 def main() -> None:
   """Writes, reads, deletes, prints."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('--folder', type=pathlib.Path, default='/tmp')
+  parser.add_argument(
+    '--folder', type=pathlib.Path, default=tempfile.gettempdir()
+  )
   path = parser.parse_args().folder / 'benchmark_vectors.bin'
   try:
     write(path)
