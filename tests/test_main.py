@@ -50,6 +50,11 @@ def test_a_run_leaves_what_a_person_needs(workdir):
   evaluations = {row['evaluation'] for row in record['rows']}
   assert evaluations == {'narrated_fr', 'human_fr'}
   assert record['facts']['data'] != ''
+  assert len(record['facts']['checkpoint']) == 16
+  assert record['facts']['recipe'] == ''
+  fingerprints = {row['evaluation']: row['data'] for row in record['rows']}
+  assert all(fingerprints.values())
+  assert len(set(fingerprints.values())) == 2
   page = (workdir / 'report.html').read_text()
   assert 'Un ' in page
   for figure in ('figures/loss', 'figures/recall', 'figures/human-fr'):
@@ -89,6 +94,11 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--config.model.structure=relese'], 'structure must be one of'),
     (['--config.optimizer.schedule=linear'], 'schedule must be'),
     (['--config=configs/avlnet.py:x'], 'is not a config'),
+    (['--mode=reproduce', '--workdir=/nowhere/at/all'], 'no folder /nowhere'),
+    (['--mode=import'], "no file ''"),
+    (['--mode=export'], 'name the file to write'),
+    (['--config=configs/thesis_finetune.py:lsmdc'], 'expected one of youcook2'),
+    (['--config=configs/thesis_finetune.py:crosstask'], 'crosstask_clips_tra'),
     (['--config=configs/stamps.py:fr,quad'], "no model 'quad' with text"),
   ],
 )
