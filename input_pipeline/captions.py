@@ -19,7 +19,9 @@ from tensorflow_datasets.core import read_only_builder
 
 from avl_jax.features import words
 from avl_jax.files import write_atomically
-from input_pipeline.records import DataError, Records, data_folder
+from input_pipeline.bad_records import DataError
+from input_pipeline.preparation import data_folder
+from input_pipeline.records import Records
 
 
 class Captions:

@@ -9,7 +9,7 @@ import pytest
 
 import input_pipeline
 from avl_jax import UserError
-from input_pipeline import preprocess, records
+from input_pipeline import preparation, preprocess, records
 from tests import golden
 
 _H, _ARRAYS = golden.load('H_loaders')
@@ -210,7 +210,7 @@ def test_made_up_content_is_marked(tmp_path):
     folder = tmp_path / mark
     _write(folder, 'crosstask_clips_val.pkl', clips)
     if mark == 'made-up':
-      (folder / records.SYNTHETIC).touch()
+      (folder / preparation.SYNTHETIC).touch()
     _prepare(folder, 'clips/crosstask', folder / 'records')
     data = records.Records(
       ('clips/crosstask',), ('val',), str(folder / 'records')

@@ -12,7 +12,7 @@ import input_pipeline
 import main
 from avl_jax import evaluate, model, release, thesis, train
 from configs import ablation, fraction, thesis_finetune
-from input_pipeline import records
+from input_pipeline import preparation
 from input_pipeline.datasets import clips
 from tests import golden
 from tests.test_exchange import small_state
@@ -145,7 +145,7 @@ def test_from_the_authors_files_to_the_tables(tmp_path, monkeypatch):
   for name in ('youcook2', 'youcook_japanese'):
     for split, (file, _) in builders[name].items():
       _write_clips(tmp_path, file, 8 if split == 'train' else 3)
-  (tmp_path / records.SYNTHETIC).touch()
+  (tmp_path / preparation.SYNTHETIC).touch()
   files = (
     f'--config.release.file={tmp_path}/AVLnet_release.pth',
     '--config.compilation_cache=',

@@ -1,0 +1,158 @@
+"""Batches of evaluation examples; see the package for what is in them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
+
+import numpy as np
+import tqdm
+
+from avl_jax.features import audio, visual
+from input_pipeline import examples, preprocess
+from input_pipeline.augment import Augmentation
+from input_pipeline.bad_records import DataError
+from input_pipeline.examples import NO_WORDS, Batch
+from input_pipeline.records import Records
+
+
+class EvalBatches:
+  """The examples of an evaluation, each exactly once, in batches; re-iterable.
+
+  Attributes:
+    fingerprint: of the records read, and of the word vectors.
+    subsets: str [N], the split that each example is from.
+    num_queries: of the data set's definition, or 0.
+  """
+
+  def __init__(
+    self,
+    datasets,
+    splits,
+    *,
+    num_queries=0,
+    groups_of=None,
+    augmentation=MappingProxyType({}),
+    batch_size,
+    num_frames,
+    words,
+    data_dir,
+    name,
+  ):
+    self.num_queries = num_queries
+    self._records = Records(datasets, splits, data_dir)
+    self._augmentation = Augmentation(**augmentation) if augmentation else None
+    self._captions = examples.open_captions(datasets, data_dir, words)
+    self.fingerprint = examples.fingerprint(self._records, self._captions)
+    self._indices = np.arange(len(self._records))
+    if groups_of:
+      others = Records(**groups_of, data_dir=data_dir)
+      self._indices = _shared(self._records, others)
+    self.subsets = self._records.labels[self._indices]
+    self._batch_size, self._num_frames = batch_size, num_frames
+    self._name = name
+
+  def __iter__(self) -> Iterator[Batch]:
+    size = self._batch_size
+    for start in tqdm.trange(
+      0, len(self._indices), size, desc=f'evaluate {self._name}', leave=False
+    ):
+      chosen = slice(start, start + size)
+      examples = self._records.read(self._indices[chosen])
+      clips = [
+        self._clip(int(index), example) | {'subset': subset}
+        for index, subset, example in zip(
+          self._indices[chosen], self.subsets[chosen], examples, strict=True
+        )
+      ]
+      yield {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
+
+  def _clip(self, index: int, example: dict) -> dict:
+    if self._augmentation:
+      rng = np.random.default_rng(index)  # The same at each evaluation.
+      example = example | {
+        'spectrogram': examples.changed(example, self._augmentation, rng)
+      }
+    clip = preprocess.whole_clip(example, self._num_frames)
+    clip['id'] = example['id'].decode()
+    if self._captions:
+      clip['words'] = self._captions(preprocess.fixed_caption(example))
+    return clip
+
+  @property
+  def has_media(self) -> bool:
+    """Whether the records hold pictures and recordings to show."""
+    return {'image', 'audio'} <= set(self._records.read(self._indices[:1])[0])
+
+  @property
+  def media(self) -> Sequence[SimpleNamespace]:
+    """What an example looks and sounds like, read when asked for.
+
+    Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
+    """
+    return _Media(self._records, self._indices)
+
+
+def _shared(records: Records, others: Records) -> np.ndarray:
+  """Index of the first record of each group that `others` have too."""
+  groups, first = np.unique(records.column('group'), return_index=True)
+  chosen = np.sort(first[np.isin(groups, np.unique(others.column('group')))])
+  if not len(chosen):
+    raise DataError('an evaluation has no group in common with its groups_of')
+  return chosen
+
+
+class _Media(Sequence):
+  def __init__(self, records: Records, indices: np.ndarray):
+    self._records, self._indices = records, indices
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def __getitem__(self, index: int) -> SimpleNamespace:
+    example = self._records.read([self._indices[index]])[0]
+    return SimpleNamespace(
+      id=example['id'].decode(),
+      caption=example['captions'][0].decode(),
+      image=visual.read_image(example['image']),
+      waveform=audio.decode_flac(example['audio']),
+    )
+
+
+def eval_batches(
+  *,
+  evaluations: Mapping[str, Mapping],
+  batch_size: int,
+  num_frames: int,
+  words: Mapping = NO_WORDS,
+  data_dir: str = '',
+) -> dict[str, EvalBatches]:
+  """Opens the records of each evaluation.
+
+  Args:
+    evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of',
+      'augmentation'}; all examples of all splits are one gallery. `groups_of`,
+      of other 'datasets' and 'splits': only groups that these have too, one
+      example each, so that both make galleries of one size. `augmentation`,
+      keyword arguments of `augment.Augmentation`: changes the recordings,
+      always in the same way.
+    batch_size: examples in a batch; the last may be smaller.
+    num_frames: T, 100 a second; longer recordings are cropped.
+    words: as in training.
+    data_dir: where the records are; '': TFDS' default.
+
+  Returns:
+    name -> its batches.
+
+  Raises:
+    DataError: records are missing, or none has a group of `groups_of`.
+  """
+  return {
+    name: EvalBatches(
+      **evaluation,
+      batch_size=batch_size,
+      num_frames=num_frames,
+      words=words,
+      data_dir=data_dir,
+      name=name,
+    )
+    for name, evaluation in evaluations.items()
+  }

@@ -1,0 +1,39 @@
+"""What training and evaluation do alike with the examples of a batch."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from avl_jax.features import audio
+from input_pipeline.augment import Augmentation
+from input_pipeline.captions import Captions
+from input_pipeline.records import Records
+
+Batch = dict[str, np.ndarray]  # see the package
+NO_WORDS = MappingProxyType({'vectors': ''})
+
+
+def changed(
+  example: dict, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+  """float32 [T, 40], the augmented spectrogram of the example's recording."""
+  waveform = audio.decode_flac(example['audio'])
+  changed = augmentation.waveform(waveform, rng)
+  return augmentation.spectrogram(audio.log_mel_spectrogram(changed), rng)
+
+
+def open_captions(
+  datasets: Sequence[str], data_dir: str, words: Mapping
+) -> Captions | None:
+  """The captions' words as vectors; None if `words` names no vectors."""
+  return Captions(datasets, data_dir, **words) if words['vectors'] else None
+
+
+def fingerprint(records: Records, captions: Captions | None) -> str:
+  """Of what is read: of the records, and of the words' vectors if any."""
+  if not captions:
+    return records.fingerprint
+  facts = f'{records.fingerprint} {captions.fingerprint}'
+  return records.mark + hashlib.sha256(facts.encode()).hexdigest()[:16]
