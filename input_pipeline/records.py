@@ -8,6 +8,7 @@ import numpy as np
 
 from input_pipeline import preparation
 from input_pipeline.bad_records import DataError
+from input_pipeline.shards import check_shards
 
 
 class Records:
@@ -34,7 +35,8 @@ class Records:
       data_dir: where the records are; '': see `preparation.data_folder`.
 
     Raises:
-      DataError: they are not there.
+      DataError: they are not there, or their files are not whole; see
+        `shards`.
     """
     self._sources, labels, facts, self.mark = [], [], [], ''
     for name in datasets:
@@ -54,10 +56,13 @@ class Records:
             f'{name!r} has no split {base!r}; it has '
             f'{", ".join(builder.info.splits)}'
           )
+        info = builder.info.splits[split]
+        if not info.file_instructions:
+          raise DataError(f'{name!r} has no record in {split!r}')
         source = builder.as_data_source(split)
+        check_shards(info.file_instructions)
         self._sources.append(source)
         labels += [split] * len(source)
-        info = builder.info.splits[split]
         facts.append((builder.info.full_name, split, len(source)))
         facts.append((sorted(builder.info.features), info.num_bytes))
     self._ends = np.cumsum([len(source) for source in self._sources])
