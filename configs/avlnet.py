@@ -62,6 +62,9 @@ def get_config() -> ml_collections.ConfigDict:
       'word_order': 'time',  # of joined captions; 'release': as they join
       'augmentation': {},  # keyword arguments of augment.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
+      # Training stops when more records than these cannot be used; until then
+      # others take their place, and workdir/bad_records.json lists them.
+      'max_bad_records': 100,
     }
   )
   config.model = ml_collections.ConfigDict(

@@ -11,8 +11,9 @@ A batch is a dict of numpy arrays, N = videos x clips on this host:
   id           str [N]             never sent to a device
 Evaluation batches carry `subset` too, str [N]: the split an example is from.
 
-What a step sees is a function of (seed, step) alone: never of the workers,
-the time or the steps before.
+What a step sees is a function of (seed, step) alone: never of the workers, the
+hosts, the time or the steps before. A record that cannot be used is counted and
+listed; in training another takes its place, an evaluation refuses it.
 """
 
 import os

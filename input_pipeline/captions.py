@@ -19,7 +19,7 @@ from tensorflow_datasets.core import read_only_builder
 
 from avl_jax.features import words
 from avl_jax.files import write_atomically
-from input_pipeline.bad_records import DataError
+from input_pipeline.bad_records import BadRecordError, DataError
 from input_pipeline.preparation import data_folder
 from input_pipeline.records import Records
 
@@ -76,22 +76,31 @@ def _table(name: str, data_dir: str, source) -> dict[str, np.ndarray]:
   stem = 'words_' + re.sub(r'[^\w.-]+', '_', source.name)
   path = pathlib.Path(builder.data_dir, f'{stem}.npz')
   if not path.is_file():
-    _make_table(name, data_dir, tuple(builder.info.splits), source, path)
+    splits = tuple(builder.info.splits)
+    return _make_table(name, data_dir, splits, source, path)
   with np.load(path) as table:
     return dict(zip(table['words'].tolist(), table['vectors'], strict=True))
 
 
-def _captions(records: Records) -> Iterator[str]:
-  """Every caption there is, those of evaluation too."""
-  for start in range(0, len(records), 256):
-    for example in records.read(range(start, min(start + 256, len(records)))):
-      texts = [*example.get('captions', ()), example.get('eval_caption', b'')]
-      yield from (text.decode() for text in texts)
+def _captions(records: Records, bad: list) -> Iterator[str]:
+  """Every caption there is, those of evaluation too; adds errors to `bad`."""
+  for example in records.scan():
+    if isinstance(example, BadRecordError):
+      bad.append(example)
+      continue
+    texts = [*example.get('captions', ()), example.get('eval_caption', b'')]
+    yield from (text.decode() for text in texts)
 
 
-def _make_table(name, data_dir, splits, source, path) -> None:
-  """Writes the table and, as JSON, which words have no vector."""
-  counts = words.count_words(_captions(Records((name,), splits, data_dir)))
+def _make_table(name, data_dir, splits, source, path) -> dict[str, np.ndarray]:
+  """The table, written with a JSON list of the words without a vector.
+
+  Nothing is written while a record is bad, whose words would be missing once
+  the record is repaired.
+  """
+  bad: list[BadRecordError] = []
+  records = Records((name,), splits, data_dir)
+  counts = words.count_words(_captions(records, bad))
   if not counts:
     raise DataError(
       f'{name!r} has no captions, which a model with text needs: take another '
@@ -103,6 +112,12 @@ def _make_table(name, data_dir, splits, source, path) -> None:
       f'{source.name} has none of the {len(counts)} words of {name!r}, such as '
       f'{", ".join(list(counts)[:5])}: take word vectors of its language'
     )
+  if not bad:
+    _write_table(name, source, path, counts, found)
+  return dict(found)
+
+
+def _write_table(name, source, path, counts, found) -> None:
   unknown = {w: n for w, n in counts.most_common() if w not in found}
   lost = sum(unknown.values()) / counts.total()
   report = {'word_vectors': source.name, 'known': len(found)}

@@ -9,7 +9,7 @@ import tqdm
 from avl_jax.features import audio, visual
 from input_pipeline import examples, preprocess
 from input_pipeline.augment import Augmentation
-from input_pipeline.bad_records import DataError
+from input_pipeline.bad_records import DataError, good
 from input_pipeline.examples import NO_WORDS, Batch
 from input_pipeline.records import Records
 
@@ -17,7 +17,12 @@ from input_pipeline.records import Records
 class EvalBatches:
   """The examples of an evaluation, each exactly once, in batches; re-iterable.
 
+  Several hosts iterate over equally many, one after another the whole; the last
+  host repeats the last example where they do not come out even. A bad record
+  is not replaced, which would change the gallery: it raises DataError.
+
   Attributes:
+    num_examples: N, of all hosts, none twice; like the other attributes.
     fingerprint: of the records read, and of the word vectors.
     subsets: str [N], the split that each example is from.
     num_queries: of the data set's definition, or 0.
@@ -35,6 +40,7 @@ class EvalBatches:
     num_frames,
     words,
     data_dir,
+    host=(0, 1),
     name,
   ):
     self.num_queries = num_queries
@@ -46,21 +52,26 @@ class EvalBatches:
     if groups_of:
       others = Records(**groups_of, data_dir=data_dir)
       self._indices = _shared(self._records, others)
+    self.num_examples = len(self._indices)
     self.subsets = self._records.labels[self._indices]
+    self._share = _share(self.num_examples, *host)
     self._batch_size, self._num_frames = batch_size, num_frames
     self._name = name
 
   def __iter__(self) -> Iterator[Batch]:
     size = self._batch_size
     for start in tqdm.trange(
-      0, len(self._indices), size, desc=f'evaluate {self._name}', leave=False
+      0, len(self._share), size, desc=f'evaluate {self._name}', leave=False
     ):
-      chosen = slice(start, start + size)
-      examples = self._records.read(self._indices[chosen])
+      chosen = self._share[start : start + size]
+      indices = self._indices[chosen].tolist()
+      found = self._records.attempt(
+        indices, with_waveform=self._augmentation is not None
+      )
       clips = [
-        self._clip(int(index), example) | {'subset': subset}
+        self._clip(index, good(example)) | {'subset': subset}
         for index, subset, example in zip(
-          self._indices[chosen], self.subsets[chosen], examples, strict=True
+          indices, self.subsets[chosen], found, strict=True
         )
       ]
       yield {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
@@ -89,6 +100,12 @@ class EvalBatches:
     Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
     """
     return _Media(self._records, self._indices)
+
+
+def _share(num_examples: int, host: int, hosts: int) -> np.ndarray:
+  """Which examples a host iterates over: int [ceil(num_examples / hosts)]."""
+  each = -(-num_examples // hosts)
+  return np.minimum(np.arange(host * each, (host + 1) * each), num_examples - 1)
 
 
 def _shared(records: Records, others: Records) -> np.ndarray:
@@ -124,6 +141,7 @@ def eval_batches(
   num_frames: int,
   words: Mapping = NO_WORDS,
   data_dir: str = '',
+  host: tuple[int, int] = (0, 1),
 ) -> dict[str, EvalBatches]:
   """Opens the records of each evaluation.
 
@@ -138,12 +156,14 @@ def eval_batches(
     num_frames: T, 100 a second; longer recordings are cropped.
     words: as in training.
     data_dir: where the records are; '': TFDS' default.
+    host: (index, count) of this process; see `EvalBatches`.
 
   Returns:
     name -> its batches.
 
   Raises:
-    DataError: records are missing, or none has a group of `groups_of`.
+    DataError: records are missing, their files are damaged, or none has a
+      group of `groups_of`.
   """
   return {
     name: EvalBatches(
@@ -152,6 +172,7 @@ def eval_batches(
       num_frames=num_frames,
       words=words,
       data_dir=data_dir,
+      host=host,
       name=name,
     )
     for name, evaluation in evaluations.items()

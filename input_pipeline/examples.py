@@ -18,10 +18,9 @@ NO_WORDS = MappingProxyType({'vectors': ''})
 def changed(
   example: dict, augmentation: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
-  """float32 [T, 40], the augmented spectrogram of the example's recording."""
-  waveform = audio.decode_flac(example['audio'])
-  changed = augmentation.waveform(waveform, rng)
-  return augmentation.spectrogram(audio.log_mel_spectrogram(changed), rng)
+  """float32 [T, 40], the spectrogram of the example's waveform, augmented."""
+  waveform = augmentation.waveform(example['waveform'], rng)
+  return augmentation.spectrogram(audio.log_mel_spectrogram(waveform), rng)
 
 
 def open_captions(

@@ -61,6 +61,35 @@ class Order:
     epoch, index = divmod(step, self.batches_per_epoch)
     return epoch, self._epoch(epoch)[index]
 
+  def substitutes(self, step: int, index: int) -> np.ndarray:
+    """What may take the place of a bad example of a step, best first.
+
+    A function of (seed, epoch, index): what else is bad, and who found it,
+    changes nothing.
+
+    Args:
+      step: counted from 0.
+      index: of an example of the step's batch.
+
+    Returns:
+      int [num_examples - 1]: the example's own group; other groups that are
+      not in the batch, of which those first that no other example of the
+      batch has first; the rest. Each shuffled.
+    """
+    epoch, batch = self.batch(step)
+    order = np.random.default_rng((self._seed, epoch, index, 1)).permutation(
+      self._num_examples
+    )
+    order = order[order != index]
+    groups = np.arange(self._num_examples)
+    if self._groups is not None:
+      groups = self._groups
+    others = groups[order]
+    new = ~np.isin(others, groups[batch])
+    own_share = others % len(batch) == np.flatnonzero(batch == index)
+    kinds = [others == groups[index], new & own_share, new]
+    return order[np.argsort(np.select(kinds, [0, 1, 2], 3), kind='stable')]
+
   def _make_epoch(self, epoch: int) -> np.ndarray:
     rng = np.random.default_rng((self._seed, epoch))
     order = rng.permutation(self._num_examples)

@@ -2,13 +2,13 @@
 
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from input_pipeline import preparation
-from input_pipeline.bad_records import DataError
-from input_pipeline.shards import check_shards
+from input_pipeline.bad_records import BadRecordError, good
+from input_pipeline.splits import open_splits
 
 
 class Records:
@@ -38,34 +38,18 @@ class Records:
       DataError: they are not there, or their files are not whole; see
         `shards`.
     """
-    self._sources, labels, facts, self.mark = [], [], [], ''
+    self._splits, labels, facts, self.mark = [], [], [], ''
     for name in datasets:
-      builder = preparation.find(name, data_dir)
-      if builder is None:
-        preparation.check_name(name, data_dir)
-        raise DataError(
-          f'the records of {name!r} are not in '
-          f'{preparation.data_folder(data_dir)}: run `python main.py '
-          '--mode=prepare` with the same config first'
-        )
-      if (pathlib.Path(builder.data_dir) / preparation.SYNTHETIC).exists():
-        self.mark = 'synthetic-'
-      for split in splits:
-        if (base := split.split('[')[0]) not in builder.info.splits:
-          raise DataError(
-            f'{name!r} has no split {base!r}; it has '
-            f'{", ".join(builder.info.splits)}'
-          )
-        info = builder.info.splits[split]
-        if not info.file_instructions:
-          raise DataError(f'{name!r} has no record in {split!r}')
-        source = builder.as_data_source(split)
-        check_shards(info.file_instructions)
-        self._sources.append(source)
-        labels += [split] * len(source)
-        facts.append((builder.info.full_name, split, len(source)))
-        facts.append((sorted(builder.info.features), info.num_bytes))
-    self._ends = np.cumsum([len(source) for source in self._sources])
+      for split, builder in open_splits(name, splits, data_dir):
+        if (pathlib.Path(builder.data_dir) / preparation.SYNTHETIC).exists():
+          self.mark = 'synthetic-'
+        self._splits.append(split)
+        info, count = builder.info, len(split.records)
+        labels += [split.name] * count
+        facts.append((info.full_name, split.name, count))
+        num_bytes = info.splits[split.name].num_bytes
+        facts.append((sorted(info.features), num_bytes))
+    self._ends = np.cumsum([len(split.records) for split in self._splits])
     self.labels = np.array(labels)
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()
     self.fingerprint = self.mark + digest[:16]
@@ -73,24 +57,57 @@ class Records:
   def __len__(self) -> int:
     return len(self.labels)
 
-  def read(self, indices: Sequence[int]) -> list[dict]:
-    """The examples at `indices`, in that order, as dicts of numpy values."""
+  def _places(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the split of each record, and its index there; int [n]."""
     owners = np.searchsorted(self._ends, indices, side='right')
-    examples: list = [None] * len(indices)
+    starts = np.concatenate([[0], self._ends])[owners]
+    return owners, np.asarray(indices) - starts
+
+  def _fetch(self, indices: Sequence[int]) -> list[dict | BadRecordError]:
+    owners, keys = self._places(indices)
+    found: list = [None] * len(indices)
     for owner in np.unique(owners):
       (places,) = np.nonzero(owners == owner)
-      start = self._ends[owner] - len(self._sources[owner])
-      keys = [int(indices[place]) - int(start) for place in places]
-      for place, example in zip(
-        places, self._sources[owner].__getitems__(keys), strict=True
-      ):
-        examples[place] = example
-    return examples
+      part = self._splits[owner].fetch(keys[places].tolist())
+      for place, example in zip(places, part, strict=True):
+        found[place] = example
+    return found
+
+  def read(self, indices: Sequence[int]) -> list[dict]:
+    """The examples at `indices`, in that order, as dicts of numpy values.
+
+    Raises:
+      BadRecordError: one cannot be read.
+    """
+    return [good(example) for example in self._fetch(indices)]
+
+  def attempt(
+    self, indices: Sequence[int], *, with_waveform: bool = False
+  ) -> Iterator[dict | BadRecordError]:
+    """Yields the example at each index, or the error that says why not.
+
+    Args:
+      indices: of the examples, which are read at once.
+      with_waveform: decode the recordings, one by one: float32 [samples].
+    """
+    owners, keys = self._places(indices)
+    for owner, key, example in zip(
+      owners, keys.tolist(), self._fetch(indices), strict=True
+    ):
+      if isinstance(example, BadRecordError):
+        yield example
+      else:
+        yield self._splits[owner].check(key, example, with_waveform)
+
+  def scan(self) -> Iterator[dict | BadRecordError]:
+    """Yields every record in order, or the error of one that is unreadable."""
+    for start in range(0, len(self), 256):
+      yield from self._fetch(range(start, min(start + 256, len(self))))
 
   def column(self, feature: str) -> list:
-    """One feature of all records, in order."""
-    return [
-      example[feature]
-      for start in range(0, len(self), 256)
-      for example in self.read(range(start, min(start + 256, len(self))))
-    ]
+    """One feature of all records, in order.
+
+    Raises:
+      BadRecordError: a record cannot be read.
+    """
+    return [good(example)[feature] for example in self.scan()]

@@ -1,17 +1,19 @@
 """Batches of training clips; see the package for what is in them."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from input_pipeline import examples, preprocess
-from input_pipeline.augment import Augmentation
-from input_pipeline.bad_records import DataError
+from input_pipeline.ahead import ahead
+from input_pipeline.bad_records import BadRecordError, BadRecords, DataError
 from input_pipeline.examples import NO_WORDS, Batch
 from input_pipeline.order import Order
 from input_pipeline.records import Records
+from input_pipeline.windows import Windows
 
 
 class TrainBatches:
@@ -20,6 +22,7 @@ class TrainBatches:
   Attributes:
     fingerprint: of the records read, and of the word vectors.
     visual_width: V of the batches.
+    bad_records: those that were met, see `bad_records.BadRecords`.
   """
 
   def __init__(
@@ -37,8 +40,14 @@ class TrainBatches:
     min_time: float = 0.0,
     word_order: str = 'time',
     data_dir: str = '',
+    max_bad_records: int = 100,
+    bad_records_file: str | os.PathLike | None = None,
+    host: tuple[int, int] = (0, 1),
   ):
     """Opens the records.
+
+    A record that cannot be used (see `bad_records`) is replaced by another, a
+    function of (seed, epoch, index) too; its clips are cut as that one's.
 
     Args:
       datasets: names of prepared data sets, 'stamps/narrated_fr'.
@@ -59,10 +68,16 @@ class TrainBatches:
         long; 0: they are anywhere. See `preprocess.caption_clip`.
       word_order: of captions that are joined, see there.
       data_dir: where the records are; '': TFDS' default.
+      max_bad_records: how many different ones may be met.
+      bad_records_file: where they are listed, for later runs to count on;
+        None: nowhere. Other hosts than the first put their number behind it.
+      host: (index, count) of this process; the batches hold its share of a
+        step's examples, the shares one after another the whole.
 
     Raises:
-      DataError: the records are missing or fewer than a batch, or words are
-        asked for of windows anywhere.
+      DataError: the records are missing or fewer than a batch, their files
+        are damaged or too many of them bad, words are asked for of windows
+        anywhere, or hosts cannot share a batch.
       WordsError: there are no such word vectors.
     """
     if words['vectors'] and clips_per_example and not min_time:
@@ -71,84 +86,74 @@ class TrainBatches:
         'train_data.min_time to the seconds of a clip for windows around '
         "captions, or words.vectors=''"
       )
+    self._host, self._hosts = host
+    if batch_size % self._hosts:
+      raise DataError(
+        f'a batch of {batch_size} cannot be shared by {self._hosts} hosts: '
+        'choose train_data.batch_size so that it can be divided by their number'
+      )
     self._records = Records(datasets, (split,), data_dir)
+    self.bad_records = BadRecords(
+      _of_host(bad_records_file, self._host), max_bad_records
+    )
     self._captions = examples.open_captions(datasets, data_dir, words)
     self.fingerprint = examples.fingerprint(self._records, self._captions)
-    groups = self._records.column('group') if distinct_groups else None
+    groups = self._groups() if distinct_groups else None
     self._order = Order(len(self._records), batch_size, groups, seed)
-    self._augmentation = Augmentation(**augmentation) if augmentation else None
-    self._clips, self._num_frames = clips_per_example, num_frames
     self._seed = seed
-    self._min_time, self._word_order = min_time, word_order
-    self.visual_width = len(preprocess.pool_visual(self._records.read([0])[0]))
+    self._windows = Windows(
+      self._captions,
+      clips_per_example=clips_per_example,
+      num_frames=num_frames,
+      augmentation=augmentation,
+      min_time=min_time,
+      word_order=word_order,
+    )
+    first = self._first_good(range(len(self._records)))
+    self.visual_width = len(preprocess.pool_visual(first))
+
+  def _groups(self) -> list[bytes]:
+    """The group of each record, a new one where it cannot be read."""
+    groups = []
+    for index, example in enumerate(self._records.scan()):
+      if isinstance(example, BadRecordError):
+        self.bad_records.add(example)
+        groups.append(f'bad record {index}'.encode())
+      else:
+        groups.append(example['group'])
+    return groups
+
+  def _first_good(self, indices: Iterable[int]) -> dict:
+    """The example of the first record that is not bad; those are counted."""
+    for index in indices:
+      (example,) = self._attempt([index])
+      if not isinstance(example, BadRecordError):
+        return example
+      self.bad_records.add(example)
+    raise DataError('no record can be used')
+
+  def _attempt(self, indices) -> Iterator[dict | BadRecordError]:
+    return self._records.attempt(
+      indices, with_waveform=self._windows.need_waveform
+    )
 
   def batch(self, step: int) -> Batch:
-    """The batch of a step, counted from 0."""
+    """The batch of a step, counted from 0.
+
+    Raises:
+      DataError: there have been more bad records than allowed.
+    """
     epoch, indices = self._order.batch(step)
-    clips = [
-      clip
-      for index, example in zip(
-        indices, self._records.read(indices), strict=True
-      )
-      for clip in self._clips_of(
-        example, np.random.default_rng((self._seed, epoch, int(index)))
-      )
-    ]
+    share = np.split(indices, self._hosts)[self._host].tolist()
+    clips = []
+    for index, found in zip(share, self._attempt(share), strict=True):
+      example = found
+      if isinstance(found, BadRecordError):
+        self.bad_records.add(found)
+        example = self._first_good(self._order.substitutes(step, index))
+      rng = np.random.default_rng((self._seed, epoch, index))
+      clips += self._windows(example, rng)
     return {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
-
-  def _clips_of(self, example: dict, rng: np.random.Generator) -> list[dict]:
-    if self._augmentation:
-      example = example | {
-        'spectrogram': examples.changed(example, self._augmentation, rng)
-      }
-    if not self._clips:
-      clips = [self._whole(example, rng)]
-    elif self._min_time:
-      clips = self._around_captions(example, rng)
-    else:
-      clips = self._anywhere(example, rng)
-    identity = {'id': example['id'].decode()}
-    return [self._in_words(clip) | identity for clip in clips]
-
-  def _whole(self, example: dict, rng: np.random.Generator) -> dict:
-    clip = preprocess.whole_clip(example, self._num_frames)
-    if self._captions:
-      clip['caption'] = preprocess.draw_caption(example, rng)
-    return clip
-
-  def _anywhere(self, example: dict, rng: np.random.Generator) -> list[dict]:
-    starts = preprocess.random_starts(
-      len(example['spectrogram']), self._num_frames, self._clips, rng
-    )
-    return [
-      preprocess.cut_clip(example, start, self._num_frames) for start in starts
-    ]
-
-  def _around_captions(
-    self, example: dict, rng: np.random.Generator
-  ) -> list[dict]:
-    if not len(example.get('captions', ())):
-      raise DataError(
-        f'{example["id"].decode()} has no captions to cut windows around; '
-        'choose train_data.min_time=0 for random windows'
-      )
-    return [
-      preprocess.caption_clip(
-        example,
-        index,
-        num_frames=self._num_frames,
-        min_time=self._min_time,
-        order=self._word_order,
-      )
-      for index in rng.integers(len(example['captions']), size=self._clips)
-    ]
-
-  def _in_words(self, clip: dict) -> dict:
-    """The clip with vectors, if asked for, in place of its caption."""
-    caption = clip.pop('caption', '')
-    if self._captions:
-      clip['words'] = self._captions(caption)
-    return clip
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
     """Batches of steps `first` to `last` - 1, made ahead by other threads."""
@@ -160,21 +165,11 @@ class TrainBatches:
     }
     if self._captions:
       types['words'] = tf.float32
+    return ahead(self.batch, types, first, last)
 
-    def make(step: np.ndarray) -> list[np.ndarray]:
-      batch = self.batch(int(step))
-      # TensorFlow takes text beyond ASCII as bytes alone.
-      names = np.array([name.encode() for name in batch['id']], object)
-      return [(batch | {'id': names})[key] for key in types]
 
-    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-      arrays = tf.numpy_function(
-        make, [step], list(types.values()), stateful=False
-      )
-      return dict(zip(types, arrays, strict=True))
-
-    batches = tf.data.Dataset.range(first, last).map(
-      load, num_parallel_calls=os.cpu_count(), deterministic=True
-    )
-    for batch in batches.prefetch(4).as_numpy_iterator():
-      yield batch | {'id': np.array([name.decode() for name in batch['id']])}
+def _of_host(path: str | os.PathLike | None, host: int) -> pathlib.Path | None:
+  if path is None or not host:
+    return path
+  path = pathlib.Path(path)
+  return path.with_stem(f'{path.stem}_{host}')

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 
 os.environ.setdefault(
   'XLA_FLAGS',
@@ -18,6 +19,7 @@ from PIL import Image
 
 import input_pipeline
 from avl_jax import parallel
+from tests import measured
 
 parallel.cache_compilations('~/.cache/avl_jax/tests')
 
@@ -91,3 +93,17 @@ def stamps_records(stamps_folder, tmp_path_factory) -> str:
     media_dir=str(stamps_folder),
   )
   return str(data_dir)
+
+
+@pytest.fixture(scope='session')
+def measured_records(tmp_path_factory) -> pathlib.Path:
+  """A data_dir with the records of tests/measured.py."""
+  folder = tmp_path_factory.mktemp('measured')
+  measured.prepare(folder)
+  return folder
+
+
+@pytest.fixture
+def spoilt_records(measured_records, tmp_path) -> pathlib.Path:
+  """A copy of them to damage."""
+  return pathlib.Path(shutil.copytree(measured_records, tmp_path / 'records'))

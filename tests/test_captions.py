@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from avl_jax.features import words
 from input_pipeline import preprocess
 from input_pipeline.records import Records
 from tests import golden
+from tests.measured import flip
 
 DIM = 6
 
@@ -248,3 +250,25 @@ def test_evaluation_with_noise_is_always_the_same(stamps_records):
   np.testing.assert_array_equal(once['spectrogram'], again['spectrogram'])
   np.testing.assert_array_equal(once['visual'], plain['visual'])
   assert np.abs(once['spectrogram'] - plain['spectrogram']).mean() > 3
+
+
+def test_a_table_without_the_words_of_a_bad_record_is_not_kept(mute, tmp_path):
+  vectors = _write_vectors(tmp_path / 'en.vec', ['one', 'two', 'three', 'four'])
+  data_dir = tmp_path / 'records'
+  shutil.copytree(mute, data_dir)
+  (path,) = (data_dir / 'mute' / 'several').rglob('*-train.array_record*')
+  whole = path.read_bytes()
+  options = {'datasets': ('mute/several',), **_PLAIN, 'batch_size': 2}
+  expected = _train(mute, vectors, **options).batch(0)
+  flip(path, 200)
+  for table in path.parent.glob('words_*'):
+    table.unlink()
+  batches = _train(str(data_dir), vectors, **options)
+  batch = batches.batch(0)
+  assert batch['words'].any((1, 2)).all()
+  assert batches.bad_records.counts == {'unreadable': 1}
+  assert not list(path.parent.glob('words_*'))
+  path.write_bytes(whole)
+  repaired = _train(str(data_dir), vectors, **options)
+  assert len(list(path.parent.glob('words_*.npz'))) == 1
+  np.testing.assert_array_equal(repaired.batch(0)['words'], expected['words'])

@@ -97,3 +97,28 @@ def test_as_many_groups_as_places():
 def test_impossible_batches_are_refused(count, size, groups, message):
   with pytest.raises(UserError, match=message):
     Order(count, size, groups, seed=0)
+
+
+@pytest.mark.parametrize('pairs', [False, True])
+def test_substitutes_come_from_own_group_then_from_new_ones(pairs):
+  groups = np.arange(60) // 2 if pairs else np.arange(60)
+  order = Order(60, 6, groups if pairs else None, seed=1)
+  again = Order(60, 6, groups if pairs else None, seed=1)
+  orders = set()
+  for step in range(20):
+    _, batch = order.batch(step)
+    firsts = set()
+    for index in batch.tolist():
+      candidates = order.substitutes(step, index)
+      np.testing.assert_array_equal(again.substitutes(step, index), candidates)
+      assert sorted([*candidates, index]) == list(range(60))
+      own = np.count_nonzero(groups == groups[index]) - 1
+      assert (groups[candidates[:own]] == groups[index]).all()
+      new = (~np.isin(groups, groups[batch])).sum()
+      rest = groups[candidates[own:]]
+      assert not np.isin(rest[:new], groups[batch]).any()
+      assert np.isin(rest[new:], groups[batch]).all()
+      firsts.add(rest[0])
+      orders.add(tuple(candidates))
+    assert len(firsts) == 6  # Should all be bad, each has another.
+  assert len(orders) == 120

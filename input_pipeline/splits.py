@@ -1,0 +1,100 @@
+"""A split of a prepared data set, and what is wrong with its records."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import soundfile
+from tensorflow_datasets.core.dataset_builder import DatasetBuilder
+from tensorflow_datasets.core.utils.shard_utils import FileInstruction
+
+from avl_jax.features import audio
+from input_pipeline import preparation
+from input_pipeline.bad_records import BadRecordError, DataError, fault
+from input_pipeline.shards import check_shard, check_shards
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """A split of a data set: its files and, by random access, its records.
+
+  Attributes:
+    dataset: 'stamps/narrated_fr'.
+    name: of the split, with its slicing.
+    shards: files, and which of their records are of the slice.
+    records: examples, as dicts of numpy values.
+  """
+
+  dataset: str
+  name: str
+  shards: Sequence[FileInstruction]
+  records: Sequence[dict]
+
+  def fetch(self, keys: Sequence[int]) -> list[dict | BadRecordError]:
+    """The records at `keys`; in one call unless one of them is bad."""
+    try:
+      return self.records.__getitems__(keys)
+    except Exception:  # Reading and parsing raise too many kinds to list.
+      return [self._fetch_one(key) for key in keys]
+
+  def _fetch_one(self, key: int) -> dict | BadRecordError:
+    try:
+      return self.records[key]
+    except Exception as error:
+      ends = np.cumsum([shard.take for shard in self.shards])
+      # That its file has been lost since is no matter of one record.
+      check_shard(self.shards[np.searchsorted(ends, key, side='right')])
+      return self.bad(key, 'unreadable', detail=str(error))
+
+  def check(
+    self, key: int, example: dict, with_waveform: bool
+  ) -> dict | BadRecordError:
+    """The example, with its recording if asked for; or what is wrong."""
+    detail = ''
+    try:
+      if with_waveform:
+        example = example | {'waveform': audio.decode_flac(example['audio'])}
+      reason = fault(example)
+    except soundfile.SoundFileError as error:
+      reason, detail = 'audio unreadable', str(error)
+    if not reason:
+      return example
+    return self.bad(key, reason, name=example['id'], detail=detail)
+
+  def bad(
+    self, key: int, reason: str, *, name: bytes = b'', detail: str = ''
+  ) -> BadRecordError:
+    """The error that says what is wrong with the record at `key`."""
+    record = {'dataset': self.dataset, 'split': self.name, 'index': key}
+    record |= {'id': name.decode()} if name else {}
+    return BadRecordError(record | {'reason': reason}, detail)
+
+
+def open_splits(
+  dataset: str, names: Sequence[str], data_dir: str
+) -> Iterator[tuple[Split, DatasetBuilder]]:
+  """Yields each split of a data set, and the builder that knows it.
+
+  Raises:
+    DataError: it is not there, or its files are not whole; see `shards`.
+  """
+  builder = preparation.find(dataset, data_dir)
+  if builder is None:
+    preparation.check_name(dataset, data_dir)
+    raise DataError(
+      f'the records of {dataset!r} are not in '
+      f'{preparation.data_folder(data_dir)}: run `python main.py '
+      '--mode=prepare` with the same config first'
+    )
+  for name in names:
+    if (base := name.split('[')[0]) not in builder.info.splits:
+      raise DataError(
+        f'{dataset!r} has no split {base!r}; it has '
+        f'{", ".join(builder.info.splits)}'
+      )
+    shards = builder.info.splits[name].file_instructions
+    if not shards:
+      raise DataError(f'{dataset!r} has no record in {name!r}')
+    split = Split(dataset, name, shards, builder.as_data_source(name))
+    check_shards(shards)
+    yield split, builder

@@ -1,0 +1,94 @@
+"""The clips of a training example: windows, augmentation, words."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from input_pipeline import examples, preprocess
+from input_pipeline.augment import Augmentation
+from input_pipeline.bad_records import DataError
+from input_pipeline.captions import Captions
+
+
+class Windows:
+  """Cuts examples into clips; the arguments are those of `TrainBatches`."""
+
+  def __init__(
+    self,
+    captions: Captions | None,
+    *,
+    clips_per_example: int,
+    num_frames: int,
+    augmentation: Mapping,
+    min_time: float,
+    word_order: str,
+  ):
+    """Keeps what is the same for all examples."""
+    self._captions = captions
+    self._clips, self._num_frames = clips_per_example, num_frames
+    self._augmentation = Augmentation(**augmentation) if augmentation else None
+    self._min_time, self._word_order = min_time, word_order
+
+  @property
+  def need_waveform(self) -> bool:
+    """Whether examples must have their recording decoded."""
+    return self._augmentation is not None
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> list[dict]:
+    """The clips of an example, as rows of a batch; see the package.
+
+    Raises:
+      DataError: the example lacks the captions to cut windows around.
+    """
+    if self._augmentation:
+      example = example | {
+        'spectrogram': examples.changed(example, self._augmentation, rng)
+      }
+    if not self._clips:
+      clips = [self._whole(example, rng)]
+    elif self._min_time:
+      clips = self._around_captions(example, rng)
+    else:
+      clips = self._anywhere(example, rng)
+    identity = {'id': example['id'].decode()}
+    return [self._in_words(clip) | identity for clip in clips]
+
+  def _whole(self, example: dict, rng: np.random.Generator) -> dict:
+    clip = preprocess.whole_clip(example, self._num_frames)
+    if self._captions:
+      clip['caption'] = preprocess.draw_caption(example, rng)
+    return clip
+
+  def _anywhere(self, example: dict, rng: np.random.Generator) -> list[dict]:
+    starts = preprocess.random_starts(
+      len(example['spectrogram']), self._num_frames, self._clips, rng
+    )
+    return [
+      preprocess.cut_clip(example, start, self._num_frames) for start in starts
+    ]
+
+  def _around_captions(
+    self, example: dict, rng: np.random.Generator
+  ) -> list[dict]:
+    if not len(example.get('captions', ())):
+      raise DataError(
+        f'{example["id"].decode()} has no captions to cut windows around; '
+        'choose train_data.min_time=0 for random windows'
+      )
+    return [
+      preprocess.caption_clip(
+        example,
+        index,
+        num_frames=self._num_frames,
+        min_time=self._min_time,
+        order=self._word_order,
+      )
+      for index in rng.integers(len(example['captions']), size=self._clips)
+    ]
+
+  def _in_words(self, clip: dict) -> dict:
+    """The clip with vectors, if asked for, in place of its caption."""
+    caption = clip.pop('caption', '')
+    if self._captions:
+      clip['words'] = self._captions(caption)
+    return clip
