@@ -16,8 +16,11 @@ import json
 import os
 import pathlib
 import sys
+import time
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 
 from absl import flags, logging
 from clu import metric_writers, parameter_overview
@@ -26,16 +29,21 @@ from ml_collections import ConfigDict, config_flags
 import input_pipeline
 from avl_jax import (
   UserError,
+  accounting,
   checkpoint,
   comparison,
+  descriptions,
   evaluate,
   exchange,
+  hosts,
+  interruption,
+  loop,
   parallel,
   report,
   reproduce,
   train,
 )
-from avl_jax.files import write_atomically
+from avl_jax.files import Lock, write_atomically
 from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, carry_over, init_variables
 
@@ -51,7 +59,7 @@ def read_config(name: str) -> ConfigDict:
   try:
     if path.endswith('.json'):
       saved = json.loads(pathlib.Path(path).read_text())
-      return ConfigDict(checkpoint.tuples(saved))
+      return ConfigDict(descriptions.tuples(saved))
     spec = importlib.util.spec_from_file_location('config', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -60,12 +68,18 @@ def read_config(name: str) -> ConfigDict:
     raise UserError(f'{name} is not a config: {error}') from error
 
 
-def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
-  """Mode, config with its overrides, workdir; each default from the others."""
+def read_arguments(
+  argv: list[str],
+) -> tuple[argparse.Namespace, ConfigDict, pathlib.Path]:
+  """Options, config with its overrides, workdir; defaults from each other."""
   parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
   parser.add_argument('--mode', choices=MODES, default='train')
   parser.add_argument('--config')
   parser.add_argument('--workdir', type=pathlib.Path)
+  add = parser.add_argument_group('several hosts without srun').add_argument
+  add('--coordinator', default='', help='HOST:PORT where process 0 listens')
+  add('--num_processes', type=int)
+  add('--process_id', type=int)
   known, overrides = parser.parse_known_args(argv[1:])
   name = known.config or 'configs/avlnet.py'
   if known.workdir and not known.config:
@@ -88,76 +102,144 @@ def read_arguments(argv: list[str]) -> tuple[str, ConfigDict, pathlib.Path]:
     raise UserError(f'the arguments are not right: {error}') from error
   if unknown:
     raise UserError(f'unknown arguments: {" ".join(unknown)}; see --help')
-  return known.mode, values.config, known.workdir or run
+  return known, values.config, known.workdir or run
 
 
 def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Makes the records that are not there yet."""
   del workdir
-  input_pipeline.prepare(**config.prepare, data_dir=config.data_dir)
+  for turn in (hosts.is_first(), not hosts.is_first()):
+    if turn:  # The others find what the first has made.
+      input_pipeline.prepare(**config.prepare, data_dir=config.data_dir)
+    hosts.wait('prepare')
 
 
 def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains, from the last checkpoint if there is one; then evaluates."""
-  run(config, workdir)
+  run(config, workdir, accounting.process_start())
   eval_mode(config, workdir)
 
 
-def run(config: ConfigDict, workdir: pathlib.Path) -> None:
-  """Trains, from the last checkpoint if there is one."""
+def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
+  """Trains, from the last checkpoint if there is one.
+
+  Args:
+    config: of the run.
+    workdir: of the run.
+    began: `time.perf_counter()` from which the run's time counts.
+  """
   model = AVLnet(**config.model)
   optimizer = train.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
   )
+  step = parallel.pmap_step(train.make_step(model, optimizer, **config.loss))
   clips = config.train_data.clips_per_example or 1
   parallel.check_divisible(config.train_data.batch_size * clips)
-  prepare_mode(config, workdir)
-  batches = input_pipeline.train_batches(
-    **config.train_data,
-    seed=config.seed,
+  with contextlib.ExitStack() as stack:
+    lock = Lock(workdir) if hosts.is_first() else None
+    if lock:
+      stack.enter_context(contextlib.closing(lock))
+    prepare_mode(config, workdir)
+    batches = input_pipeline.train_batches(
+      **config.train_data,
+      seed=config.seed,
+      words=config.words,
+      data_dir=config.data_dir,
+      bad_records_file=workdir / 'bad_records.json' if lock else None,
+      host=hosts.this(),
+    )
+    evaluations = open_evaluations(config)
+    description = descriptions.describe(
+      config.model,
+      batches.visual_width,
+      batches.fingerprint,
+      seed=config.seed,
+      batch_size=config.train_data.batch_size,
+      best_metric=config.best_metric,
+    )
+    checkpoints = checkpoint.Checkpoints(workdir if lock else None, description)
+    stack.enter_context(contextlib.closing(checkpoints))
+    variables = initial_variables(config, checkpoints, description)
+    state = checkpoints.restore(train.create_state(variables, optimizer))
+    state = parallel.replicate(hosts.from_first(state))
+    writer = open_writer(config, workdir, int(state.step))
+    stack.enter_context(contextlib.closing(writer))
+    stop = stack.enter_context(interruption.Stop())
+    clock = accounting.Clock(
+      began,
+      before=checkpoints.progress.get('seconds'),
+      lost=checkpoints.seconds_until(lock and lock.last_alive),
+      heartbeat=lock and lock.path,
+    )
+    stack.enter_context(contextlib.closing(clock))
+    evaluate_all = evaluate.make_evaluate(
+      model, evaluations, stop.check, **config.eval
+    )
+    try:
+      loop.train_and_evaluate(
+        state=state,
+        step=step,
+        batches=batches.from_step,
+        evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
+        writer=writer,
+        checkpoints=checkpoints,
+        clock=clock,
+        stop=stop,
+        num_steps=config.num_steps,
+        **config.train,
+      )
+    finally:
+      with clock.section('save'):
+        checkpoints.wait()
+      if hosts.is_first():
+        print(clock.table())
+
+
+def open_evaluations(config: ConfigDict, **changes: Any) -> dict:
+  """The batches of each evaluation of a config's `eval_data`."""
+  return input_pipeline.eval_batches(
+    **{**config.eval_data, **changes},
     words=config.words,
     data_dir=config.data_dir,
+    host=hosts.this(),
   )
-  evaluations = input_pipeline.eval_batches(
-    **config.eval_data, words=config.words, data_dir=config.data_dir
-  )
-  description = checkpoint.describe(
-    config.model, batches.visual_width, batches.fingerprint, config.best_metric
-  )
-  workdir.mkdir(parents=True, exist_ok=True)
-  checkpoints = checkpoint.Checkpoints(workdir, description)
-  variables = init_variables(model, batches.visual_width, config.seed)
+
+
+def initial_variables(
+  config: ConfigDict, checkpoints: checkpoint.Checkpoints, description: dict
+) -> dict:
+  """Random variables, or, where nothing is restored, those of another run."""
+  model = AVLnet(**config.model)
+  variables = init_variables(model, description['visual_width'], config.seed)
+  if not hosts.is_first():
+    return variables
   if config.initial_workdir and checkpoints.is_empty:
     source = checkpoint.load_variables(config.initial_workdir, description)
     variables = carry_over(source, variables)
   print(parameter_overview.get_parameter_overview(variables['params']))
-  state = checkpoints.restore(train.create_state(variables, optimizer))
-  history = History(workdir / 'metrics.jsonl', int(state.step))
-  summaries = metric_writers.SummaryWriter(str(workdir))
-  evaluate_all = evaluate.make_evaluate(model, evaluations, **config.eval)
-  step = train.make_step(model, optimizer, **config.loss)
+  return variables
+
+
+def open_writer(
+  config: ConfigDict, workdir: pathlib.Path, first_step: int
+) -> metric_writers.MetricWriter:
+  """Where metrics go; on all hosts but the first, nowhere."""
+  if not hosts.is_first():
+    return metric_writers.MultiWriter([])
   write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
-  writer = metric_writers.MultiWriter([summaries, history])
-  with contextlib.closing(writer), contextlib.closing(checkpoints):
-    train.train_and_evaluate(
-      state=state,
-      step=parallel.pmap_step(step),
-      batches=batches.from_step,
-      evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
-      writer=writer,
-      checkpoints=checkpoints,
-      num_steps=config.num_steps,
-      **config.train,
-    )
+  history = History(workdir / 'metrics.jsonl', first_step)
+  summaries = metric_writers.SummaryWriter(str(workdir))
+  return metric_writers.MultiWriter([history, summaries])
 
 
 def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Evaluates the best checkpoint and writes the report."""
+  hosts.wait('training')  # All hosts see the same folders.
   model, variables, facts = checkpoint.load(workdir)
-  evaluations = input_pipeline.eval_batches(
-    **config.eval_data, words=config.words, data_dir=config.data_dir
-  )
+  evaluations = open_evaluations(config)
   results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
+  if not hosts.is_first():
+    return
   facts |= {'checkpoint': evaluate.fingerprint(variables)}
   facts |= {'recipe': config.recipe, 'seed': config.seed}
   evaluate.write_record(workdir / 'evaluation.json', results, facts)
@@ -183,17 +265,15 @@ def initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
 def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains the runs of a comparison that are not done, and prints its table."""
   prepare_mode(config, workdir)
-  evaluations = input_pipeline.eval_batches(
-    **{**config.eval_data, 'evaluations': config.comparison.evaluations},
-    words=config.words,
-    data_dir=config.data_dir,
+  evaluations = open_evaluations(
+    config, evaluations=config.comparison.evaluations
   )
   results = collections.defaultdict(list)
   for name, seed, settings in comparison.expand(config):
     folder = workdir / name / f'seed{seed}'
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
-      run(settings, folder)
+      run(settings, folder, time.perf_counter())
       model, variables, _ = checkpoint.load(folder)
     else:
       model, variables = initial_model(settings)
@@ -247,14 +327,22 @@ MODES = {
 def main(argv: list[str]) -> None:
   """Reads the arguments, runs the mode."""
   logging.set_verbosity(logging.ERROR)  # Orbax and TFDS say much else.
-  mode, config, workdir = read_arguments(argv)
+  options, config, workdir = read_arguments(argv)
+  hosts.connect(options.coordinator, options.num_processes, options.process_id)
   if config.compilation_cache:
     parallel.cache_compilations(config.compilation_cache)
-  MODES[mode](config, workdir)
+  with hosts.together():
+    MODES[options.mode](config, workdir)
+    hosts.wait('the end')
 
 
 if __name__ == '__main__':
   try:
     main(sys.argv)
+  except interruption.Interrupted as interrupted:
+    print(interrupted, file=sys.stderr)
+    sys.exit(interrupted.exit_code)
+  except KeyboardInterrupt:
+    sys.exit(130)
   except UserError as error:
-    sys.exit(f'error: {error}')
+    hosts.leave(f'error: {error}')

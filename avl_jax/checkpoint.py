@@ -1,100 +1,110 @@
-"""Orbax checkpoints: two items, and a description that makes them readable.
+"""Verified Orbax checkpoints.
 
-A checkpoint holds `variables` (params and batch_stats: what a user of the
-model needs), `training` (optimizer state and step: what a resumed run needs)
-and `description` (the model's keyword arguments and input widths, and the
-fingerprint of the training data), as JSON. The last and the best one are kept.
+A checkpoint is a folder named by its step. It holds `variables` (params and
+batch_stats: what a user of the model needs), `training` (optimizer state and
+step: what a resumed run needs), `description.json` (the model's keyword
+arguments and input widths, what the training was about, its scores) and a
+manifest of all files, written last. It is written under another name and
+renamed: a folder named by a step is whole, or was damaged later.
+
+The last two and the best are kept: if the last is damaged, one is left.
 """
 
+import concurrent.futures
+import dataclasses
 import json
+import os
 import pathlib
+import shutil
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
-from avl_jax import UserError
+from avl_jax import descriptions, manifest
+from avl_jax.descriptions import CheckpointError
 from avl_jax.model import AVLnet, init_variables
 
 Tree = Any
 FOLDER = 'checkpoints'
-_SHAPING = ('embed_dim', 'widths', 'blocks', 'structure', 'visual_width')
-
-
-class CheckpointError(UserError):
-  """A checkpoint that is missing, or does not fit the model or the data."""
-
-
-def describe(
-  model: Mapping, visual_width: int, data: str, best_metric: str = ''
-) -> dict:
-  """What is written beside the arrays.
-
-  Args:
-    model: keyword arguments of `AVLnet`.
-    visual_width: V of the batches that the model takes.
-    data: fingerprint of the training data.
-    best_metric: name of the metric, larger is better, whose best checkpoint is
-      kept beside the last and taken by `load`; '': the last alone.
-  """
-  description = {
-    'model': dict(model),
-    'visual_width': visual_width,
-    'data': data,
-    'best_metric': best_metric,
-  }
-  # Through JSON, so that it equals what is read back.
-  return json.loads(json.dumps(description))
+KEPT = 2
+_TEMPORARY = '.tmp'
 
 
 class Checkpoints:
-  """The checkpoints of one run."""
+  """The checkpoints of one run, which nobody else writes at the same time.
 
-  def __init__(self, workdir: str | pathlib.Path, description: dict):
+  Attributes:
+    progress: what `save` was last given to remember; {} before any.
+    evaluated: whether the last checkpoint has scores.
+  """
+
+  def __init__(self, workdir: str | pathlib.Path | None, description: dict):
     """Opens or makes `workdir`/checkpoints.
 
+    Every checkpoint there is verified. What a killed run left half-written is
+    deleted; what was damaged is set aside as STEP.damaged, and said.
+
     Args:
-      workdir: folder of the run.
-      description: of `describe`.
+      workdir: folder of the run; None: nothing is read or written, as on all
+        hosts of a run but the first.
+      description: of `descriptions.describe`.
 
     Raises:
-      CheckpointError: the folder holds checkpoints of another model, or of
-        training on other data.
+      CheckpointError: all checkpoints are damaged, or they are of another
+        model, or of training on other data, with another seed or batch size.
     """
     self._description = description
-    best_metric = description['best_metric']
+    self._folder, self._steps = None, {}
+    self._pool = concurrent.futures.ThreadPoolExecutor(1)
+    self._pending = concurrent.futures.Future()
+    self._pending.set_result(None)
+    if workdir is not None:
+      self._folder = pathlib.Path(workdir).absolute() / FOLDER
+      self._folder.mkdir(parents=True, exist_ok=True)
+      self._open()
+    last = self._steps[max(self._steps)]['run'] if self._steps else {}
+    self.progress = last.get('progress', {})
+    self.evaluated = bool(last.get('metrics'))
+    self._saved_at = last.get('saved_at', np.inf)
 
-    def value(metrics: Mapping) -> float:
-      return metrics.get(best_metric, -np.inf)
-
-    keep = [checkpoint_managers.LatestN(1)]
-    if best_metric:
-      keep.append(checkpoint_managers.BestN(get_metric_fn=value, n=1))
-    self._manager = ocp.CheckpointManager(
-      pathlib.Path(workdir).absolute() / FOLDER,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
-        best_fn=value,  # Without it no metrics are written.
-        cleanup_tmp_directories=True,
-      ),
-    )
-    if (step := self._manager.latest_step()) is not None:
-      found = _read_description(self._manager, step)
-      check_same(found, description, f'the checkpoints in {workdir}')
-      if found['data'] != description['data']:
-        raise CheckpointError(
-          f'the checkpoints in {workdir} were trained on other data '
-          f'(fingerprint {found["data"]} there, {description["data"]} here); '
-          'use another workdir, or the same data'
-        )
+  def _open(self) -> None:
+    for path in self._folder.glob(f'*{_TEMPORARY}'):
+      shutil.rmtree(path)
+    for step in _steps(self._folder):
+      path = self._folder / str(step)
+      if damage := manifest.find_damage(path):
+        _set_aside(path, damage)
+      else:
+        self._steps[step] = descriptions.read(path)
+    damaged = sorted(path.name for path in self._folder.glob('*.damaged*'))
+    if damaged and not self._steps:
+      raise CheckpointError(
+        f'no good checkpoint is left in {self._folder}, only '
+        f'{", ".join(damaged)}: put a good copy back, or delete the workdir to '
+        'start over'
+      )
+    for step, found in self._steps.items():
+      what = f'the checkpoint {self._folder / str(step)}'
+      descriptions.check_model(found, self._description, what)
+      descriptions.check_training(found, self._description, what)
 
   @property
   def is_empty(self) -> bool:
     """Whether there is nothing to restore."""
-    return self._manager.latest_step() is None
+    return not self._steps
+
+  def seconds_until(self, last_alive: float | None) -> float:
+    """Seconds from the last checkpoint to a time after it; else 0.
+
+    Args:
+      last_alive: when the run that wrote it last lived, in seconds since the
+        epoch, if it was killed; None: it was not.
+    """
+    return max(0.0, (last_alive or 0.0) - self._saved_at)
 
   def check(self, metrics: Mapping[str, float]) -> None:
     """Raises CheckpointError if the best metric is not among `metrics`."""
@@ -105,44 +115,122 @@ class Checkpoints:
         f'{", ".join(sorted(metrics))}'
       )
 
-  def save(self, state: Any, metrics: Mapping[str, float]) -> None:
-    """Writes a checkpoint of a `train.TrainState` in the background."""
-    variables, training = _items(state)
-    self._manager.save(
-      int(state.step),
-      args=ocp.args.Composite(
-        variables=ocp.args.StandardSave(variables),
-        training=ocp.args.StandardSave(training),
-        description=ocp.args.JsonSave(self._description),
-      ),
-      metrics=dict(metrics),
-    )
+  def save(
+    self,
+    state: Any,
+    metrics: Mapping[str, float],
+    progress: Mapping | None = None,
+  ) -> None:
+    """Copies a `train.TrainState` and writes it in the background.
+
+    Args:
+      state: at `state.step`; of another checkpoint of this step it takes the
+        place.
+      metrics: scores of the state; {}: it was not evaluated.
+      progress: what can be written as JSON, for `progress` after a restart.
+
+    Raises:
+      CheckpointError: a value of the state is not finite (nothing is written
+        then), or the checkpoint before could not be written.
+    """
+    self.wait()
+    if self._folder is None:
+      return
+    # A copy: the next step reuses the state's memory.
+    items = jax.tree.map(lambda x: np.array(x, copy=True), _items(state))
+    for path, leaf in jax.tree.leaves_with_path(items):
+      if leaf.dtype.kind == 'f' and not np.isfinite(leaf).all():
+        raise CheckpointError(
+          f'{jax.tree_util.keystr(path)} of step {int(state.step)} is not '
+          'finite; it was not saved. The checkpoints before are good: try a '
+          'smaller learning rate'
+        )
+    description = self._description | {
+      'step': int(state.step),
+      'run': {
+        'metrics': dict(metrics),
+        'progress': dict(progress or {}),
+        'saved_at': time.time(),
+      },
+    }
+    self._pending = self._pool.submit(self._write, items, description)
+
+  def _write(self, items: Mapping[str, Tree], description: dict) -> None:
+    step = description['step']
+    final = self._folder / str(step)
+    temporary = final.with_name(f'{step}{_TEMPORARY}')
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    with _checkpointer() as checkpointer:
+      for name, tree in items.items():
+        checkpointer.save(temporary / name, args=ocp.args.StandardSave(tree))
+    text = json.dumps(description, indent=2)
+    (temporary / descriptions.NAME).write_text(text + '\n')
+    manifest.write(temporary)
+    old = [self._take_away(step)] if step in self._steps else []
+    os.rename(temporary, final)
+    manifest.sync(self._folder)
+    self._steps[step] = description
+    old += [self._take_away(s) for s in self._steps.keys() - self._kept()]
+    for path in old:
+      shutil.rmtree(path)
+
+  def _take_away(self, step: int) -> pathlib.Path:
+    """Renames a step, so that one half-deleted is not taken for damaged."""
+    path = self._folder / str(step)
+    del self._steps[step]
+    return path.rename(path.with_name(f'{step}.old{_TEMPORARY}'))
+
+  def _kept(self) -> set[int]:
+    best_metric = self._description['best_metric']
+    return {
+      *sorted(self._steps)[-KEPT:],
+      descriptions.best_step(self._steps, best_metric),
+    }
+
+  def wait(self) -> None:
+    """Waits until the last save is on the disk.
+
+    Raises:
+      CheckpointError: it could not be written.
+    """
+    pending, self._pending = self._pending, concurrent.futures.Future()
+    self._pending.set_result(None)
+    try:
+      pending.result()
+    except (OSError, ValueError) as error:  # ValueError: from TensorStore.
+      kept = ', '.join(map(str, sorted(self._steps))) or 'none'
+      raise CheckpointError(
+        f'a checkpoint could not be written in {self._folder}: {error}\nThe '
+        f'good ones (steps: {kept}) are untouched. Make room, then run the '
+        'same command again'
+      ) from error
 
   def restore(self, state: Any) -> Any:
     """The last checkpoint's state, or `state` itself if there is none.
 
     Args:
-      state: `train.TrainState` whose shapes, types and shardings are kept.
+      state: `train.TrainState` whose shapes and types are kept.
+
+    Returns:
+      A state of numpy arrays.
     """
-    step = self._manager.latest_step()
-    if step is None:
+    if self.is_empty:
       return state
-    variables, training = _items(state)
-    restored = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        variables=ocp.args.StandardRestore(_abstract(variables)),
-        training=ocp.args.StandardRestore(_abstract(training)),
-      ),
-    )
+    path = self._folder / str(max(self._steps))
+    restored = {
+      name: _restore(path / name, tree) for name, tree in _items(state).items()
+    }
     return state.replace(
       variables=restored['variables'], **restored['training']
     )
 
   def close(self) -> None:
-    """Waits until everything is on the disk; raises what went wrong there."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    """Waits until everything is on the disk; raises as `wait`."""
+    try:
+      self.wait()
+    finally:
+      self._pool.shutdown()
 
 
 def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
@@ -153,10 +241,11 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
 
   Returns:
     The model; the variables of its best checkpoint, by the run's own metric, as
-    numpy arrays; the description, with 'step'.
+    numpy arrays; the description, with 'step' and without 'run', what happened
+    while training.
 
   Raises:
-    CheckpointError: there is no checkpoint.
+    CheckpointError: there is no checkpoint, or the best one is damaged.
   """
   folder = pathlib.Path(workdir).absolute() / FOLDER
   if not folder.is_dir():
@@ -164,29 +253,25 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
       f'no checkpoint in {folder}: train first, '
       f'`python main.py --config=CONFIG --workdir={workdir}`'
     )
-  options = ocp.CheckpointManagerOptions(
-    read_only=True,
-    create=False,
-    best_fn=lambda _: 0.0,  # to read metrics
+  found = {
+    step: descriptions.read(folder / str(step)) for step in _steps(folder)
+  }
+  if not found:
+    raise CheckpointError(f'no finished checkpoint in {folder}: train on')
+  step = descriptions.best_step(found, found[max(found)]['best_metric'])
+  if damage := manifest.find_damage(folder / str(step)):
+    raise CheckpointError(
+      f'the checkpoint {folder / str(step)} is damaged: {damage}. Put a good '
+      'copy in its place, or run the training command again: it sets the '
+      'damaged one aside and goes on from the newest good one'
+    )
+  description = found[step]
+  model = AVLnet(**descriptions.tuples(description['model']))
+  template = jax.eval_shape(
+    lambda: init_variables(model, description['visual_width'])
   )
-  with ocp.CheckpointManager(folder, options=options) as manager:
-    step = _best_step(manager)
-    if step is None:
-      raise CheckpointError(f'no finished checkpoint in {folder}: train on')
-    description = _read_description(manager, step)
-    model = AVLnet(**tuples(description['model']))
-    template = jax.eval_shape(
-      lambda: init_variables(model, description['visual_width'])
-    )
-    restored = manager.restore(
-      step,
-      args=ocp.args.Composite(
-        variables=ocp.args.StandardRestore(
-          jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), template)
-        )
-      ),
-    )
-  return model, restored['variables'], description | {'step': step}
+  variables = _restore(folder / str(step) / 'variables', template)
+  return model, variables, {k: v for k, v in description.items() if k != 'run'}
 
 
 def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
@@ -194,73 +279,53 @@ def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
 
   Args:
     workdir: folder of the other run.
-    expected: `describe` of the model that will take them.
+    expected: `descriptions.describe` of the model that will take them.
 
   Raises:
     CheckpointError: there are none, or they are of another model.
   """
   _, variables, description = load(workdir)
   what = f'the checkpoints in {workdir}'
-  check_same(description, expected, what, shapes_alone=True)
+  descriptions.check_model(description, expected, what, shapes_alone=True)
   return variables
 
 
-def check_same(
-  found: Mapping, expected: Mapping, what: str, shapes_alone: bool = False
-) -> None:
-  """Compares the models of two descriptions.
-
-  Args:
-    found: description of a checkpoint.
-    expected: description of the model that is to take its arrays.
-    what: the checkpoint, in the message.
-    shapes_alone: compare only what decides the shapes of the variables.
-
-  Raises:
-    CheckpointError: they differ; the message names the keys.
-  """
-  old = found['model'] | {'visual_width': found['visual_width']}
-  new = expected['model'] | {'visual_width': expected['visual_width']}
-  differing = [
-    f'{key}: {old.get(key)!r} there, {new.get(key)!r} here'
-    for key in (_SHAPING if shapes_alone else sorted(old | new))
-    if old.get(key) != new.get(key)
-  ]
-  if differing:
-    raise CheckpointError(
-      f'{what} are of another model ({"; ".join(differing)}); use another '
-      'workdir, or the same model'
-    )
+def _steps(folder: pathlib.Path) -> list[int]:
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
 
 
-def _best_step(manager: ocp.CheckpointManager) -> int | None:
-  last = manager.latest_step()
-  metric = last and _read_description(manager, last)['best_metric']
-  if not metric:
-    return last
-  values = {step: manager.metrics(step) or {} for step in manager.all_steps()}
-  return max(values, key=lambda s: (values[s].get(metric, -np.inf), s))
+def _set_aside(path: pathlib.Path, damage: str) -> None:
+  names = (
+    path.with_name(f'{path.name}.damaged{i}') for i in ('', *range(2, 99))
+  )
+  aside = path.rename(next(name for name in names if not name.exists()))
+  print(
+    f'the checkpoint {path} is damaged: {damage}. It was set aside as '
+    f'{aside.name}'
+  )
 
 
-def _read_description(manager, step: int) -> dict:
-  return manager.restore(
-    step, args=ocp.args.Composite(description=ocp.args.JsonRestore())
-  )['description']
+def _items(state: Any) -> dict[str, Tree]:
+  """What goes where: `variables`, and all else in `training`."""
+  fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+  return {'variables': fields.pop('variables'), 'training': fields}
 
 
-def _items(state: Any) -> tuple[Tree, Tree]:
-  training = {'step': state.step, 'optimizer_state': state.optimizer_state}
-  return state.variables, training
+def _checkpointer() -> ocp.Checkpointer:
+  """Orbax for this process alone: no other host of a run takes part."""
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(),
+    active_processes={jax.process_index()},
+    barrier_sync_key_prefix=f'host{jax.process_index()}',
+  )
+  return ocp.Checkpointer(
+    ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+    multiprocessing_options=alone,
+  )
 
 
-def _abstract(tree: Tree) -> Tree:
-  return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
-
-
-def tuples(tree: Any) -> Any:
-  """Lists to tuples, which JSON has not, and which can be hashed."""
-  if isinstance(tree, list):
-    return tuple(tuples(item) for item in tree)
-  if isinstance(tree, dict):
-    return {key: tuples(value) for key, value in tree.items()}
-  return tree
+def _restore(path: pathlib.Path, template: Tree) -> Tree:
+  """Numpy arrays of the shapes and types of a tree."""
+  arrays = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
+  with _checkpointer() as checkpointer:
+    return checkpointer.restore(path, args=ocp.args.StandardRestore(arrays))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avl_jax import metrics, parallel
+from avl_jax import hosts, metrics, parallel
 from avl_jax.files import write_atomically
 from avl_jax.model import AVLnet, combine
 
@@ -58,34 +58,47 @@ class Retrieval:
   rows: tuple[dict, ...]
 
 
-def make_embed(model: AVLnet) -> Callable:
-  """Returns embed(variables, batches) -> Embedded, over all devices.
+def make_embed(
+  model: AVLnet, between: Callable[[], None] = lambda: None
+) -> Callable:
+  """Returns embed(variables, batches, num_examples=None) -> Embedded.
 
-  `embed` raises ValueError if an id comes twice or an embedding is not finite.
+  The work is spread over all devices of all hosts; every host gets all.
+
+  Args:
+    model: see AVLnet.
+    between: called before each batch; what it raises ends the embedding.
+
+  `embed` takes this host's batches, as many on each host, and the number of
+  examples, behind which the last host's are padding; None: all count. It raises
+  ValueError if an id comes twice or an embedding is not finite.
   """
   forward = parallel.pmap_forward(
     lambda variables, batch: model.apply(variables, batch, train=False)
   )
 
-  def embed(variables, batches: Iterable[Mapping]) -> Embedded:
-    embeddings, ids, subsets = [], [], []
+  def embed(
+    variables, batches: Iterable[Mapping], num_examples: int | None = None
+  ) -> Embedded:
+    parts = []
     for batch in batches:
+      between()
       inputs = {
         key: value
         for key, value in batch.items()
         if key not in ('id', 'subset')
       }
-      embeddings.append(forward(variables, inputs))
-      ids.append(batch['id'])
-      subsets.append(batch['subset'])
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *embeddings)
-    for name, x in joined.items():
+      parts.append((forward(variables, inputs), batch['id'], batch['subset']))
+    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    embeddings, ids, subsets = jax.tree.map(
+      lambda x: x[:num_examples], hosts.from_all(joined)
+    )
+    for name, x in embeddings.items():
       if not np.isfinite(x).all():
         raise ValueError(f'the {name} embeddings are not all finite')
-    names = np.concatenate(ids)
-    if len(np.unique(names)) < len(names):
+    if len(np.unique(ids)) < len(ids):
       raise ValueError('an id comes twice in the evaluation')
-    return Embedded(joined, names, np.concatenate(subsets))
+    return Embedded(embeddings, ids, subsets)
 
   return embed
 
@@ -209,6 +222,7 @@ def retrieval(
 def make_evaluate(
   model: AVLnet,
   evaluations: Mapping[str, Any],
+  between: Callable[[], None] = lambda: None,
   **options: Any,
 ) -> Callable[[Mapping], list[Retrieval]]:
   """Returns evaluate(variables): all tasks on all evaluations.
@@ -216,17 +230,18 @@ def make_evaluate(
   Args:
     model: see AVLnet.
     evaluations: name -> batches, which can be iterated again and again and
-      know their `num_queries` and `fingerprint`.
+      know their `num_examples`, `num_queries` and `fingerprint`.
+    between: see `make_embed`.
     **options: of `retrieval`.
   """
-  embed = make_embed(model)
+  embed = make_embed(model, between)
 
   def run(variables: Mapping) -> list[Retrieval]:
     return [
       result
       for name, batches in evaluations.items()
       for result in retrieval(
-        embed(variables, batches),
+        embed(variables, batches, batches.num_examples),
         name,
         num_queries=batches.num_queries,
         data=batches.fingerprint,

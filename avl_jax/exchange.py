@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from avl_jax import UserError, checkpoint, page, release
+from avl_jax import UserError, checkpoint, descriptions, page, release
 from avl_jax.model import AVLnet, init_variables
 from avl_jax.release import weights
 from avl_jax.train import TrainState
@@ -63,14 +63,14 @@ def import_release(
   _check(state, table, traverse_util.flatten_dict(expected), file)
   with file.open('rb') as content:
     digest = hashlib.file_digest(content, 'sha256').hexdigest()
-  description = checkpoint.describe(
+  description = descriptions.describe(
     options, visual_width, f'{file.name} sha256:{digest[:16]}'
   )
   checkpoints = checkpoint.Checkpoints(workdir, description)
   if not checkpoints.is_empty:
     checkpoints.close()
     raise UserError(f'{workdir} has checkpoints already; use another workdir')
-  checkpoints.save(TrainState(np.int32(0), variables, {}), {})
+  checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
   checkpoints.close()
   np.savez(pathlib.Path(workdir) / UNUSED, **unused)
   _report(pathlib.Path(workdir), state, table, file.name)

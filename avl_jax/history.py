@@ -1,9 +1,11 @@
 """What a run writes down while it trains: a line of JSON a row."""
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 
+from avl_jax import UserError
 from avl_jax.files import write_atomically
 
 
@@ -29,14 +31,27 @@ class History:
     self._file = path.open('a')
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Appends a row."""
-    row = {'step': step, **{k: float(v) for k, v in scalars.items()}}
+    """Appends a row; raises UserError if the disk is full."""
+    self._write({'step': step, **{k: float(v) for k, v in scalars.items()}})
+
+  def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+    """Appends a row; raises UserError if the disk is full."""
+    self._write({'step': step, **texts})
+
+  def _write(self, row: dict) -> None:
     self.rows.append(row)
-    self._file.write(json.dumps(row) + '\n')
-    self._file.flush()
+    try:
+      self._file.write(json.dumps(row) + '\n')
+      self._file.flush()
+    except OSError as error:
+      raise UserError(
+        f'{self._file.name} cannot be written: {error.strerror}. Make room, '
+        'then run the same command again: it goes on from the last checkpoint'
+      ) from error
 
   def flush(self) -> None:
-    """Does nothing: each row is written at once."""
+    """Waits until all rows are on the disk."""
+    os.fsync(self._file.fileno())
 
   def close(self) -> None:
     """Closes the file."""

@@ -42,24 +42,30 @@ def cache_compilations(folder: str) -> None:
 
 
 def devices() -> list[jax.Device]:
-  """The devices of this host, over which all here spreads its work."""
-  return jax.local_devices()
+  """The devices of all hosts, over which all here spreads its work."""
+  return jax.devices()
+
+
+def local_devices() -> list[jax.Device]:
+  """Those of `devices` that belong to this host."""
+  here = jax.process_index()
+  return [device for device in devices() if device.process_index == here]
 
 
 def replicate(tree: Tree) -> Tree:
-  """Puts one copy of each array on every device.
+  """Puts one copy of each array on every device of this host.
 
   The sharding is the one that `pmap_step` returns: without it the second step
   would compile again.
   """
-  mesh = jax.sharding.Mesh(np.array(devices()), (AXIS,))
+  mesh = jax.sharding.Mesh(np.array(local_devices()), (AXIS,))
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
   return jax.device_put(tree, sharding)
 
 
-def check_divisible(batch_size: int) -> None:
-  """Raises UserError unless `batch_size` clips fill all devices evenly."""
-  count = len(devices())
+def check_divisible(batch_size: int, count: int = 0) -> None:
+  """Raises UserError unless clips fill `count` devices (0: all) evenly."""
+  count = count or len(devices())
   if batch_size % count:
     raise UserError(
       f'a batch of {batch_size} clips cannot be split evenly over {count} '
@@ -68,15 +74,15 @@ def check_divisible(batch_size: int) -> None:
 
 
 def shard(batch: Tree) -> Tree:
-  """Reshapes every [N, ...] array to [devices, N / devices, ...].
+  """Reshapes this host's [n, ...] arrays to [devices, n / devices, ...].
 
   Raises:
-    UserError: N is not divisible by the number of devices.
+    UserError: n is not divisible by the number of this host's devices.
   """
-  count = len(devices())
+  count = len(local_devices())
 
   def split(x: np.ndarray) -> np.ndarray:
-    check_divisible(len(x))
+    check_divisible(len(x), count)
     return x.reshape(count, len(x) // count, *x.shape[1:])
 
   return jax.tree.map(split, batch)
@@ -84,7 +90,9 @@ def shard(batch: Tree) -> Tree:
 
 def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
   """Shards batches and copies them to the devices `size` batches ahead."""
-  return flax.jax_utils.prefetch_to_device(map(shard, batches), size, devices())
+  return flax.jax_utils.prefetch_to_device(
+    map(shard, batches), size, local_devices()
+  )
 
 
 def pmap_step(step: Callable) -> Callable:
@@ -110,9 +118,10 @@ def pmap_step(step: Callable) -> Callable:
 def pmap_forward(forward: Callable) -> Callable:
   """Maps `forward(variables, batch) -> tree of [n, ...]` over the devices.
 
-  The result takes and returns unsharded [N, ...] arrays, for any N: the last
-  examples are padded to fill the devices and the padding is cut off again.
-  The batch size seen first is kept, so that only one shape is compiled.
+  The result takes and returns this host's unsharded [N, ...] arrays, for any N,
+  the same on all hosts: the last examples are padded to fill the devices and
+  the padding is cut off again. The batch size seen first is kept, so that only
+  one shape is compiled.
   """
   mapped = jax.pmap(
     forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
@@ -122,7 +131,8 @@ def pmap_forward(forward: Callable) -> Callable:
   def call(variables: Tree, batch: Tree) -> Tree:
     nonlocal size
     count = len(jax.tree.leaves(batch)[0])
-    size = max(size, -(-count // len(devices())) * len(devices()))
+    here = len(local_devices())
+    size = max(size, -(-count // here) * here)
     # Repeats of the last example, never zeros: zero is loud in decibels.
     padded = jax.tree.map(
       lambda x: np.concatenate([x, np.repeat(x[-1:], size - count, 0)]), batch
@@ -138,6 +148,11 @@ def pmap_forward(forward: Callable) -> Callable:
 def mean(tree: Tree) -> Tree:
   """Mean over the devices, inside a mapped step."""
   return jax.lax.pmean(tree, AXIS)
+
+
+def everywhere(condition: jax.Array) -> jax.Array:
+  """Whether a bool holds on all devices, inside a mapped step."""
+  return jax.lax.pmin(condition.astype(jnp.int32), AXIS) > 0
 
 
 def of_first_device(tree: Tree) -> Tree:

@@ -1,20 +1,14 @@
-"""Training: state, optimizer, step, the loop."""
+"""Training: state, optimizer, step."""
 
-import contextlib
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-import tqdm
 
-from avl_jax import ConfigError, UserError, losses, parallel
-from avl_jax.checkpoint import Checkpoints
+from avl_jax import ConfigError, losses, parallel
 from avl_jax.model import AVLnet, combine
 
 Tree = Any
@@ -24,14 +18,17 @@ class TrainState(flax.struct.PyTreeNode):
   """All that a step changes.
 
   Attributes:
-    step: int32, steps done.
+    step: int32, steps done, those that changed nothing included.
     variables: {'params', 'batch_stats'}, float32.
     optimizer_state: of optax.
+    skipped: int32, how many steps before this one, without a break, changed
+      nothing because something was not finite.
   """
 
   step: jax.Array
   variables: Tree
   optimizer_state: Tree
+  skipped: jax.Array
 
 
 def create_state(
@@ -40,7 +37,10 @@ def create_state(
   """The state before the first step, one copy on every device."""
   return parallel.replicate(
     TrainState(
-      jnp.zeros((), jnp.int32), variables, optimizer.init(variables['params'])
+      jnp.zeros((), jnp.int32),
+      variables,
+      optimizer.init(variables['params']),
+      jnp.zeros((), jnp.int32),
     )
   )
 
@@ -98,6 +98,10 @@ def make_step(
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """One update, to be mapped over devices by `parallel.pmap_step`.
 
+  If a number of the batch, the loss, the gradients or the new state is not
+  finite on any device, the step counts but nothing else changes on any: not
+  the parameters, nor the statistics, nor the optimizer's state.
+
   Args:
     model: see AVLnet.
     optimizer: of `make_optimizer`.
@@ -106,9 +110,43 @@ def make_step(
     margin: of `losses.masked_margin_softmax`.
 
   Returns:
-    step(state, batch) -> (state, {'loss', 'gradient_norm'}), where batch is
-    this device's share, without 'id'.
+    step(state, batch) -> (state, {'loss', 'gradient_norm', 'skipped': as in the
+    state}), where batch is this device's share, without 'id'.
   """
+  gradient = jax.value_and_grad(_make_loss(model, pairs, margin), has_aux=True)
+
+  def step(state, batch):
+    params, batch_stats = (
+      state.variables['params'],
+      state.variables['batch_stats'],
+    )
+    (loss, batch_stats), gradients = gradient(params, batch_stats, batch)
+    loss, gradients = parallel.mean((loss, gradients))
+    updates, optimizer_state = optimizer.update(
+      gradients, state.optimizer_state, params
+    )
+    params = optax.apply_updates(params, updates)
+    # Before one device's statistics stand for all: each must be finite.
+    finite = _all_finite((batch, loss, gradients, batch_stats, params))
+    finite = parallel.everywhere(finite & _all_finite(optimizer_state))
+    if not model.axis_name:
+      batch_stats = parallel.of_first_device(batch_stats)
+    variables = {'params': params, 'batch_stats': batch_stats}
+    variables, optimizer_state = jax.tree.map(
+      lambda new, old: jnp.where(finite, new, old),
+      (variables, optimizer_state),
+      (state.variables, state.optimizer_state),
+    )
+    skipped = jnp.where(finite, 0, state.skipped + 1)
+    metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
+    state = TrainState(state.step + 1, variables, optimizer_state, skipped)
+    return state, metrics | {'skipped': skipped}
+
+  return step
+
+
+def _make_loss(model, pairs, margin) -> Callable:
+  """loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
 
   def loss_function(params, batch_stats, batch):
     embeddings, updates = model.apply(
@@ -128,134 +166,17 @@ def make_step(
     )
     return loss, updates['batch_stats']
 
-  def step(state, batch):
-    params, batch_stats = (
-      state.variables['params'],
-      state.variables['batch_stats'],
+  return loss_function
+
+
+def _all_finite(tree: Tree) -> jax.Array:
+  """Whether every floating-point number of a tree is finite; a bool."""
+  return jnp.all(
+    jnp.array(
+      [
+        jnp.isfinite(x).all()
+        for x in jax.tree.leaves(tree)
+        if jnp.issubdtype(x.dtype, jnp.floating)
+      ]
     )
-    (loss, batch_stats), gradients = jax.value_and_grad(
-      loss_function, has_aux=True
-    )(params, batch_stats, batch)
-    loss, gradients = parallel.mean((loss, gradients))
-    if not model.axis_name:
-      batch_stats = parallel.of_first_device(batch_stats)
-    updates, optimizer_state = optimizer.update(
-      gradients, state.optimizer_state, params
-    )
-    params = optax.apply_updates(params, updates)
-    metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
-    variables = {'params': params, 'batch_stats': batch_stats}
-    return TrainState(state.step + 1, variables, optimizer_state), metrics
-
-  return step
-
-
-def train_and_evaluate(
-  *,
-  state: TrainState,
-  step: Callable,
-  batches: Callable[[int, int], Any],
-  evaluate: Callable[[Tree], dict[str, float]],
-  writer: Any,
-  checkpoints: Checkpoints,
-  num_steps: int,
-  log_every: int,
-  eval_every: int,
-) -> TrainState:
-  """Trains from `state.step` to `num_steps`.
-
-  Args:
-    state: of `create_state`, or restored.
-    step: of `parallel.pmap_step`.
-    batches: batches(first, last) yields the batches of those steps.
-    evaluate: variables -> scalars; called before the first step, every
-      `eval_every` steps and after the last.
-    writer: with clu's `write_scalars(step, scalars)` and `flush()`.
-    checkpoints: written after each evaluation.
-    num_steps: steps of the whole run.
-    log_every: steps over which loss and speed are averaged.
-    eval_every: steps between evaluations.
-
-  Returns:
-    The last state.
-
-  Raises:
-    UserError: the loss of a step is not finite.
-  """
-  first = int(state.step)
-  if first >= num_steps:
-    print(f'nothing to train: step {first} of {num_steps} is done')
-    return state
-  inputs = (_inputs(batch) for batch in batches(first, num_steps))
-  stream = parallel.prefetch(inputs)
-  if not first:  # Chance, and a first try of all that evaluation needs.
-    scalars = evaluate(state.variables)
-    checkpoints.check(scalars)
-    writer.write_scalars(0, scalars)
-  meter = _Meter()
-  bar = tqdm.tqdm(desc='compile', unit='step', initial=first, total=num_steps)
-  for done in range(first + 1, num_steps + 1):
-    with meter.waiting():
-      batch = next(stream)
-    state, metrics = step(state, batch)
-    # Waiting here keeps fake devices on few cores from deadlocking, and no
-    # state of a step that went wrong is ever saved.
-    metrics = {name: float(value) for name, value in metrics.items()}
-    if not math.isfinite(metrics['loss']):
-      raise UserError(
-        f'the loss of step {done} is {metrics["loss"]}; the last checkpoint is '
-        'good. Try a smaller learning rate, or look for bad features'
-      )
-    meter.add(metrics, batch)
-    bar.set_description('train', refresh=False)
-    bar.update()
-    if done % log_every == 0 or done == num_steps:
-      scalars = meter.read()
-      bar.set_postfix(loss=f'{scalars["loss"]:.3f}')
-      writer.write_scalars(done, scalars)
-    if done % eval_every == 0 or done == num_steps:
-      scalars = evaluate(state.variables)
-      writer.write_scalars(done, scalars)
-      writer.flush()
-      checkpoints.save(state, scalars)
-      meter.restart()
-  bar.close()
-  return state
-
-
-def _inputs(batch: Mapping) -> dict:
-  """What goes to the devices: all but the ids."""
-  return {key: value for key, value in batch.items() if key != 'id'}
-
-
-class _Meter:
-  """Means of a step's metrics, speed, and waiting time between two reads."""
-
-  def __init__(self):
-    self.restart()
-
-  def restart(self) -> None:
-    self._metrics, self._clips, self._waited = [], 0, 0.0
-    self._start = time.perf_counter()
-
-  @contextlib.contextmanager
-  def waiting(self) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    self._waited += time.perf_counter() - start
-
-  def add(self, metrics: Mapping[str, float], batch: Mapping) -> None:
-    self._metrics.append(metrics)
-    self._clips += batch['num_frames'].size
-
-  def read(self) -> dict[str, float]:
-    """Means since the last read, clips a second, share of time waited."""
-    seconds = time.perf_counter() - self._start
-    scalars = {
-      key: float(np.mean([metrics[key] for metrics in self._metrics]))
-      for key in self._metrics[0]
-    }
-    scalars['clips_per_second'] = self._clips / seconds
-    scalars['waiting_for_data'] = self._waited / seconds
-    self.restart()
-    return scalars
+  )

@@ -101,6 +101,11 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'log_every': 50,
       'eval_every': 9_110,  # evaluate and save
+      'save_every': 1_000,  # save; so many steps can be lost at the most
+      'max_skipped': 10,  # steps in a row whose numbers are not finite
+      # Seconds after which a step is taken to hang, its compilation included;
+      # 0: never.
+      'step_timeout': 1_800,
     }
   )
   config.eval_data = ml_collections.ConfigDict(

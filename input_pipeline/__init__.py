@@ -19,6 +19,7 @@ listed; in training another takes its place, an evaluation refuses it.
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 
 import tensorflow as tf
 

@@ -10,6 +10,7 @@ os.environ.setdefault(
   '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
 )
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 
 import jax
 import numpy as np

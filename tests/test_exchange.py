@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 import main
-from avl_jax import UserError, checkpoint, exchange, model, release, train
+from avl_jax import (
+  UserError,
+  checkpoint,
+  descriptions,
+  exchange,
+  model,
+  release,
+  train,
+)
 from avl_jax.release import weights
 from tests import convert, golden
 
@@ -241,12 +249,12 @@ def test_refuses_what_it_cannot_write_or_find(tmp_path):
     exchange.export_release(file='', workdir=tmp_path)
   with pytest.raises(UserError, match='no file'):
     exchange.import_release(file='', workdir=tmp_path, model={})
-  description = checkpoint.describe(
+  description = descriptions.describe(
     {'embed_dim': 8, 'widths': (4, 4, 4, 4, 6)}, 5, 'data'
   )
   run = checkpoint.Checkpoints(tmp_path, description)
   variables = model.init_variables(model.AVLnet(**description['model']), 5)
-  run.save(train.TrainState(np.int32(0), variables, {}), {})
+  run.save(train.TrainState(np.int32(0), variables, {}, np.int32(0)), {})
   run.close()
   with pytest.raises(UserError, match="none of the release's: structure"):
     exchange.export_release(file='x.pth', workdir=tmp_path)
@@ -292,7 +300,7 @@ def test_refuses_what_does_not_fit(tmp_path, change, message):
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
 def test_refuses_a_workdir_with_checkpoints(imported):
   workdir, *_ = imported
-  options = checkpoint.tuples(checkpoint.load(workdir)[2]['model'])
+  options = descriptions.tuples(checkpoint.load(workdir)[2]['model'])
   with pytest.raises(UserError, match='has checkpoints already'):
     exchange.import_release(
       file=str(workdir.parent / 'AVLnet_release.pth'),

@@ -1,11 +1,24 @@
-"""Optimizer, loop, resume and checkpoints, on a toy model."""
+"""Optimizer, step, loop and resume, on a toy model."""
+
+import signal
+import time
 
 import jax
 import numpy as np
 import optax
 import pytest
 
-from avl_jax import UserError, checkpoint, history, parallel, train
+from avl_jax import (
+  UserError,
+  accounting,
+  checkpoint,
+  descriptions,
+  history,
+  loop,
+  parallel,
+  train,
+)
+from avl_jax.interruption import Interrupted
 from avl_jax.model import AVLnet, init_variables
 
 SMALL = {'embed_dim': 6, 'widths': (4, 4), 'blocks': (1,)}
@@ -26,46 +39,91 @@ def _batches(first, last):
   return (_batch(step) for step in range(first, last))
 
 
+class AskedAt:
+  """Stands in for a signal that comes during a step."""
+
+  def __init__(self, step):
+    self._calls, self._step = 0, step
+
+  def asked(self):
+    self._calls += 1
+    return signal.SIGTERM if self._calls == self._step else 0
+
+
 class Run:
   """A run as `main.py` puts it together, in a workdir."""
 
   def __init__(self, workdir, config=None, best='', evaluate=None):
     workdir.mkdir(exist_ok=True)
     self.model = AVLnet(**(config or SMALL))
-    self.description = checkpoint.describe(
-      config or SMALL, VISUAL, 'data', best
-    )
+    self.description = _describe(config, best=best)
     self.checkpoints = checkpoint.Checkpoints(workdir, self.description)
     self.optimizer = train.make_optimizer(
       learning_rate=1e-2, schedule='cosine', warmup_steps=2, num_steps=6
     )
     self.evaluate = evaluate or (lambda variables: {'score': 1.0})
     variables = init_variables(self.model, VISUAL)
-    self.state = self.checkpoints.restore(
-      train.create_state(variables, self.optimizer)
+    self.state = parallel.replicate(
+      self.checkpoints.restore(train.create_state(variables, self.optimizer))
     )
     self.history = history.History(
       workdir / 'metrics.jsonl', int(self.state.step)
     )
+    self.clock = accounting.Clock(time.perf_counter())
 
-  def train(self, num_steps, batches=_batches, eval_every=2):
+  def train(self, num_steps, batches=_batches, **options):
     step = train.make_step(
       self.model, self.optimizer, pairs=(('audio', 'video'),), margin=0.001
     )
-    state = train.train_and_evaluate(
-      state=self.state,
-      step=parallel.pmap_step(step),
-      batches=batches,
-      evaluate=self.evaluate,
-      writer=self.history,
-      checkpoints=self.checkpoints,
-      num_steps=num_steps,
-      log_every=2,
-      eval_every=eval_every,
-    )
+    defaults = {
+      'stop': AskedAt(None),
+      'log_every': 3,
+      'eval_every': 2,
+      'save_every': 1,
+      'max_skipped': 2,
+    }
+    try:
+      return loop.train_and_evaluate(
+        state=self.state,
+        step=parallel.pmap_step(step),
+        batches=batches,
+        evaluate=self.evaluate,
+        writer=self.history,
+        checkpoints=self.checkpoints,
+        clock=self.clock,
+        num_steps=num_steps,
+        **defaults | options,
+      )
+    finally:
+      self.close()
+
+  def close(self):
     self.checkpoints.close()
     self.history.close()
-    return state
+
+
+def _describe(config=None, data='data', seed=1, best=''):
+  return descriptions.describe(
+    config or SMALL,
+    VISUAL,
+    data,
+    seed=seed,
+    batch_size=8,
+    best_metric=best,
+  )
+
+
+def _measured(workdir):
+  """The rows of metrics.jsonl without what measures time."""
+  return [
+    {
+      name: value
+      for name, value in row.items()
+      if not name.startswith('seconds/')
+      and name not in ('clips_per_second', 'waiting_for_data')
+    }
+    for row in history.read_history(workdir / 'metrics.jsonl')
+  ]
 
 
 def _equal(x, y):
@@ -77,21 +135,27 @@ def two_devices(use_devices):
   use_devices(2)
 
 
-def test_a_resumed_run_ends_where_the_unbroken_one_does(tmp_path):
-  unbroken = Run(tmp_path / 'unbroken').train(6)
-  Run(tmp_path / 'broken').train(4)
-  second = Run(tmp_path / 'broken')
-  assert int(second.state.step) == 4
-  resumed = second.train(6)
-  assert int(resumed.step) == 6
+@pytest.mark.parametrize('stop_after', [1, 4, 6])
+def test_a_resumed_run_ends_where_the_unbroken_one_does(tmp_path, stop_after):
+  """Asked to stop after any step: state and metrics are those of no stop."""
+
+  def evaluate(variables):
+    return {'score': float(jax.tree.leaves(variables)[0].sum())}
+
+  unbroken = Run(tmp_path / 'unbroken', evaluate=evaluate).train(6)
+  broken = Run(tmp_path / 'broken', evaluate=evaluate)
+  with pytest.raises(Interrupted) as stopped:
+    broken.train(6, stop=AskedAt(stop_after), save_every=100)
+  assert stopped.value.exit_code == 143
+  second = Run(tmp_path / 'broken', evaluate=evaluate)
+  assert int(second.state.step) == stop_after
+  resumed = second.train(6, save_every=100)
   _equal(resumed, unbroken)
-
-  def losses(name):
-    rows = history.read_history(tmp_path / name / 'metrics.jsonl')
-    return [(row['step'], row['loss']) for row in rows if 'loss' in row]
-
-  assert losses('broken') == losses('unbroken')
-  assert [step for step, _ in losses('broken')] == [2, 4, 6]
+  rows = [row for row in _measured(tmp_path / 'broken') if len(row) > 1]
+  expected = [row for row in _measured(tmp_path / 'unbroken') if len(row) > 1]
+  assert rows == expected
+  assert [row['step'] for row in rows] == [0, 2, 3, 4, 6, 6]
+  assert len({row['score'] for row in rows if 'score' in row}) == 4
 
 
 def test_a_finished_run_does_nothing(tmp_path):
@@ -100,21 +164,21 @@ def test_a_finished_run_does_nothing(tmp_path):
   _equal(state, again)
 
 
-def test_last_and_best_are_kept(tmp_path):
-  scores = iter([0.0, 0.1, 0.9, 0.5])  # the first before any step
+def test_the_last_two_and_the_best_are_kept(tmp_path):
+  scores = iter([0.0, 0.9, 0.1, 0.5, 0.7])  # the first before any step
   run = Run(
     tmp_path,
     best='score',
     evaluate=lambda variables: {'score': next(scores)},
   )
-  state = run.train(6)
-  kept = {p.name for p in (tmp_path / 'checkpoints').iterdir() if p.is_dir()}
-  assert kept == {'4', '6'}
+  state = run.train(8)
+  kept = {p.name for p in (tmp_path / 'checkpoints').iterdir()}
+  assert kept == {'2', '7', '8'}
   again = Run(tmp_path, best='score')
-  again.history.close()
-  assert int(again.state.step) == 6
+  again.close()
+  assert int(again.state.step) == 8
   model, variables, description = checkpoint.load(tmp_path)
-  assert description['step'] == 4
+  assert description == run.description | {'step': 2}
   assert model == run.model
   changed = jax.tree.map(
     lambda x, y: not np.array_equal(x, y), variables, state.variables
@@ -136,13 +200,10 @@ def test_another_model_is_refused_by_its_keys(tmp_path):
   other = {**SMALL, 'embed_dim': 7, 'structure': 'release'}
   with pytest.raises(UserError, match=r'embed_dim: 6 there, 7 here.*structure'):
     Run(tmp_path, config=other)
-  description = checkpoint.describe(other, VISUAL, 'data')
-  frozen = checkpoint.describe(
-    {**SMALL, 'frozen_statistics': True}, VISUAL, 'data'
-  )
+  frozen = _describe({**SMALL, 'frozen_statistics': True})
   checkpoint.load_variables(tmp_path, frozen)  # The shapes are the same.
   with pytest.raises(UserError, match='embed_dim'):
-    checkpoint.load_variables(tmp_path, description)
+    checkpoint.load_variables(tmp_path, _describe(other))
 
 
 def test_no_checkpoint(tmp_path):
@@ -150,34 +211,95 @@ def test_no_checkpoint(tmp_path):
     checkpoint.load(tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-  def batches(first, last):
-    for step, batch in enumerate(_batches(first, last)):
-      bad = np.float32(np.nan if step == 3 else 1)
-      yield batch | {'visual': batch['visual'] * bad}
+def _with_bad(steps, poison):
+  """Batches of which those of some steps (from 1) hold what is not finite."""
 
+  def batches(first, last):
+    for step in range(first, last):
+      batch = _batch(step)
+      if step + 1 in steps:
+        poison(batch)
+      yield batch
+
+  return batches
+
+
+def _nan_in_audio(batch):
+  batch['spectrogram'][5, 3, 2] = np.nan
+
+
+def _infinity_in_video(batch):
+  batch['visual'][0, 1] = np.inf
+
+
+def _too_large(batch):
+  batch['visual'][:] = 1e38
+
+
+@pytest.mark.parametrize(
+  ('poison', 'config'),
+  [
+    (_nan_in_audio, {}),
+    (_nan_in_audio, {'axis_name': ''}),
+    (_infinity_in_video, {'frozen_statistics': True}),
+    (_too_large, {}),
+  ],
+)
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison, config):
+  """On no device: the run is the one that has no such step but counts it."""
+  run = Run(tmp_path, config=SMALL | config)
+  before = jax.device_get(run.train(2))
+  run = Run(tmp_path, config=SMALL | config)
+  after = run.train(3, _with_bad({3}, poison), eval_every=100)
+  assert int(after.step) == 3
+  assert int(after.skipped) == 1
+  for device in range(2):
+    here = jax.tree.map(
+      lambda x, i=device: np.asarray(x.addressable_shards[i].data), after
+    )
+    _equal(here.variables, before.variables)
+    _equal(here.optimizer_state, before.optimizer_state)
+  assert run.history.rows[-2]['skipped_steps'] == 1
+  assert [row['skipped'] for row in run.history.rows if 'skipped' in row] == [
+    'a'
+  ]
+  again = Run(tmp_path, config=SMALL | config).train(4)
+  assert int(again.skipped) == 0
+  changed = jax.tree.map(
+    lambda x, y: not np.array_equal(x, y), again.variables, before.variables
+  )
+  assert all(jax.tree.leaves(changed['params']['audio_encoder']))
+
+
+def test_too_many_steps_that_are_not_finite_stop_the_run(tmp_path):
+  bad = _with_bad({1, 3, 4, 5}, _infinity_in_video)
   run = Run(tmp_path)
-  with pytest.raises(UserError, match='loss of step 4 is nan'):
-    run.train(5, batches, eval_every=1)
-  run.checkpoints.close()
-  run.history.close()
+  with pytest.raises(UserError, match='2 steps in a row, up to step 4'):
+    run.train(6, bad)
   again = Run(tmp_path)
-  again.history.close()
-  assert int(again.state.step) == 3
+  assert int(again.state.step) == 3  # The fourth was never saved.
+  assert int(again.state.skipped) == 1
+  with pytest.raises(UserError, match='up to step 4'):
+    again.train(6, bad)
 
 
 def test_a_best_metric_that_no_evaluation_gives_is_refused(tmp_path):
   run = Run(tmp_path, best='scroe')
   with pytest.raises(UserError, match=r"'scroe'; there are score"):
     run.train(4)
-  run.history.close()
 
 
-def test_other_data_are_refused(tmp_path):
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'data': 'other'}, "data: 'data' there, 'other' here"),
+    ({'seed': 2}, 'seed: 1 there, 2 here'),
+  ],
+)
+def test_training_on_other_examples_is_refused(tmp_path, changes, message):
   Run(tmp_path).train(2)
-  other = checkpoint.describe(SMALL, VISUAL, 'other data')
-  with pytest.raises(UserError, match=r'data there, other data here'):
-    checkpoint.Checkpoints(tmp_path, other)
+  with pytest.raises(UserError, match=message):
+    checkpoint.Checkpoints(tmp_path, _describe(**changes))
 
 
 def test_training_learns(tmp_path):
@@ -188,7 +310,7 @@ def test_training_learns(tmp_path):
     init_variables(run.model, VISUAL), optax.adam(1e-2)
   )
   same = (_batch(0) for _ in range(60))
-  run.train(60, lambda first, last: same, eval_every=60)
+  run.train(60, lambda first, last: same, eval_every=60, save_every=60)
   losses = [row['loss'] for row in run.history.rows if 'loss' in row]
   assert losses[0] > 2 * np.log(8) * 0.9
   assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,64 @@
+"""Whole files, and the lock of a folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from avl_jax import UserError
+from avl_jax.files import Lock, write_atomically
+
+HOLDS = """
+import pathlib, sys, time
+from avl_jax.files import Lock
+lock = Lock(pathlib.Path(sys.argv[1]))
+print('locked', flush=True)
+time.sleep(60)
+"""
+
+
+def _hold(folder):
+  process = subprocess.Popen(
+    [sys.executable, '-c', HOLDS, str(folder)],
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == 'locked\n'
+  return process
+
+
+def test_a_second_process_is_refused_by_name_and_a_dead_one_is_not(
+  tmp_path, capsys
+):
+  process = _hold(tmp_path / 'run')
+  with pytest.raises(UserError, match=f'process {process.pid} on .* works in'):
+    Lock(tmp_path / 'run')
+  process.kill()
+  process.wait()
+  process.stdout.close()
+  os.utime(tmp_path / 'run' / 'lock', (1000, 1000))
+  lock = Lock(tmp_path / 'run')
+  assert f'process {process.pid}' in capsys.readouterr().out
+  assert lock.last_alive == 1000
+  assert f'process {os.getpid()}' in lock.path.read_text()
+  lock.close()
+  assert lock.path.read_text() == ''
+  again = Lock(tmp_path / 'run')
+  assert again.last_alive is None
+  assert capsys.readouterr().out == ''
+  again.close()
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(UserError, match='cannot be written'):
+    Lock(tmp_path / 'file' / 'run')
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+  path = tmp_path / 'new' / 'file'
+  write_atomically(path, 'one')
+  write_atomically(path, b'two')
+  assert path.read_bytes() == b'two'
+  assert [p.name for p in path.parent.iterdir()] == ['file']
