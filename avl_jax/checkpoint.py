@@ -130,21 +130,13 @@ class Checkpoints:
       progress: what can be written as JSON, for `progress` after a restart.
 
     Raises:
-      CheckpointError: a value of the state is not finite (nothing is written
-        then), or the checkpoint before could not be written.
+      CheckpointError: of the checkpoint before, see `wait`.
     """
     self.wait()
     if self._folder is None:
       return
     # A copy: the next step reuses the state's memory.
     items = jax.tree.map(lambda x: np.array(x, copy=True), _items(state))
-    for path, leaf in jax.tree.leaves_with_path(items):
-      if leaf.dtype.kind == 'f' and not np.isfinite(leaf).all():
-        raise CheckpointError(
-          f'{jax.tree_util.keystr(path)} of step {int(state.step)} is not '
-          'finite; it was not saved. The checkpoints before are good: try a '
-          'smaller learning rate'
-        )
     description = self._description | {
       'step': int(state.step),
       'run': {
@@ -157,6 +149,7 @@ class Checkpoints:
 
   def _write(self, items: Mapping[str, Tree], description: dict) -> None:
     step = description['step']
+    _check_finite(items, step)
     final = self._folder / str(step)
     temporary = final.with_name(f'{step}{_TEMPORARY}')
     shutil.rmtree(temporary, ignore_errors=True)
@@ -192,7 +185,8 @@ class Checkpoints:
     """Waits until the last save is on the disk.
 
     Raises:
-      CheckpointError: it could not be written.
+      CheckpointError: it could not be written, or a value of the state was not
+        finite, and nothing was.
     """
     pending, self._pending = self._pending, concurrent.futures.Future()
     self._pending.set_result(None)
@@ -288,6 +282,16 @@ def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
   what = f'the checkpoints in {workdir}'
   descriptions.check_model(description, expected, what, shapes_alone=True)
   return variables
+
+
+def _check_finite(items: Tree, step: int) -> None:
+  for path, leaf in jax.tree.leaves_with_path(items):
+    if leaf.dtype.kind == 'f' and not np.isfinite(leaf).all():
+      raise CheckpointError(
+        f'{jax.tree_util.keystr(path)} of step {step} is not finite; the step '
+        'was not saved. The checkpoints before are good: try a smaller '
+        'learning rate'
+      )
 
 
 def _steps(folder: pathlib.Path) -> list[int]:

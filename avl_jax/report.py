@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from avl_jax import figures, page
+from avl_jax import accounting, figures, page
 
 if TYPE_CHECKING:
   from avl_jax import evaluate
@@ -134,6 +134,7 @@ def write(
     ),
     page.Table(HEADER, [_row(row) for r in retrievals for row in r.rows]),
     *_curves(history, retrievals),
+    *_times(history),
   ]
   for retrieval in retrievals:
     if retrieval.name in items:
@@ -195,6 +196,22 @@ def _curves(
       f'R@10 over training. {"; ".join(ends)}.',
       'R@10 over training; dotted: chance',
     )
+
+
+def _times(history: Sequence[Mapping[str, Any]]) -> Iterator[page.Block]:
+  """Where the time of all starts went, until the last checkpoint."""
+  counted = [row for row in history if 'seconds/total' in row]
+  if not counted:
+    return
+  total = counted[-1]['seconds/total']
+  seconds = {key: counted[-1][f'seconds/{key}'] for key in accounting.SECTIONS}
+  yield page.Table(
+    (f'Where {total:.0f} s of training went', 'Seconds', 'Share'),
+    [
+      (text, f'{seconds[key]:.1f}', f'{seconds[key] / total:.1%}')
+      for key, text in accounting.SECTIONS.items()
+    ],
+  )
 
 
 def _sheet(

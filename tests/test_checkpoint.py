@@ -164,9 +164,9 @@ def test_what_is_not_finite_is_never_saved(workdir, value):
     )
   )
   checkpoints = checkpoint.Checkpoints(workdir, DESCRIPTION)
+  checkpoints.save(state, {}, {})
   with pytest.raises(CheckpointError, match=r'nu.*video_head.*bias.*step 4'):
-    checkpoints.save(state, {}, {})
-  checkpoints.close()
+    checkpoints.close()
   assert {p.name for p in (workdir / 'checkpoints').iterdir()} == {'2', '3'}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from avl_jax import figures, page, report
+from avl_jax import accounting, figures, page, report
 
 CAPTIONS = (
   *('<script>alert("1")</script> | a*b*', 'Ένα κέρμα ($.01) των ΗΠΑ ($1).'),
@@ -186,6 +186,18 @@ def test_curves_keep_the_last_row_of_a_step(parsed):
   assert 'Training loss from 5 at step 1 to 1.12 at step 4.' in alts
   assert 'narrated, unseen_words, audio → video: 50.0% at step 4' in alts
   assert 'human, validation, video → audio: 25.0% at step 4' in alts
+
+
+def test_the_last_account_of_the_time_is_shown(tmp_path):
+  rows = [
+    {'step': step, 'seconds/total': 40.0 * step}
+    | {f'seconds/{key}': 5.0 * step for key in accounting.SECTIONS}
+    for step in (1, 2)
+  ]
+  _write(tmp_path, history=(*HISTORY, *rows), retrievals=RETRIEVALS[1:])
+  text = (tmp_path / 'report.md').read_text()
+  assert '| Where 80 s of training went | Seconds | Share |' in text
+  assert text.count('| 10.0 | 12.5% |') == len(accounting.SECTIONS)
 
 
 def test_the_right_one_alone_is_framed():

@@ -1,0 +1,123 @@
+"""Saving and restoring the full-size state, verified and not, in seconds.
+
+  python -m benchmarks.checkpoint --folder=FOLDER
+
+The state of AVLnet with embeddings of 4096: parameters, statistics and Adam's
+two moments. Beside ours, what Orbax' own manager does by default, without
+hashes. `blocked`: how long training waits in a save; `total`: until the
+checkpoint is safely on the disk; `verify`: reading it all and hashing it;
+`restore`: the arrays again, verified. Medians of a few interleaved rounds.
+"""
+
+import argparse
+import pathlib
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from avl_jax import checkpoint, descriptions, manifest, model, parallel, train
+from benchmarks.full_size import VISUAL
+
+COLUMNS = ('blocked', 'total', 'verify', 'restore')
+
+
+def seconds(function: Callable[[], object]) -> float:
+  """How long a call takes."""
+  start = time.perf_counter()
+  function()
+  return time.perf_counter() - start
+
+
+def ours(folder: pathlib.Path, state: train.TrainState) -> dict[str, float]:
+  """`checkpoint.Checkpoints`."""
+  description = descriptions.describe({}, VISUAL, 'data')
+  checkpoints = checkpoint.Checkpoints(folder, description)
+  start = time.perf_counter()
+  blocked = seconds(lambda: checkpoints.save(state, {}))
+  checkpoints.wait()
+  total = time.perf_counter() - start
+  path = folder / checkpoint.FOLDER / '0'
+  verify = seconds(lambda: manifest.find_damage(path))
+  restore = seconds(lambda: checkpoints.restore(state))
+  checkpoints.close()
+  return {
+    'blocked': blocked,
+    'total': total,
+    'verify': verify,
+    'restore': verify + restore,
+  }
+
+
+def orbax(folder: pathlib.Path, state: train.TrainState) -> dict[str, float]:
+  """`orbax.checkpoint.CheckpointManager` as it is, which verifies nothing."""
+  with ocp.CheckpointManager(folder.absolute()) as manager:
+    start = time.perf_counter()
+    blocked = seconds(
+      lambda: manager.save(0, args=ocp.args.StandardSave(state))
+    )
+    manager.wait_until_finished()
+    total = time.perf_counter() - start
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+    restore = seconds(
+      lambda: manager.restore(0, args=ocp.args.StandardRestore(abstract))
+    )
+  return {
+    'blocked': blocked,
+    'total': total,
+    'verify': float('nan'),
+    'restore': restore,
+  }
+
+
+def main() -> None:
+  """Prints a table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument(
+    '--folder', help='where to write; default: a temporary one'
+  )
+  parser.add_argument('--rounds', type=int, default=3)
+  parser.add_argument('--embed_dim', type=int, default=4096)
+  options = parser.parse_args()
+  net = model.AVLnet(embed_dim=options.embed_dim)
+  optimizer = train.make_optimizer(learning_rate=1e-3)
+  state = train.create_state(model.init_variables(net, VISUAL), optimizer)
+  rng = np.random.default_rng(0)  # Zeros would be compressed to nothing.
+  state = jax.tree.map(
+    lambda x: rng.standard_normal(x.shape, np.float32).astype(x.dtype), state
+  )
+  state = parallel.replicate(state.replace(step=np.int32(0)))
+  size = sum(x.nbytes for x in jax.tree.leaves(state))
+  measured = {'avl_jax': [], 'Orbax': []}
+  files = {}
+  for _ in range(options.rounds):
+    for name, way in (('avl_jax', ours), ('Orbax', orbax)):
+      with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = pathlib.Path(folder)
+        measured[name].append(way(path, state))
+        files[name] = sum(
+          p.stat().st_size for p in path.rglob('*') if p.is_file()
+        )
+  free = shutil.disk_usage(options.folder or tempfile.gettempdir()).free
+  print(f'state: {size / 1e9:.2f} GB; free: {free / 1e9:.0f} GB\n')
+  print('| |', ' | '.join(f'{c}, s' for c in COLUMNS), '| GB on disk |')
+  print('| --- ' * (2 + len(COLUMNS)) + '|')
+  for name, rounds in measured.items():
+    cells = [
+      f'{statistics.median(r[column] for r in rounds):.2f}'
+      for column in COLUMNS
+    ]
+    print('|', name, '|', ' | '.join(cells), f'| {files[name] / 1e9:.2f} |')
+  verify = statistics.median(r['verify'] for r in measured['avl_jax'])
+  print(f'\nverifying: {verify / files["avl_jax"] * 1e9:.2f} s a GB')
+
+
+if __name__ == '__main__':
+  main()
