@@ -176,8 +176,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
       model, evaluations, stop.check, **config.eval
     )
     try:
-      loop.train_and_evaluate(
-        state=state,
+      loop.Loop(
         step=step,
         batches=batches.from_step,
         evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
@@ -187,7 +186,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
         stop=stop,
         num_steps=config.num_steps,
         **config.train,
-      )
+      ).run(state)
     finally:
       with clock.section('save'):
         checkpoints.wait()

@@ -1,6 +1,7 @@
 """The training loop: what a run does, in the order in which it does it."""
 
 import collections
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -17,31 +18,11 @@ from avl_jax.train import TrainState
 Tree = Any
 
 
-def train_and_evaluate(
-  *,
-  state: TrainState,
-  step: Callable,
-  batches: Callable[[int, int], Any],
-  evaluate: Callable[[Tree], dict[str, float]],
-  writer: Any,
-  checkpoints: Checkpoints,
-  clock: Clock,
-  stop: Stop,
-  num_steps: int,
-  log_every: int,
-  eval_every: int,
-  save_every: int,
-  max_skipped: int,
-  step_timeout: float = 0,
-) -> TrainState:
-  """Trains from `state.step` to `num_steps`.
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Loop:
+  """A training run, put together from its parts.
 
-  A run that was interrupted anywhere and goes on from its last checkpoint ends
-  with the state and the metrics of the unbroken run, to the bit, but for what
-  measures time.
-
-  Args:
-    state: of `create_state`, or restored.
+  Attributes:
     step: of `parallel.pmap_step`.
     batches: batches(first, last) yields the batches of those steps.
     evaluate: variables -> scalars; called before the first step, every
@@ -60,80 +41,119 @@ def train_and_evaluate(
       that are not finite.
     step_timeout: seconds that a step may take, the first with its compilation,
       before the process gives up; 0: any time.
-
-  Returns:
-    The last state.
-
-  Raises:
-    UserError: `max_skipped` steps in a row were not finite, or a checkpoint
-      could not be written.
-    Interrupted: the run was asked to stop, and its state is saved.
   """
-  first = int(state.step)
-  meter = _Meter(clock, checkpoints.progress.get('metrics', ()))
 
-  def score() -> dict[str, float]:
-    with clock.section('evaluation'):
-      scalars = evaluate(state.variables)
-    checkpoints.check(scalars)
-    return scalars
+  step: Callable
+  batches: Callable[[int, int], Any]
+  evaluate: Callable[[Tree], dict[str, float]]
+  writer: Any
+  checkpoints: Checkpoints
+  clock: Clock
+  stop: Stop
+  num_steps: int
+  log_every: int
+  eval_every: int
+  save_every: int
+  max_skipped: int
+  step_timeout: float = 0
 
-  def record(scores: Mapping[str, float]) -> None:
-    """Scores and times into the logs, then the state, and them, on the disk."""
-    with clock.section('log'):
-      writer.write_scalars(int(state.step), scores | clock.scalars())
-      writer.flush()
-    with clock.section('save'):
-      progress = {'metrics': meter.metrics, 'seconds': clock.seconds()}
-      checkpoints.save(state, scores, progress)
+  def run(self, state: TrainState) -> TrainState:
+    """Trains from `state.step` to `num_steps`.
 
-  if _due(first, eval_every, num_steps) and not checkpoints.evaluated:
-    # Chance and a first try of all that evaluation needs, or what an
-    # interruption left out.
-    record(score())
-  stream, ids = _prefetch(batches(first, num_steps))
-  bar = tqdm.tqdm(
-    desc='train',
-    unit='step',
-    initial=first,
-    total=num_steps,
-    disable=not hosts.is_first(),
-  )
-  for done in range(first + 1, num_steps + 1):
-    with clock.section('data'):
-      batch = next(stream)
-    with clock.section('step'), watchdog(step_timeout):
-      state, metrics = step(state, batch)
+    A run that was interrupted anywhere and goes on from its last checkpoint
+    ends with the state and the metrics of the unbroken run, to the bit, but for
+    what measures time.
+
+    Args:
+      state: of `create_state`, or restored; its memory is reused.
+
+    Returns:
+      The last state.
+
+    Raises:
+      UserError: `max_skipped` steps in a row were not finite, or a checkpoint
+        could not be written.
+      Interrupted: the run was asked to stop, and its state is saved.
+    """
+    first = int(state.step)
+    if first >= self.num_steps:
+      print(f'nothing to train: step {first} of {self.num_steps} is done')
+    self._meter = _Meter(
+      self.clock, self.checkpoints.progress.get('metrics', ())
+    )
+    if self._due(first, self.eval_every) and not self.checkpoints.evaluated:
+      # Chance and a first try of all that evaluation needs, or what an
+      # interruption left out.
+      self._record(state, self._score(state))
+    stream, ids = _prefetch(self.batches(first, self.num_steps))
+    self._bar = tqdm.tqdm(
+      range(first + 1, self.num_steps + 1),
+      desc='train',
+      unit='step',
+      initial=first,
+      total=self.num_steps,
+      disable=not hosts.is_first(),
+    )
+    for done in self._bar:
+      with self.clock.section('data'):
+        batch = next(stream)
+      state, metrics, asked = self._step(state, batch)
+      self._log(done, metrics, batch, ids.popleft())
+      scores = {}
+      if self._due(done, self.eval_every) and not asked:
+        try:
+          scores = self._score(state)
+        except Interrupted as interrupted:
+          asked = interrupted.number
+      if scores or asked or self._due(done, self.save_every):
+        self._record(state, scores)
+      if asked:
+        raise Interrupted(asked)
+    return state
+
+  def _due(self, step: int, every: int) -> bool:
+    return step % every == 0 or step == self.num_steps
+
+  def _step(self, state: TrainState, batch: Tree) -> tuple:
+    """The new state, metrics, and the number of a signal that came, or 0."""
+    with self.clock.section('step'), watchdog(self.step_timeout):
+      state, metrics = self.step(state, batch)
       # Waiting here also keeps fake devices on few cores from deadlocking.
       metrics = {name: float(value) for name, value in metrics.items()}
-      asked = stop.asked()
-    clock.beat()
-    bar.update()
-    meter.add(metrics, batch['num_frames'].size)
-    names = ids.popleft()
+      asked = self.stop.asked()
+    self.clock.beat()
+    return state, metrics, asked
+
+  def _log(
+    self, done: int, metrics: dict[str, float], batch: Tree, ids: np.ndarray
+  ) -> None:
+    """Notes the metrics of a step; writes their means when it is time."""
+    self._meter.add(metrics, batch['num_frames'].size)
     if metrics['skipped']:
-      _skip(done, metrics, names, writer, max_skipped)
-    if _due(done, log_every, num_steps):
-      with clock.section('log'):
-        scalars = meter.read()
-        writer.write_scalars(done, scalars)
-        bar.set_postfix(loss=f'{scalars["loss"]:.3f}')
-    scores = {}
-    if _due(done, eval_every, num_steps) and not asked:
-      try:
-        scores = score()
-      except Interrupted as interrupted:
-        asked = interrupted.number
-    if scores or asked or _due(done, save_every, num_steps):
-      record(scores)
-    if asked:
-      raise Interrupted(asked)
-  bar.close()
-  return state
+      _skip(done, metrics, ids, self.writer, self.max_skipped)
+    if self._due(done, self.log_every):
+      with self.clock.section('log'):
+        scalars = self._meter.read()
+        self.writer.write_scalars(done, scalars)
+        self._bar.set_postfix(loss=f'{scalars["loss"]:.3f}')
 
+  def _score(self, state: TrainState) -> dict[str, float]:
+    with self.clock.section('evaluation'):
+      scores = self.evaluate(state.variables)
+    self.checkpoints.check(scores)
+    return scores
 
-def _due(step: int, every: int, last: int) -> bool:
-  return step % every == 0 or step == last
+  def _record(self, state: TrainState, scores: dict[str, float]) -> None:
+    """Scores and times into the logs; they and the state onto the disk."""
+    with self.clock.section('log'):
+      self.writer.write_scalars(int(state.step), scores | self.clock.scalars())
+      self.writer.flush()
+    with self.clock.section('save'):
+      progress = {
+        'metrics': self._meter.metrics,
+        'seconds': self.clock.seconds(),
+      }
+      self.checkpoints.save(state, scores, progress)
 
 
 def _prefetch(batches: Any) -> tuple[Iterator[Tree], collections.deque]:

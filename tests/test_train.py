@@ -83,8 +83,7 @@ class Run:
       'max_skipped': 2,
     }
     try:
-      return loop.train_and_evaluate(
-        state=self.state,
+      return loop.Loop(
         step=parallel.pmap_step(step),
         batches=batches,
         evaluate=self.evaluate,
@@ -93,7 +92,7 @@ class Run:
         clock=self.clock,
         num_steps=num_steps,
         **defaults | options,
-      )
+      ).run(self.state)
     finally:
       self.close()
 
