@@ -136,19 +136,11 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
   clips = config.train_data.clips_per_example or 1
   parallel.check_divisible(config.train_data.batch_size * clips)
   with contextlib.ExitStack() as stack:
-    lock = Lock(workdir) if hosts.is_first() else None
-    if lock:
-      stack.enter_context(contextlib.closing(lock))
-    prepare_mode(config, workdir)
-    batches = input_pipeline.train_batches(
-      **config.train_data,
-      seed=config.seed,
-      words=config.words,
-      data_dir=config.data_dir,
-      bad_records_file=workdir / 'bad_records.json' if lock else None,
-      host=hosts.this(),
+    lock = stack.enter_context(
+      Lock(workdir) if hosts.is_first() else contextlib.nullcontext()
     )
-    evaluations = open_evaluations(config)
+    prepare_mode(config, workdir)
+    batches = open_batches(config, workdir)
     description = descriptions.describe(
       config.model,
       batches.visual_width,
@@ -157,41 +149,51 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
       batch_size=config.train_data.batch_size,
       best_metric=config.best_metric,
     )
-    checkpoints = checkpoint.Checkpoints(workdir if lock else None, description)
-    stack.enter_context(contextlib.closing(checkpoints))
+    checkpoints = stack.enter_context(
+      checkpoint.Checkpoints(workdir if hosts.is_first() else None, description)
+    )
     variables = initial_variables(config, checkpoints, description)
     state = checkpoints.restore(train.create_state(variables, optimizer))
     state = parallel.replicate(hosts.from_first(state))
     writer = open_writer(config, workdir, int(state.step))
     stack.enter_context(contextlib.closing(writer))
     stop = stack.enter_context(interruption.Stop())
-    clock = accounting.Clock(
-      began,
-      before=checkpoints.progress.get('seconds'),
-      lost=checkpoints.seconds_until(lock and lock.last_alive),
-      heartbeat=lock and lock.path,
-    )
-    stack.enter_context(contextlib.closing(clock))
     evaluate_all = evaluate.make_evaluate(
-      model, evaluations, stop.check, **config.eval
+      model, open_evaluations(config), stop.check, **config.eval
     )
-    try:
-      loop.Loop(
-        step=step,
-        batches=batches.from_step,
-        evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
-        writer=writer,
-        checkpoints=checkpoints,
-        clock=clock,
-        stop=stop,
-        num_steps=config.num_steps,
-        **config.train,
-      ).run(state)
-    finally:
-      with clock.section('save'):
-        checkpoints.wait()
-      if hosts.is_first():
-        print(clock.table())
+    clock = stack.enter_context(
+      accounting.Clock(
+        began,
+        before=checkpoints.progress.get('seconds'),
+        lost=checkpoints.seconds_until(lock and lock.last_alive),
+        heartbeat=lock and lock.path,
+      )
+    )
+    loop.Loop(
+      step=step,
+      batches=batches.from_step,
+      evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
+      writer=writer,
+      checkpoints=checkpoints,
+      clock=clock,
+      stop=stop,
+      num_steps=config.num_steps,
+      **config.train,
+    ).run(state)
+
+
+def open_batches(
+  config: ConfigDict, workdir: pathlib.Path
+) -> input_pipeline.TrainBatches:
+  """This host's batches of training."""
+  return input_pipeline.train_batches(
+    **config.train_data,
+    seed=config.seed,
+    words=config.words,
+    data_dir=config.data_dir,
+    bad_records_file=workdir / 'bad_records.json',
+    host=hosts.this(),
+  )
 
 
 def open_evaluations(config: ConfigDict, **changes: Any) -> dict:

@@ -22,7 +22,7 @@ TOLERANCE = 0.02  # share of the time that may have no name
 
 
 class Clock:
-  """Adds up the seconds that a run spends on each of `SECTIONS`.
+  """Adds up the seconds that a run spends on each of `SECTIONS`; a context.
 
   A section's time is what passes inside `with clock.section(name)`, without
   what XLA compiles in the meantime, which is `compile`'s.
@@ -99,16 +99,19 @@ class Clock:
     ]
     return '\n'.join(['where the time went:', *lines])
 
-  def close(self) -> None:
+  def __enter__(self) -> 'Clock':
+    return self
+
+  def __exit__(self, kind: type | None, *_) -> None:
     """Ends the counting.
 
     Raises:
       RuntimeError: more than `TOLERANCE` of the time has no name, so that the
-        table cannot be trusted.
+        table cannot be trusted; not if something else was raised.
     """
     jax.monitoring.unregister_event_duration_listener(self._compiled)
     seconds = self.seconds()
-    if abs(seconds['unnamed']) > TOLERANCE * seconds['total']:
+    if not kind and abs(seconds['unnamed']) > TOLERANCE * seconds['total']:
       raise RuntimeError(
         f'{seconds["unnamed"]:.1f} s of {seconds["total"]:.1f} s of this run '
         'belong to no section of its accounting'

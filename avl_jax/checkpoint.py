@@ -226,6 +226,12 @@ class Checkpoints:
     finally:
       self._pool.shutdown()
 
+  def __enter__(self) -> 'Checkpoints':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
 
 def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   """Loads a trained model; needs nothing but the folder of its run.

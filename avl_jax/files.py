@@ -23,7 +23,7 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
 
 
 class Lock:
-  """A folder's lock: one process at a time works in it.
+  """A folder's lock, a context: one process at a time works in it.
 
   The operating system holds it, so that a process that dies lets go of it,
   however it dies; what the file says is for people.
@@ -72,7 +72,10 @@ class Lock:
     self._file.write(text)
     self._file.flush()
 
-  def close(self) -> None:
+  def __enter__(self) -> 'Lock':
+    return self
+
+  def __exit__(self, *_) -> None:
     """Lets go of the folder."""
     self._say('')
     self._file.close()

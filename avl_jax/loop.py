@@ -75,6 +75,15 @@ class Loop:
         could not be written.
       Interrupted: the run was asked to stop, and its state is saved.
     """
+    try:
+      return self._train(state)
+    finally:
+      with self.clock.section('save'):
+        self.checkpoints.wait()
+      if hosts.is_first():
+        print(self.clock.table())
+
+  def _train(self, state: TrainState) -> TrainState:
     first = int(state.step)
     if first >= self.num_steps:
       print(f'nothing to train: step {first} of {self.num_steps} is done')

@@ -37,7 +37,7 @@ def test_sections_add_up_to_the_time_that_passed(at):
   assert seconds['step'] == 4
   assert seconds['total'] == pytest.approx(9.1 + 2)
   assert seconds['unnamed'] == pytest.approx(0.1)
-  clock.close()
+  clock.__exit__(None)
 
 
 def test_a_start_goes_on_from_the_one_before(at):
@@ -46,7 +46,7 @@ def test_a_start_goes_on_from_the_one_before(at):
   with first.section('step'):
     at(5.0)
   before = first.seconds()
-  first.close()
+  first.__exit__(None)
   at(100.0)
   second = accounting.Clock(99.0, before=before, lost=3.0)
   with second.section('step'):
@@ -57,7 +57,7 @@ def test_a_start_goes_on_from_the_one_before(at):
   assert seconds['total'] == 5 + 3 + 1 + 4
   assert seconds['unnamed'] == 0
   assert '9.0 s  69.2%  training steps' in second.table()
-  second.close()
+  second.__exit__(None)
 
 
 def test_time_without_a_name_is_an_error(at):
@@ -67,7 +67,7 @@ def test_time_without_a_name_is_an_error(at):
     at(97.0)
   at(100.0)
   with pytest.raises(RuntimeError, match=r'3\.0 s of 100\.0 s'):
-    clock.close()
+    clock.__exit__(None)
 
 
 def test_compiling_is_no_other_sections_time(monkeypatch):
@@ -82,7 +82,7 @@ def test_compiling_is_no_other_sections_time(monkeypatch):
   assert seconds['compile'] > 0
   assert seconds['step'] > 0
   assert 0 <= passed - seconds['step'] - seconds['compile'] < 0.5 * passed
-  clock.close()
+  clock.__exit__(None)
   again = clock.seconds()['compile']
   jax.block_until_ready(jax.jit(lambda x: jnp.cos(x) @ x)(x))
   assert clock.seconds()['compile'] == again
@@ -97,7 +97,7 @@ def test_the_heartbeat_is_the_files_time(tmp_path, monkeypatch):
   time.sleep(0.02)
   clock.beat()
   assert path.stat().st_mtime_ns > before
-  clock.close()
+  clock.__exit__(None)
 
 
 def test_the_process_began_before_now():

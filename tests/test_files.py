@@ -42,12 +42,12 @@ def test_a_second_process_is_refused_by_name_and_a_dead_one_is_not(
   assert f'process {process.pid}' in capsys.readouterr().out
   assert lock.last_alive == 1000
   assert f'process {os.getpid()}' in lock.path.read_text()
-  lock.close()
+  with lock:
+    pass
   assert lock.path.read_text() == ''
-  again = Lock(tmp_path / 'run')
-  assert again.last_alive is None
+  with Lock(tmp_path / 'run') as again:
+    assert again.last_alive is None
   assert capsys.readouterr().out == ''
-  again.close()
 
 
 def test_a_folder_that_cannot_be(tmp_path):
