@@ -155,7 +155,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     variables = initial_variables(config, checkpoints, description)
     state = checkpoints.restore(train.create_state(variables, optimizer))
     state = parallel.replicate(hosts.from_first(state))
-    writer = open_writer(config, workdir, int(state.step))
+    # What was logged after the last checkpoint comes again.
+    last = -1 if checkpoints.is_empty else int(state.step)
+    writer = open_writer(config, workdir, last)
     stack.enter_context(contextlib.closing(writer))
     stop = stack.enter_context(interruption.Stop())
     evaluate_all = evaluate.make_evaluate(
@@ -222,13 +224,13 @@ def initial_variables(
 
 
 def open_writer(
-  config: ConfigDict, workdir: pathlib.Path, first_step: int
+  config: ConfigDict, workdir: pathlib.Path, last_step: int
 ) -> metric_writers.MetricWriter:
   """Where metrics go; on all hosts but the first, nowhere."""
   if not hosts.is_first():
     return metric_writers.MultiWriter([])
   write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
-  history = History(workdir / 'metrics.jsonl', first_step)
+  history = History(workdir / 'metrics.jsonl', last_step)
   summaries = metric_writers.SummaryWriter(str(workdir))
   return metric_writers.MultiWriter([history, summaries])
 

@@ -23,9 +23,9 @@ class History:
     rows: [{'step': int, name: float, ...}], what was written, also before.
   """
 
-  def __init__(self, path: pathlib.Path, first_step: int):
-    """Opens the file, dropping rows after `first_step`: they come again."""
-    self.rows = [row for row in read_history(path) if row['step'] <= first_step]
+  def __init__(self, path: pathlib.Path, last_step: int):
+    """Opens the file, dropping rows after `last_step`: they come again."""
+    self.rows = [row for row in read_history(path) if row['step'] <= last_step]
     lines = ''.join(json.dumps(row) + '\n' for row in self.rows)
     write_atomically(path, lines)
     self._file = path.open('a')

@@ -334,7 +334,7 @@ def test_schedules_in_closed_form():
 def test_half_a_line_of_history_is_dropped(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"st')
-  log = history.History(path, first_step=1)
+  log = history.History(path, last_step=1)
   log.write_scalars(2, {'loss': np.float32(0.5)})
   log.close()
   assert history.read_history(path) == [
