@@ -1,0 +1,225 @@
+"""Runs that are broken, and the unbroken one that they must end like."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from avl_jax.history import read_history
+from tests.faults.child import Request
+
+ROOT = pathlib.Path(__file__).parents[2]
+NUM_STEPS, SAVE_EVERY = 8, 2
+SETTINGS = (
+  '--config=configs/stamps.py',
+  f'--config.num_steps={NUM_STEPS}',
+  '--config.train_data.batch_size=8',
+  '--config.train_data.num_frames=64',
+  '--config.train.log_every=2',
+  '--config.train.eval_every=4',
+  f'--config.train.save_every={SAVE_EVERY}',
+  '--config.model.embed_dim=16',
+  '--config.model.widths=(4, 4, 4, 4, 4)',
+  '--config.compilation_cache=~/.cache/avl_jax/tests',
+)
+PATIENCE = 300  # seconds that a run may take
+
+
+def some_fast(cases: Iterable[str], *fast: str) -> list:
+  """Parameters of which all but the named ones are slow."""
+  return [
+    name if name in fast else pytest.param(name, marks=pytest.mark.slow)
+    for name in cases
+  ]
+
+
+class Nursery:
+  """The process that makes the runs; see `child`."""
+
+  def __init__(self, process: subprocess.Popen):
+    self._process = process
+
+  def ask(self, request: object) -> int:
+    self._process.stdin.write(json.dumps(request) + '\n')
+    self._process.stdin.flush()
+    return int(self._process.stdout.readline())
+
+
+class Child:
+  """A run in a process of its own.
+
+  Attributes:
+    pid: of the process.
+    exit_code: once it was waited for; -9 if it was killed.
+  """
+
+  def __init__(self, nursery: Nursery, request: Request):
+    self._nursery, self._folder = nursery, pathlib.Path(request.folder)
+    self.pid = nursery.ask(dataclasses.asdict(request))
+    self._ended = os.pidfd_open(self.pid)
+    self.exit_code = None
+
+  def send(self, number: int) -> None:
+    """Sends a signal, if it still lives."""
+    if self.exit_code is None:
+      with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(self._ended, number)
+
+  def lives(self, seconds: float = 0) -> bool:
+    """Whether it has not ended within so many seconds from now."""
+    return not select.select([self._ended], [], [], seconds)[0]
+
+  def wait(self, seconds: float = PATIENCE) -> 'Child':
+    """Itself, ended; one that hangs is killed, and the test fails."""
+    if self.exit_code is None:
+      hangs = self.lives(seconds)
+      self.send(signal.SIGKILL)
+      self.exit_code = self._nursery.ask(self.pid)
+      os.close(self._ended)
+      assert not hangs, f'it hung:\n{self.stdout}\n{self.stderr}'
+    return self
+
+  def until(self, what: str) -> None:
+    """Waits until the run tells so: '@step 3'."""
+    deadline = time.monotonic() + PATIENCE
+    while f'{what} ' not in self.stdout:
+      assert self.lives(0.01), f'it ended before {what}:\n{self.stderr}'
+      assert time.monotonic() < deadline, f'no {what}:\n{self.stderr}'
+
+  @property
+  def stdout(self) -> str:
+    return (self._folder / 'stdout').read_text()
+
+  @property
+  def stderr(self) -> str:
+    return (self._folder / 'stderr').read_text()
+
+  def told(self, what: str) -> dict[int, str]:
+    """What the run told of a kind: number -> text; see `child`."""
+    lines = self.stdout.splitlines()
+    told = [line.split(' ', 2) for line in lines if line.startswith('@')]
+    return {
+      int(number): text for kind, number, text in told if kind == f'@{what}'
+    }
+
+  @property
+  def first(self) -> int:
+    """The step behind which it began to train."""
+    (step,) = self.told('from')
+    return step
+
+
+@pytest.fixture(scope='session')
+def nursery():
+  command = [sys.executable, '-m', 'tests.faults.child']
+  with subprocess.Popen(
+    command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+  ) as process:
+    yield Nursery(process)
+    process.stdin.close()
+
+
+@pytest.fixture(scope='session')
+def arguments(stamps_folder, stamps_records):
+  """Of a small run, all but its workdir."""
+  data = (
+    f'--config.data_dir={stamps_records}',
+    f'--config.prepare.media_dir={stamps_folder}',
+  )
+  return (*SETTINGS, *data)
+
+
+@pytest.fixture(scope='session')
+def begin(nursery, arguments, tmp_path_factory):
+  """begin(workdir, *more arguments, faults=(), devices=2): a `Child`."""
+  children, folder = [], tmp_path_factory.mktemp('output')
+  numbers = itertools.count()
+
+  def start(workdir, *more, faults=(), devices=2) -> Child:
+    output = folder / f'{next(numbers)}'
+    output.mkdir()
+    flags = (
+      f'--xla_force_host_platform_device_count={devices} '
+      '--xla_backend_optimization_level=0'
+    )
+    request = Request(
+      (*arguments, f'--workdir={workdir}', *more),
+      str(output),
+      {'XLA_FLAGS': flags},
+      faults,
+    )
+    children.append(Child(nursery, request))
+    return children[-1]
+
+  yield start
+  for child in children:
+    child.send(signal.SIGKILL)  # Those that a failed test left.
+    child.wait()
+
+
+@pytest.fixture(scope='session')
+def unbroken(begin, tmp_path_factory):
+  """The workdir of a run that nothing happens to."""
+  workdir = tmp_path_factory.mktemp('unbroken') / 'run'
+  child = begin(workdir).wait()
+  assert child.exit_code == 0, child.stderr
+  assert list(child.told('step')) == [*range(1, NUM_STEPS + 1)]
+  return workdir
+
+
+def rows(workdir: pathlib.Path) -> list[dict]:
+  """Of metrics.jsonl, without what measures time."""
+  kept = [
+    {
+      name: value
+      for name, value in row.items()
+      if not name.startswith('seconds/')
+      and name not in ('clips_per_second', 'waiting_for_data')
+    }
+    for row in read_history(workdir / 'metrics.jsonl')
+  ]
+  return [row for row in kept if len(row) > 1]
+
+
+def steps(workdir: pathlib.Path) -> list[int]:
+  """Of the checkpoints; nothing else is there but what was set aside."""
+  names = [path.name for path in (workdir / 'checkpoints').iterdir()]
+  return sorted(int(name) for name in names if 'damaged' not in name)
+
+
+def arrays(workdir: pathlib.Path, step: int = NUM_STEPS) -> dict:
+  """Of a checkpoint."""
+  path = workdir / 'checkpoints' / str(step)
+  with ocp.StandardCheckpointer() as checkpointer:
+    return {
+      name: checkpointer.restore(path / name)
+      for name in ('variables', 'training')
+    }
+
+
+def assert_same_end(workdir: pathlib.Path, other: pathlib.Path) -> None:
+  """To the bit; and nothing half-written is left."""
+  assert steps(workdir) == steps(other)
+  found, expected = arrays(workdir), arrays(other)
+  assert len(jax.tree.leaves(expected)) > 90
+  jax.tree.map(_assert_same_bits, found, expected)
+  assert rows(workdir) == rows(other)
+
+
+def _assert_same_bits(x, y) -> None:
+  x, y = np.asarray(x), np.asarray(y)
+  assert (x.dtype, x.shape) == (y.dtype, y.shape)
+  assert x.tobytes() == y.tobytes()
