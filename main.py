@@ -25,6 +25,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 from absl import flags, logging
 from clu import metric_writers, parameter_overview
 from ml_collections import ConfigDict, config_flags
+from tensorflow import errors
 
 import input_pipeline
 from avl_jax import (
@@ -347,5 +348,8 @@ if __name__ == '__main__':
     sys.exit(interrupted.exit_code)
   except KeyboardInterrupt:
     sys.exit(130)
-  except UserError as error:
+  except (
+    UserError,
+    errors.OpError,
+  ) as error:  # OpError: of TensorBoard's file.
     hosts.leave(f'error: {error}')

@@ -145,6 +145,8 @@ class Checkpoints:
         'saved_at': time.time(),
       },
     }
+    # A copy too: what is remembered may be a list that grows.
+    description = json.loads(json.dumps(description))
     self._pending = self._pool.submit(self._write, items, description)
 
   def _write(self, items: Mapping[str, Tree], description: dict) -> None:

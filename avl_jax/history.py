@@ -5,8 +5,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from avl_jax import UserError
-from avl_jax.files import write_atomically
+from avl_jax.files import write_atomically, writing
 
 
 def read_history(path: pathlib.Path) -> list[dict]:
@@ -28,7 +27,7 @@ class History:
     self.rows = [row for row in read_history(path) if row['step'] <= last_step]
     lines = ''.join(json.dumps(row) + '\n' for row in self.rows)
     write_atomically(path, lines)
-    self._file = path.open('a')
+    self._file = path.open('ab', buffering=0)
 
   def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
     """Appends a row; raises UserError if the disk is full."""
@@ -40,14 +39,8 @@ class History:
 
   def _write(self, row: dict) -> None:
     self.rows.append(row)
-    try:
-      self._file.write(json.dumps(row) + '\n')
-      self._file.flush()
-    except OSError as error:
-      raise UserError(
-        f'{self._file.name} cannot be written: {error.strerror}. Make room, '
-        'then run the same command again: it goes on from the last checkpoint'
-      ) from error
+    with writing(self._file.name):
+      self._file.write(f'{json.dumps(row)}\n'.encode())
 
   def flush(self) -> None:
     """Waits until all rows are on the disk."""

@@ -52,7 +52,7 @@ def test_a_second_process_is_refused_by_name_and_a_dead_one_is_not(
 
 def test_a_folder_that_cannot_be(tmp_path):
   (tmp_path / 'file').touch()
-  with pytest.raises(UserError, match='cannot be written'):
+  with pytest.raises(UserError, match='cannot be written: Not a dir'):
     Lock(tmp_path / 'file' / 'run')
 
 

@@ -20,6 +20,7 @@ import re
 import resource
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -35,7 +36,8 @@ class Fault:
 
   Attributes:
     do: name of a function in DEEDS.
-    at: dotted name of the function; with '()' behind, what it returns.
+    at: dotted name of the function; with '()' behind, what it returns; with
+      '[]', each item that it yields.
     call: at which call of those that match, from 1; 0: at each.
     matching: regular expression, searched in the arguments as text.
     after: after the call instead of before.
@@ -79,20 +81,34 @@ def _signal(numbers: Sequence[int], result: Any) -> None:
     time.sleep(0.3)
 
 
-def _fill(room: int | str, result: Any) -> None:
-  """No file can grow any more beyond so many bytes, or a few more than a
-  file of the workdir has: as on a disk that is full.
+def _fill(room: int | None, arguments: tuple) -> None:
+  """As on a full disk, no file can grow beyond so many bytes.
+
+  None: beyond a little more than a log has. What the run says still comes
+  through.
   """
-  if isinstance(room, str):
-    workdir = next(a for a in sys.argv if a.startswith('--workdir='))
-    room = os.path.getsize(f'{workdir.partition("=")[2]}/{room}') + 20
+  for number in (1, 2):
+    cat = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=number)
+    os.dup2(cat.stdin.fileno(), number)
+  if room is None:
+    room = os.path.getsize(arguments[0]._file.name) + 20
   resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
 
 def _poison(value: tuple[str, int, str], batch: dict) -> None:
   """A number of one example of a batch."""
   name, example, number = value
+  batch[name] = np.array(batch[name])
   batch[name][example].flat[7] = float(number)
+
+
+def _spoil(value: tuple[int, str, str], arguments: tuple) -> None:
+  """A number of a record as it is on the disk."""
+  key, name, number = value
+  _, this, example, _ = arguments
+  if this == key:
+    example[name] = np.array(example[name])
+    example[name].flat[7] = float(number)
 
 
 DEEDS = {
@@ -101,18 +117,23 @@ DEEDS = {
   'sleep': lambda seconds, result: time.sleep(seconds),
   'fill': _fill,
   'poison': _poison,
+  'spoil': _spoil,
 }
 
 
 def _wrap(dotted: str, wrapper: Callable) -> None:
   """Puts wrapper(function) in the place of the function of that name."""
-  name = dotted.removesuffix('()')
+  name = dotted.removesuffix('()').removesuffix('[]')
   owner, _, name = name.rpartition('.')
   owner = pkgutil.resolve_name(owner)
   function = getattr(owner, name)
   if dotted.endswith('()'):
     wrapped = functools.wraps(function)(
       lambda *args, **kwargs: wrapper(function(*args, **kwargs))
+    )
+  elif dotted.endswith('[]'):
+    wrapped = functools.wraps(function)(
+      lambda *args: map(wrapper(lambda item: item), function(*args))
     )
   else:
     wrapped = wrapper(function)
@@ -130,13 +151,13 @@ def _meet(fault: Fault) -> Callable:
         not fault.matching or re.search(fault.matching, repr(args))
       ) and fault.call in (0, next(calls))
 
-      def act(result=None):
+      def act(about):
         if due:
           say('fault', fault.call, f'{fault.do} {fault.at}')
-          DEEDS[fault.do](fault.value, result)
+          DEEDS[fault.do](fault.value, about)
 
       if not fault.after:
-        act()
+        act(args)
       result = function(*args, **kwargs)
       if fault.after:
         act(result)

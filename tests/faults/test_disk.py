@@ -6,7 +6,7 @@ import pytest
 
 from avl_jax import manifest
 from tests.faults.child import Fault
-from tests.faults.conftest import assert_same_end, some_fast
+from tests.faults.conftest import assert_one_message, assert_same_end, some_fast
 
 LOG = 'avl_jax.history.History._write'
 FULL = {
@@ -26,7 +26,7 @@ FULL = {
     matching='checkpoints/4.tmp',
     value=0,
   ),
-  'at a log': Fault('fill', LOG, call=4, value='metrics.jsonl'),
+  'at a log': Fault('fill', LOG, call=4),
   'at the first log': Fault('fill', LOG, value=100),
   'at the configuration': Fault(
     'fill', 'avl_jax.files.write_atomically', value=100
@@ -34,18 +34,12 @@ FULL = {
 }
 
 
-def _assert_one_message(child):
-  assert child.exit_code == 1
-  assert 'Traceback' not in child.stderr
-  assert child.stderr.count('error: ') == 1
-
-
 @pytest.mark.parametrize('moment', some_fast(FULL, 'at a save', 'at a log'))
 def test_full(moment, begin, unbroken, tmp_path):
   workdir = tmp_path / 'run'
   child = begin(workdir, faults=[FULL[moment]]).wait()
   assert child.told('fault')
-  _assert_one_message(child)
+  assert_one_message(child)
   assert str(workdir) in child.stderr
   for step in child.told('written'):
     path = workdir / 'checkpoints' / str(step)
@@ -59,8 +53,8 @@ def test_full(moment, begin, unbroken, tmp_path):
 def test_a_workdir_below_a_file(begin, tmp_path):
   (tmp_path / 'file').write_text('not a folder')
   child = begin(tmp_path / 'file' / 'run').wait()
-  _assert_one_message(child)
-  assert 'choose another workdir' in child.stderr
+  assert_one_message(child)
+  assert 'lock cannot be written: Not a directory' in child.stderr
 
 
 def _flip(path):
@@ -116,7 +110,7 @@ def test_all_checkpoints_damaged(begin, unbroken, tmp_path):
   files = len([*(workdir / 'checkpoints').rglob('*')])
   for _ in range(2):  # Nor does it start over the second time.
     child = begin(workdir).wait()
-    _assert_one_message(child)
+    assert_one_message(child)
     assert 'no good checkpoint is left' in child.stderr
   names = sorted(p.name for p in (workdir / 'checkpoints').iterdir())
   assert names == [f'{name}.damaged' for name in kept]
