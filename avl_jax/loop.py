@@ -90,7 +90,9 @@ class Loop:
     self._meter = _Meter(
       self.clock, self.checkpoints.progress.get('metrics', ())
     )
-    if self._due(first, self.eval_every) and not self.checkpoints.evaluated:
+    # Only the first host knows: the others have no checkpoints.
+    evaluated = hosts.largest(int(self.checkpoints.evaluated))
+    if self._due(first, self.eval_every) and not evaluated:
       # Chance and a first try of all that evaluation needs, or what an
       # interruption left out.
       self._record(state, self._score(state))
@@ -185,7 +187,7 @@ def _skip(
   max_skipped: int,
 ) -> None:
   """Notes a step that changed nothing; too many raise UserError."""
-  names = ' '.join(dict.fromkeys(hosts.from_all(ids).tolist()))
+  names = '\n'.join(dict.fromkeys(hosts.from_all(ids).tolist()))
   writer.write_texts(step, {'skipped': names})
   tqdm.tqdm.write(
     f'step {step} changed nothing: not all of its numbers were finite (loss '
@@ -196,8 +198,8 @@ def _skip(
     raise UserError(
       f'{max_skipped} steps in a row, up to step {step}, were not finite. The '
       'last checkpoint is good. Look for bad features among the examples that '
-      f'the log calls skipped, or try a smaller learning rate; the last were '
-      f'{names[:200]}'
+      'the log calls skipped, or try a smaller learning rate; the first of the '
+      f'last are {names[:200].splitlines()}'
     )
 
 

@@ -6,8 +6,8 @@ of JSON a request: a `Request` to start, answered by the pid, or a pid to reap,
 answered by the exit code.
 
 A run tells on stdout what it does, as lines '@WHAT NUMBER TEXT': from which
-step it trains, each step with the ids of its examples, each checkpoint that is
-on the disk, each fault that it meets.
+step it trains, each step, the ids of its examples (tabs between), each
+checkpoint that is on the disk, each fault that it meets.
 """
 
 import dataclasses
@@ -191,7 +191,7 @@ def _watch() -> None:
   def from_step(function):
     def wrapped(self, first, last):
       for number, batch in enumerate(function(self, first, last), first + 1):
-        say('ids', number, ' '.join(batch['id']))
+        say('ids', number, '\t'.join(batch['id']))
         yield batch
 
     return wrapped

@@ -1,5 +1,7 @@
 """The same run on other devices, from other steps, with other compilations."""
 
+from signal import SIGTERM
+
 import jax
 import numpy as np
 import pytest
@@ -47,15 +49,15 @@ def test_resumed_at_the_end_of_an_epoch(begin, tmp_path):
   whole = begin(tmp_path / 'whole', *settings).wait()
   assert whole.exit_code == 0, whole.stderr
   epochs = [
-    [name for step in steps for name in _ids(whole)[step].split()]
+    [name for step in steps for name in _ids(whole)[step].split('\t')]
     for steps in (range(1, 5), range(5, 9))
   ]
   assert [len(set(epoch)) for epoch in epochs] == [32, 32]
   assert epochs[0] != epochs[1]
   assert len({*epochs[0], *epochs[1]}) <= 33
-  kill = Fault('kill', STEP, call=6)
-  killed = begin(tmp_path / 'run', *settings, faults=[kill]).wait()
-  assert killed.exit_code == -9
+  stop = Fault('signal', STEP, call=4, value=[SIGTERM])
+  stopped = begin(tmp_path / 'run', *settings, faults=[stop]).wait()
+  assert stopped.exit_code == 143
   again = begin(tmp_path / 'run', *settings).wait()
   assert again.first == 4
   assert_same_end(tmp_path / 'run', tmp_path / 'whole')

@@ -44,7 +44,7 @@ def test_the_step_is_skipped_on_all_devices(case, axis, begin, tmp_path):
     row for row in read_history(tmp_path / 'metrics.jsonl') if 'skipped' in row
   )
   assert skipped['step'] == 4
-  assert skipped['skipped'].split() == child.told('ids')[4].split()
+  assert skipped['skipped'].split('\n') == child.told('ids')[4].split('\t')
   counts = [row['skipped_steps'] for row in rows(tmp_path) if 'loss' in row]
   assert counts == [0, 1, 0, 0]
   assert 'step 4 changed nothing' in child.stdout

@@ -1,0 +1,138 @@
+"""Two processes with two devices each: equal to one with four, or all end."""
+
+import socket
+from signal import SIGKILL, SIGTERM
+
+import pytest
+
+from avl_jax import hosts
+from tests.faults.child import Fault
+from tests.faults.conftest import (
+  assert_close_end,
+  assert_same_end,
+  rows,
+  steps,
+)
+
+STEP = 'avl_jax.parallel.pmap_step()'
+GRACE = 30  # seconds beyond the heartbeat, on a busy machine
+
+
+@pytest.fixture
+def pair(begin):
+  """pair(workdir, *arguments, faults=((), ())): two runs that are one."""
+
+  def start(workdir, *more, faults=((), ())):
+    with socket.socket() as server:
+      server.bind(('127.0.0.1', 0))
+      port = server.getsockname()[1]
+    shared = (f'--coordinator=127.0.0.1:{port}', '--num_processes=2', *more)
+    return [
+      begin(workdir, *shared, f'--process_id={index}', faults=faults[index])
+      for index in range(2)
+    ]
+
+  return start
+
+
+@pytest.fixture(scope='session')
+def one(begin, tmp_path_factory):
+  """The workdir of one process with four devices, and what it told."""
+  workdir = tmp_path_factory.mktemp('one') / 'run'
+  child = begin(workdir, devices=4).wait()
+  assert child.exit_code == 0, child.stderr
+  return workdir, child
+
+
+def _end(children):
+  for child in children:
+    assert child.wait().exit_code == 0, child.stderr
+
+
+def test_two_by_two_is_one_by_four(pair, one, begin, tmp_path):
+  """Scores too; and either goes on with the other's checkpoints."""
+  whole, alone = one
+  children = pair(tmp_path)
+  _end(children)
+  assert_close_end(tmp_path, whole)
+  for step, ids in alone.told('ids').items():
+    shares = [child.told('ids')[step].split('\t') for child in children]
+    assert [len(share) for share in shares] == [4, 4]
+    assert shares[0] + shares[1] == ids.split('\t')
+  keys = [[row.keys() for row in rows(path)] for path in (tmp_path, whole)]
+  assert keys[0] == keys[1]
+  again = begin(tmp_path, devices=4).wait()
+  assert again.exit_code == 0, again.stderr
+  assert again.first == 8
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(pair, tmp_path):
+  _end(pair(tmp_path / 'whole'))
+  kill = Fault('kill', STEP, call=6)
+  for child in pair(tmp_path / 'run', faults=((), [kill])):
+    assert child.wait(hosts.HEARTBEAT + GRACE).exit_code != 0
+  children = pair(tmp_path / 'run')
+  _end(children)
+  assert children[0].first == children[1].first
+  assert children[0].first in (2, 4)
+  assert_same_end(tmp_path / 'run', tmp_path / 'whole')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('index', [0, 1], ids=['coordinator', 'worker'])
+def test_if_one_is_killed_the_other_ends(index, pair, one, tmp_path):
+  faults = [(), ()]
+  faults[index] = [Fault('sleep', STEP, call=5, value=100)]
+  children = pair(tmp_path, faults=faults)
+  children[index].until('@fault')
+  children[index].send(SIGKILL)
+  other = children[1 - index].wait(hosts.HEARTBEAT + GRACE)
+  assert other.exit_code not in (0, -9)
+  assert other.stderr.strip()
+  assert children[index].wait().exit_code == -9
+  _end(pair(tmp_path))
+  assert_close_end(tmp_path, one[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_signal_to_one_stops_both_at_the_same_step(
+  index, pair, one, tmp_path
+):
+  faults = [(), ()]
+  faults[index] = [Fault('signal', STEP, call=5, value=[SIGTERM])]
+  children = pair(tmp_path, faults=faults)
+  for child in children:
+    assert child.wait().exit_code == 143, child.stderr
+    assert [*child.told('step')] == [1, 2, 3, 4, 5]
+  assert steps(tmp_path)[-1] == 5
+  _end(pair(tmp_path))
+  assert_close_end(tmp_path, one[0])
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_ends_the_run(pair, tmp_path):
+  faults = ((), [Fault('sleep', STEP, call=5, value=300)])
+  children = pair(tmp_path, '--config.train.step_timeout=25', faults=faults)
+  for child in children:
+    assert child.wait(120).exit_code not in (0, -9)
+  assert any('most recent call first' in child.stderr for child in children)
+  assert 'in _step' in ''.join(child.stderr for child in children)
+  _end(pair(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_step_that_is_not_finite_on_one_host(pair, tmp_path):
+  poison = Fault(
+    'poison',
+    'input_pipeline.training.TrainBatches.from_step[]',
+    call=4,
+    after=True,
+    value=('spectrogram', 3, 'nan'),
+  )
+  children = pair(tmp_path, faults=((), [poison]))
+  _end(children)
+  (skipped,) = (row['skipped'] for row in rows(tmp_path) if 'skipped' in row)
+  shares = [child.told('ids')[4].split('\t') for child in children]
+  assert skipped.split('\n') == shares[0] + shares[1]
