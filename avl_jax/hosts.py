@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -44,6 +45,7 @@ def connect(coordinator: str, num_processes: int, process_id: int) -> None:
       num_processes if coordinator else None,
       process_id if coordinator else None,
       heartbeat_timeout_seconds=HEARTBEAT,
+      shutdown_timeout_seconds=HEARTBEAT,
     )
   except (RuntimeError, ValueError) as error:
     raise UserError(
@@ -55,16 +57,18 @@ def connect(coordinator: str, num_processes: int, process_id: int) -> None:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-  """Says plainly what a failed communication with other hosts means.
+  """What goes wrong on one host ends all of them, and is said plainly.
 
   Raises:
     UserError: another host is gone.
   """
   try:
     yield
-  except jax.errors.JaxRuntimeError as error:
-    if jax.process_count() == 1:
+  except Exception as error:
+    if jax.process_count() == 1 or isinstance(error, UserError):
       raise
+    if not isinstance(error, jax.errors.JaxRuntimeError):
+      leave(''.join(traceback.format_exception(error)))
     raise UserError(
       f'another process of this run is gone: {error}\nStart all again with the '
       'same command; they go on from the last checkpoint'

@@ -13,7 +13,7 @@ from avl_jax import hosts
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(BaseException):  # Nothing went wrong.
   """The run was asked to stop, and has.
 
   Attributes:

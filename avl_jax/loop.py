@@ -90,8 +90,9 @@ class Loop:
     self._meter = _Meter(
       self.clock, self.checkpoints.progress.get('metrics', ())
     )
-    # Only the first host knows: the others have no checkpoints.
-    evaluated = hosts.largest(int(self.checkpoints.evaluated))
+    with self.clock.section('start'):
+      # Only the first host knows: the others have no checkpoints.
+      evaluated = hosts.largest(int(self.checkpoints.evaluated))
     if self._due(first, self.eval_every) and not evaluated:
       # Chance and a first try of all that evaluation needs, or what an
       # interruption left out.
@@ -141,7 +142,8 @@ class Loop:
     """Notes the metrics of a step; writes their means when it is time."""
     self._meter.add(metrics, batch['num_frames'].size)
     if metrics['skipped']:
-      _skip(done, metrics, ids, self.writer, self.max_skipped)
+      with self.clock.section('log'):
+        _skip(done, metrics, ids, self.writer, self.max_skipped)
     if self._due(done, self.log_every):
       with self.clock.section('log'):
         scalars = self._meter.read()
