@@ -34,7 +34,7 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize('moment', some_fast(FULL, 'at a save', 'at a log'))
+@pytest.mark.parametrize('moment', some_fast(FULL, 'at a save'))
 def test_full(moment, begin, unbroken, tmp_path):
   workdir = tmp_path / 'run'
   child = begin(workdir, faults=[FULL[moment]]).wait()

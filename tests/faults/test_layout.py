@@ -24,7 +24,8 @@ def _ids(child):
   return child.told('ids')
 
 
-@pytest.mark.parametrize('devices', some_fast([1, 4], 4))
+@pytest.mark.slow
+@pytest.mark.parametrize('devices', [1, 4])
 def test_resumed_on_other_devices(devices, begin, unbroken, tmp_path):
   """To rounding, with the same examples in the same order."""
   workdir = tmp_path / 'run'

@@ -41,7 +41,7 @@ MOMENTS = {
   ),
   'the first step': (1, Fault('signal', STEP, value=[SIGTERM])),
   'the last step': (8, Fault('signal', STEP, call=8, value=[SIGTERM])),
-  'an evaluation': (4, Fault('signal', FORWARD, call=3, value=[SIGTERM])),
+  'an evaluation': (4, Fault('signal', FORWARD, call=2, value=[SIGTERM])),
   'a save': (
     5,
     Fault(
