@@ -40,14 +40,17 @@ def _batches(first, last):
 
 
 class AskedAt:
-  """Stands in for a signal that comes during a step."""
+  """Stands in for a signal that is there when it is asked for the n-th time.
 
-  def __init__(self, step):
-    self._calls, self._step = 0, step
+  That is after each step and after each evaluation.
+  """
+
+  def __init__(self, number):
+    self._calls, self._number = 0, number
 
   def asked(self):
     self._calls += 1
-    return signal.SIGTERM if self._calls == self._step else 0
+    return signal.SIGTERM if self._calls == self._number else 0
 
 
 class Run:
@@ -134,9 +137,14 @@ def two_devices(use_devices):
   use_devices(2)
 
 
-@pytest.mark.parametrize('stop_after', [1, 4, 6])
-def test_a_resumed_run_ends_where_the_unbroken_one_does(tmp_path, stop_after):
-  """Asked to stop after any step: state and metrics are those of no stop."""
+@pytest.mark.parametrize(
+  ('call', 'stop_after'),
+  [(1, 1), (3, 2), (5, 4), (8, 6)],  # the second after an evaluation
+)
+def test_a_resumed_run_ends_where_the_unbroken_one_does(
+  tmp_path, call, stop_after
+):
+  """Asked to stop at any time: state and metrics are those of no stop."""
 
   def evaluate(variables):
     return {'score': float(jax.tree.leaves(variables)[0].sum())}
@@ -144,7 +152,7 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(tmp_path, stop_after):
   unbroken = Run(tmp_path / 'unbroken', evaluate=evaluate).train(6)
   broken = Run(tmp_path / 'broken', evaluate=evaluate)
   with pytest.raises(Interrupted) as stopped:
-    broken.train(6, stop=AskedAt(stop_after), save_every=100)
+    broken.train(6, stop=AskedAt(call), save_every=100)
   assert stopped.value.exit_code == 143
   second = Run(tmp_path / 'broken', evaluate=evaluate)
   assert int(second.state.step) == stop_after

@@ -97,7 +97,7 @@ def test_kept_compilations_that_are_damaged(damage, begin, unbroken, tmp_path):
   assert begin(tmp_path / 'first', cache).wait().exit_code == 0
   entries = [p for p in (tmp_path / 'cache').iterdir() if p.is_file()]
   kept = [path for path in entries if path.stat().st_size > 1000]
-  assert len(kept) > 1
+  assert kept
   for path in kept:
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
   child = begin(tmp_path / 'run', cache).wait()
