@@ -54,26 +54,36 @@ def _run(arguments, environment):
   )
 
 
-@pytest.mark.parametrize('launcher', ['explicit', 'slurm'])
+def _as_launched_by(launcher, port, index):
+  """What srun and mpirun say; Jax makes the port from the job's number."""
+  job = (port - (65535 - 2**12 + 1)) % 2**12
+  if launcher == 'slurm':
+    return {
+      'SLURM_JOB_ID': str(job),
+      'SLURM_STEP_NODELIST': 'localhost',
+      'SLURM_NTASKS': '2',
+      'SLURM_STEP_NUM_TASKS': '2',
+      'SLURM_PROCID': str(index),
+      'SLURM_LOCALID': str(index),
+    }
+  return {
+    'OMPI_MCA_orte_hnp_uri': f'{job * 2**12}.0;tcp://127.0.0.1:34911',
+    'OMPI_COMM_WORLD_SIZE': '2',
+    'OMPI_COMM_WORLD_RANK': str(index),
+    'OMPI_COMM_WORLD_LOCAL_RANK': str(index),
+  }
+
+
+@pytest.mark.parametrize('launcher', ['explicit', 'slurm', 'mpirun'])
 def test_two_processes_agree(launcher):
   port = free_port()
   processes = []
   for index in range(2):
     arguments = [f'127.0.0.1:{port}', '2', str(index)]
     environment = {}
-    if launcher == 'slurm':
+    if launcher != 'explicit':
       arguments = ['', '0', '0']
-      job = port - (
-        65535 - 2**12 + 1
-      )  # Jax makes the port of the job's number.
-      environment = {
-        'SLURM_JOB_ID': str(job % 2**12),
-        'SLURM_STEP_NODELIST': 'localhost',
-        'SLURM_NTASKS': '2',
-        'SLURM_STEP_NUM_TASKS': '2',
-        'SLURM_PROCID': str(index),
-        'SLURM_LOCALID': str(index),
-      }
+      environment = _as_launched_by(launcher, port, index)
     processes.append(_run(arguments, environment))
   said = [
     json.loads(p.communicate(timeout=60)[0].splitlines()[-1]) for p in processes
