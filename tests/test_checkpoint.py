@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,24 @@ def test_what_is_saved_is_restored_to_the_bit(workdir):
   }
   assert checkpoints.progress == {'at': 3}
   assert checkpoints.evaluated
+
+
+def test_what_is_saved_is_what_was_given(workdir, monkeypatch):
+  """Not what became of it while the background waited to write it."""
+  write, given = checkpoint.Checkpoints._write, threading.Event()
+
+  def later(*arguments):
+    given.wait(20)
+    write(*arguments)
+
+  monkeypatch.setattr(checkpoint.Checkpoints, '_write', later)
+  progress = {'metrics': [{'loss': 1.0}]}
+  with checkpoint.Checkpoints(workdir, DESCRIPTION) as checkpoints:
+    checkpoints.save(_state(4), {}, progress)
+    progress['metrics'].append({'loss': 2.0})
+    given.set()
+  with checkpoint.Checkpoints(workdir, DESCRIPTION) as again:
+    assert again.progress == {'metrics': [{'loss': 1.0}]}
 
 
 def _files(folder):
