@@ -39,8 +39,10 @@ class History:
 
   def _write(self, row: dict) -> None:
     self.rows.append(row)
+    line = f'{json.dumps(row)}\n'.encode()
     with writing(self._file.name):
-      self._file.write(f'{json.dumps(row)}\n'.encode())
+      while line:  # A disk that fills takes a part, and refuses the next.
+        line = line[self._file.write(line) :]
 
   def flush(self) -> None:
     """Waits until all rows are on the disk."""

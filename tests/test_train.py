@@ -1,5 +1,6 @@
 """Optimizer, step, loop and resume, on a toy model."""
 
+import resource
 import signal
 import time
 
@@ -349,6 +350,18 @@ def test_half_a_line_of_history_is_dropped(tmp_path):
     {'step': 1, 'loss': 2.0},
     {'step': 2, 'loss': 0.5},
   ]
+
+
+def test_a_row_that_does_not_fit_on_the_disk_is_said(tmp_path):
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  log = history.History(tmp_path / 'metrics.jsonl', last_step=-1)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+  try:
+    with pytest.raises(UserError, match=r'metrics\.jsonl cannot be written'):
+      log.write_scalars(1, {'a long name': 0.5})
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.close()
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32(tmp_path):
