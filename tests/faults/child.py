@@ -11,6 +11,7 @@ checkpoint that is on the disk, each fault that it meets.
 """
 
 import dataclasses
+import faulthandler
 import functools
 import itertools
 import json
@@ -111,7 +112,13 @@ def _spoil(value: tuple[int, str, str], arguments: tuple) -> None:
     example[name].flat[7] = float(number)
 
 
+def _fail(message: str, about: Any) -> None:
+  """As a fault of the program itself."""
+  raise ArithmeticError(message)
+
+
 DEEDS = {
+  'fail': _fail,
   'kill': _kill,
   'signal': _signal,
   'sleep': lambda seconds, result: time.sleep(seconds),
@@ -241,6 +248,7 @@ if __name__ == '__main__':
   audio.log_mel_spectrogram(np.ones(16000))  # Compiles what Numba compiles.
   request = _serve()
   _enter(request.folder)
+  faulthandler.register(signal.SIGUSR1)  # Where it hangs, if it does.
   os.environ.update(request.environment)
   _watch()
   for fault in request.faults:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +95,9 @@ class Child:
     """Itself, ended; one that hangs is killed, and the test fails."""
     if self.exit_code is None:
       hangs = self.lives(seconds)
+      if hangs:
+        self.send(signal.SIGUSR1)  # For the stack.
+        self.lives(1)
       self.send(signal.SIGKILL)
       self.exit_code = self._nursery.ask(self.pid)
       os.close(self._ended)
@@ -179,6 +183,23 @@ def begin(nursery, arguments, tmp_path_factory):
   for child in children:
     child.send(signal.SIGKILL)  # Those that a failed test left.
     child.wait()
+
+
+@pytest.fixture(scope='session')
+def pair(begin):
+  """pair(workdir, *arguments, faults=((), ())): two runs that are one."""
+
+  def start(workdir, *more, faults=((), ())) -> list[Child]:
+    with socket.socket() as server:
+      server.bind(('127.0.0.1', 0))
+      port = server.getsockname()[1]
+    shared = (f'--coordinator=127.0.0.1:{port}', '--num_processes=2', *more)
+    return [
+      begin(workdir, *shared, f'--process_id={index}', faults=faults[index])
+      for index in range(2)
+    ]
+
+  return start
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,5 @@
 """Two processes with two devices each: equal to one with four, or all end."""
 
-import socket
 from signal import SIGKILL, SIGTERM
 
 import pytest
@@ -16,23 +15,6 @@ from tests.faults.conftest import (
 
 STEP = 'avl_jax.parallel.pmap_step()'
 GRACE = 30  # seconds beyond the heartbeat, on a busy machine
-
-
-@pytest.fixture
-def pair(begin):
-  """pair(workdir, *arguments, faults=((), ())): two runs that are one."""
-
-  def start(workdir, *more, faults=((), ())):
-    with socket.socket() as server:
-      server.bind(('127.0.0.1', 0))
-      port = server.getsockname()[1]
-    shared = (f'--coordinator=127.0.0.1:{port}', '--num_processes=2', *more)
-    return [
-      begin(workdir, *shared, f'--process_id={index}', faults=faults[index])
-      for index in range(2)
-    ]
-
-  return start
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,129 @@
+"""One of two processes is lost anywhere: the other ends, all start again."""
+
+from signal import SIGTERM
+
+import pytest
+
+from avl_jax import hosts
+from tests.faults.child import Fault
+from tests.faults.conftest import (
+  NUM_STEPS,
+  assert_close_end,
+  assert_one_message,
+  assert_same_end,
+  steps,
+)
+
+STEP = 'avl_jax.parallel.pmap_step()'
+FORWARD = 'avl_jax.parallel.pmap_forward()'
+FIRST, SECOND = 0, 1
+SECONDS = hosts.HEARTBEAT + 30  # until the other is gone too, if it is busy
+# Ours, where a message to the other failed; or JAX's, which watches it.
+SAID = ('another process of this run is gone', 'another task died')
+pytestmark = pytest.mark.slow
+
+
+def _complete(children, first):
+  """Waits for a run that trains behind a step, in all its processes alike."""
+  for child in children:
+    assert child.wait().exit_code == 0, child.stderr
+    assert child.first == first
+    assert [*child.told('step')] == [*range(first + 1, NUM_STEPS + 1)]
+  assert children[0].told('written')
+  assert not any(child.told('written') for child in children[1:])
+
+
+@pytest.fixture(scope='session')
+def unbroken_pair(pair, tmp_path_factory):
+  """The workdir of a run of two processes that nothing happens to."""
+  workdir = tmp_path_factory.mktemp('pair') / 'run'
+  _complete(pair(workdir), 0)
+  return workdir
+
+
+def _of(index, *faults):
+  """Of two processes, one has faults."""
+  return (faults, ()) if index == FIRST else ((), faults)
+
+
+LOST = {
+  'first, in an evaluation': (FIRST, Fault('kill', FORWARD, 3)),
+  'second, in an evaluation': (SECOND, Fault('kill', FORWARD, 3)),
+  'first, in a write': (
+    FIRST,
+    Fault('kill', 'avl_jax.manifest.write', matching='checkpoints/4.tmp'),
+  ),
+  'second, at its start': (
+    SECOND,
+    Fault('kill', 'input_pipeline.training.TrainBatches.__init__'),
+  ),
+  'first, by an error': (FIRST, Fault('fail', STEP, 6, value='a fault')),
+  'second, by an error': (SECOND, Fault('fail', STEP, 6, value='a fault')),
+}
+
+
+@pytest.mark.parametrize('case', LOST)
+def test_lost(case, pair, unbroken_pair, tmp_path):
+  index, fault = LOST[case]
+  children = pair(tmp_path, faults=_of(index, fault))
+  lost, other = children[index], children[1 - index]
+  assert lost.wait(120).exit_code == {'kill': -9, 'fail': 1}[fault.do]
+  assert (fault.do == 'fail') == ('ArithmeticError: a fault' in lost.stderr)
+  assert other.wait(SECONDS).exit_code not in (0, -9)
+  assert any(text in other.stderr for text in SAID), other.stderr
+  written = max(children[0].told('written'), default=0)
+  again = pair(tmp_path)
+  assert again[0].wait().first >= written
+  _complete(again, again[0].first)
+  assert_same_end(tmp_path, unbroken_pair)
+
+
+@pytest.mark.parametrize(('call', 'first'), [(4, 2), (5, 4)])
+def test_both_killed(call, first, pair, unbroken_pair, tmp_path):
+  """Where the last checkpoint has no scores, and where it has."""
+  faults = _killed_when_written(call)
+  for child in pair(tmp_path, faults=(faults, faults)):
+    assert child.wait().exit_code == -9
+  _complete(pair(tmp_path), first)
+  assert_same_end(tmp_path, unbroken_pair)
+
+
+def _killed_when_written(call):
+  """In a step, when what was saved is on the disk."""
+  wait, kill = Fault('sleep', STEP, call, value=3), Fault('kill', STEP, call)
+  return kill, wait  # The outer one, which is the last, comes first.
+
+
+@pytest.mark.parametrize('second', ['one process', 'two processes'])
+def test_either_goes_on_from_the_other(
+  second, begin, pair, unbroken_pair, tmp_path
+):
+  """From step 4, whose scores are there already."""
+  faults = _killed_when_written(5)
+  if second == 'one process':
+    for child in pair(tmp_path, faults=(faults, faults)):
+      assert child.wait().exit_code == -9
+    _complete([begin(tmp_path, devices=4)], 4)
+  else:
+    assert begin(tmp_path, devices=4, faults=faults).wait().exit_code == -9
+    _complete(pair(tmp_path), 4)
+  assert_close_end(tmp_path, unbroken_pair)
+
+
+def test_a_signal_to_one_in_an_evaluation(pair, unbroken_pair, tmp_path):
+  fault = Fault('signal', FORWARD, 3, value=[SIGTERM])
+  for child in pair(tmp_path, faults=_of(SECOND, fault)):
+    assert child.wait().exit_code == 143, child.stderr
+    assert [*child.told('step')] == [1, 2, 3, 4]
+  assert steps(tmp_path)[-1] == 4
+  _complete(pair(tmp_path), 4)
+  assert_same_end(tmp_path, unbroken_pair)
+
+
+def test_what_is_refused_to_the_first_ends_both(pair, tmp_path):
+  """Only the first knows the seed of the checkpoints."""
+  _complete(pair(tmp_path), 0)
+  first, second = pair(tmp_path, '--config.seed=2')
+  assert_one_message(first.wait())
+  assert 'seed: 1 there, 2 here' in first.stderr
+  assert second.wait(SECONDS).exit_code not in (0, -9)
