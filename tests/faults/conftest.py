@@ -203,13 +203,19 @@ def pair(begin):
 
 
 @pytest.fixture(scope='session')
-def unbroken(begin, tmp_path_factory):
-  """The workdir of a run that nothing happens to."""
+def whole(begin, tmp_path_factory):
+  """The workdir of a run that nothing happens to, and the `Child`."""
   workdir = tmp_path_factory.mktemp('unbroken') / 'run'
   child = begin(workdir).wait()
   assert child.exit_code == 0, child.stderr
   assert list(child.told('step')) == [*range(1, NUM_STEPS + 1)]
-  return workdir
+  return workdir, child
+
+
+@pytest.fixture(scope='session')
+def unbroken(whole):
+  """The workdir of a run that nothing happens to."""
+  return whole[0]
 
 
 def rows(workdir: pathlib.Path) -> list[dict]:

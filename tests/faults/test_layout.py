@@ -26,7 +26,7 @@ def _ids(child):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('devices', [1, 4])
-def test_resumed_on_other_devices(devices, begin, unbroken, tmp_path):
+def test_resumed_on_other_devices(devices, begin, whole, tmp_path):
   """To rounding, with the same examples in the same order."""
   workdir = tmp_path / 'run'
   killed = begin(workdir, faults=[Fault('kill', STEP, call=6)]).wait()
@@ -34,8 +34,8 @@ def test_resumed_on_other_devices(devices, begin, unbroken, tmp_path):
   again = begin(workdir, devices=devices).wait()
   assert again.exit_code == 0, again.stderr
   assert again.first in (2, 4)
-  whole = begin(tmp_path / 'whole').wait()
-  expected = {k: v for k, v in _ids(whole).items() if k > again.first}
+  unbroken, child = whole
+  expected = {k: v for k, v in _ids(child).items() if k > again.first}
   assert _ids(again) == expected
   assert_close_end(workdir, unbroken)
 
