@@ -39,6 +39,7 @@ SETTINGS = (
   '--config.train.eval_every=4',
   f'--config.train.save_every={SAVE_EVERY}',
   f'--config.eval_data.evaluations={dict(narrated_fr=EVALUATION)}',
+  '--config.eval_data.batch_size=12',  # Three batches, of two hosts two each.
   '--config.model.embed_dim=16',
   '--config.model.widths=(4, 4)',
   '--config.model.blocks=(1,)',

@@ -40,7 +40,7 @@ MOMENTS = {
     'kill', f'{SAVE}._take_away', call=2, after=True
   ),
   'an evaluation': Fault(
-    'kill', 'avl_jax.parallel.pmap_forward()', call=2, after=True
+    'kill', 'avl_jax.parallel.pmap_forward()', call=4, after=True
   ),
   'the first evaluation': Fault(
     'kill', 'avl_jax.parallel.pmap_forward()', after=True

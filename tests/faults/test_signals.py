@@ -41,7 +41,8 @@ MOMENTS = {
   ),
   'the first step': (1, Fault('signal', STEP, value=[SIGTERM])),
   'the last step': (8, Fault('signal', STEP, call=8, value=[SIGTERM])),
-  'an evaluation': (4, Fault('signal', FORWARD, call=2, value=[SIGTERM])),
+  'an evaluation': (4, Fault('signal', FORWARD, call=4, value=[SIGTERM])),
+  'the last batch': (8, Fault('signal', FORWARD, call=9, value=[SIGTERM])),
   'a save': (
     5,
     Fault(
@@ -92,8 +93,8 @@ def test_twice_ends_at_once(at, begin, unbroken, tmp_path):
   """In a step or an evaluation that would take a minute more."""
   workdir = tmp_path / 'run'
   faults = [
-    Fault('sleep', at, call=3, value=60),
-    Fault('signal', at, call=3, value=[SIGTERM, SIGINT]),
+    Fault('sleep', at, call=4, value=60),
+    Fault('signal', at, call=4, value=[SIGTERM, SIGINT]),
   ]
   child = _stopped(begin(workdir, faults=faults))
   assert child.exit_code == 130
