@@ -32,6 +32,9 @@ Tree = Any
 FOLDER = 'checkpoints'
 KEPT = 2
 _TEMPORARY = '.tmp'
+# Seconds in which TensorStore prints what it has to say about each of the other
+# arrays of a failed write: what we say of it should come last.
+_COMPLAINTS = 1.0
 
 
 class Checkpoints:
@@ -195,6 +198,7 @@ class Checkpoints:
     try:
       pending.result()
     except (OSError, ValueError) as error:  # ValueError: from TensorStore.
+      time.sleep(_COMPLAINTS)
       kept = ', '.join(map(str, sorted(self._steps))) or 'none'
       raise CheckpointError(
         f'a checkpoint could not be written in {self._folder}: {error}\nThe '

@@ -122,10 +122,6 @@ class Loop:
         self._record(state, scores)
       if asked:
         raise Interrupted(asked)
-    with self.clock.section('evaluation'):
-      asked = self.stop.asked()  # Since the last of it began.
-    if asked:
-      raise Interrupted(asked)
     return state
 
   def _due(self, step: int, every: int) -> bool:

@@ -291,6 +291,6 @@ def assert_one_message(child: Child) -> None:
   """That a run ended with 1 and said why, once and last."""
   assert child.exit_code == 1
   lines = child.stderr.splitlines()
-  assert sum(line.startswith('error: ') for line in lines) == 1
+  assert sum(line.startswith('error: ') for line in lines) == 1, child.stderr
   # Orbax and TensorBoard may have said more before.
   assert not any('Traceback' in line for line in lines[-3:])
