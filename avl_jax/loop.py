@@ -115,7 +115,8 @@ class Loop:
       if self._due(done, self.eval_every) and not asked:
         try:
           scores = self._score(state)
-          asked = self.stop.asked()
+          with self.clock.section('evaluation'):  # Other hosts may be slower.
+            asked = self.stop.asked()
         except Interrupted as interrupted:
           asked = interrupted.number
       if scores or asked or self._due(done, self.save_every):

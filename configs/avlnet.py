@@ -101,7 +101,9 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'log_every': 50,
       'eval_every': 9_110,  # evaluate and save
-      'save_every': 1_000,  # save; so many steps can be lost at the most
+      # Save, in the background; a kill loses the steps since the last that
+      # was on the disk: so many, and those of a write that was not done.
+      'save_every': 1_000,
       'max_skipped': 10,  # steps in a row whose numbers are not finite
       # Seconds after which a step is taken to hang, its compilation included;
       # 0: never.
