@@ -101,7 +101,8 @@ class BottleneckNetwork(nn.Module):
     stem_stride: int | tuple[int, ...],
     width: int,
     expansion: int,
-    **options: Any,
+    groups: int = 1,
+    convolve: Callable = jax.lax.conv_general_dilated,
   ) -> jax.Array:
     """Stem, stages, and the mean over all axes but the first and last.
 
@@ -112,7 +113,8 @@ class BottleneckNetwork(nn.Module):
       stem_stride: of the first convolution.
       width: of the blocks of the first stage; each next one has twice that.
       expansion: a block's `features` are so many times its width.
-      **options: more of `Bottleneck`.
+      groups: see `Bottleneck`.
+      convolve: see there.
 
     Returns:
       [N, 8 * width * expansion], float32 or wider.
@@ -127,6 +129,7 @@ class BottleneckNetwork(nn.Module):
       use_bias=False,
       dtype=self.dtype,
       kernel_init=_he_fan_out,
+      conv_general_dilated=convolve,
       name='stem',
     )(x)
     norm = davenet.BatchNorm(self.axis_name, self.dtype, name='stem_norm')
@@ -138,10 +141,11 @@ class BottleneckNetwork(nn.Module):
           width << i,
           (width << i) * expansion,
           stride=2 if i and not j else 1,
+          groups=groups,
+          convolve=convolve,
           axis_name=self.axis_name,
           dtype=self.dtype,
           name=f'stage{i + 1}_block{j}',
-          **options,
         )(x, not train)
     x = x.astype(jnp.promote_types(self.dtype, jnp.float32))
     return x.mean(range(1, axes + 1))
