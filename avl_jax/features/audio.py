@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from avl_jax.features import EmptyMediaError, MediaError
+from avl_jax.features import EmptyMediaError, MediaError, containers
 
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 400  # samples, 25 ms
@@ -25,8 +25,8 @@ def read_audio(
   Channels are averaged, then resampled with soxr's high quality setting.
 
   Args:
-    source: path of a file in any container that libsndfile or FFmpeg reads,
-      or its bytes.
+    source: path of a file in any container that libsndfile reads, or FFmpeg
+      and `containers` allows, or its bytes.
     sample_rate: of the result, Hz.
 
   Returns:
@@ -39,9 +39,8 @@ def read_audio(
   if isinstance(source, bytes):
     name, size = f'audio of {len(source)} bytes', len(source)
   else:
-    source = name = os.fspath(source)
-    if not os.path.isfile(source):
-      raise MediaError(f'{name}: no such file')
+    name = os.fspath(source)
+    source = containers.check_file(source)
     size = os.path.getsize(source)
   if not size:
     raise EmptyMediaError(f'{name}: the file has 0 bytes')
@@ -139,20 +138,19 @@ def _decode_av(source: str | bytes, name: str) -> tuple[np.ndarray, int]:
   import av
 
   file = io.BytesIO(source) if isinstance(source, bytes) else source
-  try:
-    with av.open(file) as container:
-      if not container.streams.audio:
-        raise MediaError(f'{name}: the file has no audio stream')
-      stream = container.streams.audio[0]
-      # Changes the sample format only; av has no other call for that.
-      planar = av.AudioResampler(format='fltp')
-      blocks = [
-        block.to_ndarray().mean(axis=0)
-        for frame in container.decode(stream)
-        for block in planar.resample(frame)
-      ]
-      return _mono(blocks), stream.rate
-  except av.FFmpegError as error:
-    raise MediaError(
-      f'{name}: neither libsndfile nor FFmpeg reads it ({error.strerror})'
-    ) from error
+  formats = containers.VIDEO_FORMATS + containers.AUDIO_FORMATS
+  with (
+    containers.media_errors(name, 'neither libsndfile nor FFmpeg reads it'),
+    containers.open_container(file, formats) as container,
+  ):
+    if not container.streams.audio:
+      raise MediaError(f'{name}: the file has no audio stream')
+    stream = container.streams.audio[0]
+    # Changes the sample format only; av has no other call for that.
+    planar = av.AudioResampler(format='fltp')
+    blocks = [
+      block.to_ndarray().mean(axis=0)
+      for frame in container.decode(stream)
+      for block in planar.resample(frame)
+    ]
+    return _mono(blocks), stream.rate
