@@ -60,6 +60,8 @@ def get_config() -> ml_collections.ConfigDict:
       # 0: windows anywhere; else around captions, at least so many seconds.
       'min_time': 0.0,
       'word_order': 'time',  # of joined captions; 'release': as they join
+      # Those of them that there are; ('image',): pictures for image_blocks.
+      'streams': ('visual_2d', 'visual_3d'),
       'augmentation': {},  # keyword arguments of augment.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
       # Training stops when more records than these cannot be used; until then
@@ -119,6 +121,7 @@ def get_config() -> ml_collections.ConfigDict:
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
+      'streams': ('visual_2d', 'visual_3d'),
     }
   )
   config.eval = ml_collections.ConfigDict(
