@@ -37,6 +37,7 @@ from avl_jax import (
   evaluate,
   exchange,
   hosts,
+  initial,
   interruption,
   loop,
   parallel,
@@ -212,14 +213,19 @@ def open_evaluations(config: ConfigDict, **changes: Any) -> dict:
 def initial_variables(
   config: ConfigDict, checkpoints: checkpoint.Checkpoints, description: dict
 ) -> dict:
-  """Random variables, or, where nothing is restored, those of another run."""
+  """Random variables, or, where nothing is restored, what `initial` makes."""
   model = AVLnet(**config.model)
-  variables = init_variables(model, description['visual_width'], config.seed)
+  if hosts.is_first() and checkpoints.is_empty:
+    variables = initial.begin(
+      model,
+      description,
+      image_weights=config.image_weights,
+      workdir=config.initial_workdir,
+    )
+  else:  # The others get those of the first.
+    variables = init_variables(model, description['visual_width'], config.seed)
   if not hosts.is_first():
     return variables
-  if config.initial_workdir and checkpoints.is_empty:
-    source = checkpoint.load_variables(config.initial_workdir, description)
-    variables = carry_over(source, variables)
   print(parameter_overview.get_parameter_overview(variables['params']))
   return variables
 

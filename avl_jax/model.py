@@ -4,6 +4,7 @@ Where the parameters are, below `params` (and `batch_stats`); every `linear`,
 `*_projection`, `audio` and `text` is {kernel, bias}, every `gate` {linear}:
 
   audio_encoder           see `davenet.DAVEnet`
+  image_encoder           see `resnet.ResNet`; of models with `image_blocks`
   video_head              {linear, gate}
   audio_head, text_head   {linear, gate}, where they are apart
   audio_text_head         {audio, text, bias, gate}, where they are fused;
@@ -23,12 +24,15 @@ from flax import linen as nn
 from flax import traverse_util
 
 from avl_jax import ConfigError, davenet, heads
+from avl_jax.backbones import resnet
 
-_TEXT_HINT = (
-  '. Text needs a model with model.word_dim, word vectors for the batches '
-  '(words.vectors) and, for audio_text, model.fused=True'
-)
-_TEXT = {'text', 'text_head', 'text_pool'}  # modules of the text branch
+_HINTS = {
+  'text': '. Text needs a model with model.word_dim, word vectors for the '
+  'batches (words.vectors) and, for audio_text, model.fused=True',
+  'video': '. Pictures need a model with model.image_blocks',
+}
+# Modules that another model may lack: the text branch, the image encoder.
+_NEW = {'text', 'text_head', 'text_pool', 'image_encoder'}
 _STRUCTURES = ('thesis', 'release')
 _POOLINGS = ('mean', 'masked')
 _DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
@@ -56,6 +60,10 @@ class AVLnet(nn.Module):
       padding included, 'masked' only the real ones. Evaluation always masks.
     frozen_statistics: use the running statistics of BatchNorm also in training;
       its scale and bias still learn.
+    image_blocks: of a ResNet that embeds the pictures of a batch, (3, 8, 36, 3)
+      is ResNet-152; (): none, features come with the batch.
+    frozen_image: keep that network as it is, its statistics of BatchNorm too;
+      else it learns, with the statistics of the batch.
     axis_name: mapped axis over which BatchNorm takes the statistics of the
       whole batch in training; '' or None for those of each device alone.
     dtype: name of the compute type, e.g. 'bfloat16'. Parameters, statistics and
@@ -74,6 +82,8 @@ class AVLnet(nn.Module):
   structure: str = 'thesis'
   pooling: str = 'mean'
   frozen_statistics: bool = False
+  image_blocks: tuple[int, ...] = ()
+  frozen_image: bool = True
   axis_name: str | None = 'devices'
   dtype: str = 'float32'
 
@@ -92,9 +102,10 @@ class AVLnet(nn.Module):
     Args:
       batch: 'spectrogram' float [N, T, 40], dB below the file's loudest cell
         and padded with zeros, with 'num_frames' int32 [N], frames before
-        padding, may exceed T; 'visual' float [N, V]; 'words' float [N, W, E],
-        zero-padded, which a model without a text branch ignores. Other entries
-        are ignored.
+        padding, may exceed T; 'visual' float [N, V], or 'image' uint8
+        [N, H, W, 3], which a model without `image_blocks` ignores; 'words'
+        float [N, W, E], zero-padded, which a model without a text branch
+        ignores. Other entries are ignored.
       train: see `davenet.DAVEnet`; also selects `pooling`.
 
     Returns:
@@ -113,9 +124,12 @@ class AVLnet(nn.Module):
       pooled['text'] = self._pooled_text(batch['words'], dtype)
     embed = self._fused if self.fused else self._apart
     embeddings = embed(**pooled, dtype=dtype)
-    if 'visual' in batch:
+    visual = batch.get('visual')
+    if 'image' in batch and self.image_blocks:
+      visual = self._encoded_image(batch['image'], train, dtype)
+    if visual is not None:
       head = heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')
-      embeddings['video'] = head(batch['visual'])
+      embeddings['video'] = head(visual)
     wide = jnp.promote_types(dtype, jnp.float32)
     return {name: x.astype(wide) for name, x in embeddings.items()}
 
@@ -136,6 +150,18 @@ class AVLnet(nn.Module):
     return masked_mean(
       frames, batch['num_frames'], batch['spectrogram'].shape[1]
     )
+
+  def _encoded_image(
+    self, images: jax.Array, train: bool, dtype: jnp.dtype
+  ) -> jax.Array:
+    """[N, 2048], L2-normalised as the features that come with a batch."""
+    features = resnet.ResNet(
+      self.image_blocks, self.axis_name or '', dtype, name='image_encoder'
+    )(images, train and not self.frozen_image)
+    if self.frozen_image:
+      # Gradients of zero do not move Adam, and nothing computes them.
+      features = jax.lax.stop_gradient(features)
+    return l2_normalised(features)
 
   def _pooled_text(self, words: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """[N, E], or in the release's structure [N, D] or, if fused, [N, D/2]."""
@@ -187,6 +213,8 @@ class AVLnet(nn.Module):
 def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
   """Random variables for batches with `visual` of [N, visual_width].
 
+  A model with `image_blocks` makes that of pictures, 2,048 wide.
+
   Returns:
     {'params', 'batch_stats'}, float32; a function of the seed alone.
   """
@@ -196,19 +224,22 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
     'visual': jnp.zeros((1, visual_width)),
     'words': jnp.zeros((1, 1, model.word_dim)),
   }
+  if model.image_blocks:
+    batch['image'] = jnp.zeros((1, 32, 32, 3), jnp.uint8)
   # One compilation; without jit there would be one for each operation.
   init = jax.jit(functools.partial(model.init, train=False))
   return init(jax.random.key(seed), batch)
 
 
 def carry_over(source: Mapping, fresh: Mapping) -> dict:
-  """Variables that begin as another model's, with text new where it has none.
+  """Variables that begin as another model's, new where it has no such module.
 
   An AVLnet, or a fused model without text, so becomes one with text (thesis,
   section 4.2.2): audio and video weights are carried over, the text branch
   stays as it was initialised. AVLnet in the thesis' structure is the fused
   model without its text term. In the release's structure it is not, there the
-  audio is projected elsewhere: train a fused model without text first.
+  audio is projected elsewhere: train a fused model without text first. A model
+  that has seen features becomes one that sees pictures likewise (chapter 5).
 
   Args:
     source: variables of the trained model.
@@ -219,7 +250,7 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
 
   Raises:
     ConfigError: an array of `source` has no place in `fresh` or another shape,
-      or more than text would be new.
+      or more than text and the image encoder would be new.
   """
   old, new = (traverse_util.flatten_dict(tree) for tree in (source, fresh))
   if ('params', 'audio_text_head', 'bias') in new:
@@ -229,14 +260,14 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
     for path, array in old.items()
     if path not in new or new[path].shape != array.shape
   }
-  misfits |= {p for p in new.keys() - old.keys() if not _TEXT & set(p)}
+  misfits |= {p for p in new.keys() - old.keys() if not _NEW & set(p)}
   if misfits:
     raise ConfigError(
       'the initial weights are of another model: '
       f'{", ".join(sorted(map("/".join, misfits)))} are only in one of the two '
-      'or have other shapes; only text may be new (a fused model in the '
-      "release's structure begins from one with model.fused=True, "
-      'model.word_dim=0)'
+      'or have other shapes; only text and the image encoder may be new (a '
+      "fused model in the release's structure begins from one with "
+      'model.fused=True, model.word_dim=0)'
     )
   return traverse_util.unflatten_dict(new | old)
 
@@ -282,6 +313,15 @@ def masked_mean(
   )
 
 
+def l2_normalised(x: jax.Array) -> jax.Array:
+  """[..., C] of length 1, as float32 or wider; zeros, and their gradient, stay.
+
+  The length is 1e-12 at least, as in the input pipeline.
+  """
+  square = jnp.square(x).sum(-1, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
 def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
   """Sum of named embeddings, e.g. 'audio' or 'audio+video'.
 
@@ -304,8 +344,7 @@ def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
       raise ConfigError(
         f'no embedding {name!r}, which {expression!r} names: the model gives '
         f'{sorted(embeddings)}; join those with "+"'
-        + _TEXT_HINT
-        * ('text' in name)
+        + next((hint for key, hint in _HINTS.items() if key in name), '')
       )
   return sum(embeddings[name] for name in names)
 

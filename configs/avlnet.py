@@ -23,6 +23,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.recipe = ''
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
   config.data_dir = ''  # of the records; '': ~/tensorflow_datasets
+  # File of PyTorch with a ResNet for model.image_blocks; '': none.
+  config.image_weights = ''
   # Workdir of a run whose best variables are the initial ones; '': random.
   config.initial_workdir = ''
   # Keep and evaluate the checkpoint with the largest value of this metric of
@@ -60,6 +62,8 @@ def get_config() -> ml_collections.ConfigDict:
       # 0: windows anywhere; else around captions, at least so many seconds.
       'min_time': 0.0,
       'word_order': 'time',  # of joined captions; 'release': as they join
+      # Those of them that there are; ('image',): pictures for image_blocks.
+      'streams': ('visual_2d', 'visual_3d'),
       'augmentation': {},  # keyword arguments of augment.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
       # Training stops when more records than these cannot be used; until then
@@ -78,6 +82,10 @@ def get_config() -> ml_collections.ConfigDict:
       'structure': 'thesis',  # 'release': gate before the projection
       'pooling': 'mean',  # in training, padding included; or 'masked'
       'frozen_statistics': False,  # of BatchNorm; the release fine-tunes so
+      # Of a ResNet that takes the pictures of batches: (3, 8, 36, 3) is
+      # ResNet-152; (): the batches have features.
+      'image_blocks': (),
+      'frozen_image': True,  # that network stays as it is
       'axis_name': 'devices',  # synchronised BatchNorm; '': per device
       'dtype': 'bfloat16',  # of computation; the authors used Apex O1
     }
@@ -119,6 +127,7 @@ def get_config() -> ml_collections.ConfigDict:
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
+      'streams': ('visual_2d', 'visual_3d'),
     }
   )
   config.eval = ml_collections.ConfigDict(

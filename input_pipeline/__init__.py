@@ -6,6 +6,7 @@ A batch is a dict of numpy arrays, N = videos x clips on this host:
   num_frames   int32 [N]           frames that are not padding
   visual       float32 [N, V]      max-pooled over the clip, each stream
                                    L2-normalised, 2-D then 3-D
+  image        uint8 [N, 224, 224, 3]  in place of `visual`, if it is asked for
   words        float32 [N, W, E]   vectors of the caption's words, zero-padded;
                                    where word vectors are asked for
   id           str [N]             never sent to a device

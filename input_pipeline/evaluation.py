@@ -7,7 +7,7 @@ import numpy as np
 import tqdm
 
 from avl_jax.features import audio, visual
-from input_pipeline import examples, preprocess
+from input_pipeline import examples, images, preprocess
 from input_pipeline.augment import Augmentation
 from input_pipeline.bad_records import DataError, good
 from input_pipeline.examples import NO_WORDS, Batch
@@ -39,6 +39,7 @@ class EvalBatches:
     batch_size,
     num_frames,
     words,
+    streams,
     data_dir,
     host=(0, 1),
     name,
@@ -56,6 +57,7 @@ class EvalBatches:
     self.subsets = self._records.labels[self._indices]
     self._share = _share(self.num_examples, *host)
     self._batch_size, self._num_frames = batch_size, num_frames
+    self._streams = examples.check_streams(streams, self._records)
     self._name = name
 
   def __iter__(self) -> Iterator[Batch]:
@@ -66,7 +68,9 @@ class EvalBatches:
       chosen = self._share[start : start + size]
       indices = self._indices[chosen].tolist()
       found = self._records.attempt(
-        indices, with_waveform=self._augmentation is not None
+        indices,
+        with_waveform=self._augmentation is not None,
+        with_picture=self._streams == preprocess.IMAGE,
       )
       clips = [
         self._clip(index, good(example)) | {'subset': subset}
@@ -82,6 +86,9 @@ class EvalBatches:
       example = example | {
         'spectrogram': examples.changed(example, self._augmentation, rng)
       }
+    example = preprocess.choose_streams(example, self._streams)
+    if 'picture' in example:
+      example['picture'] = images.centre_crop(example['picture'])
     clip = preprocess.whole_clip(example, self._num_frames)
     clip['id'] = example['id'].decode()
     if self._captions:
@@ -140,6 +147,7 @@ def eval_batches(
   batch_size: int,
   num_frames: int,
   words: Mapping = NO_WORDS,
+  streams: Sequence[str] = preprocess.STREAMS,
   data_dir: str = '',
   host: tuple[int, int] = (0, 1),
 ) -> dict[str, EvalBatches]:
@@ -155,6 +163,7 @@ def eval_batches(
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
     words: as in training.
+    streams: as in training.
     data_dir: where the records are; '': TFDS' default.
     host: (index, count) of this process; see `EvalBatches`.
 
@@ -162,8 +171,8 @@ def eval_batches(
     name -> its batches.
 
   Raises:
-    DataError: records are missing, their files are damaged, or none has a
-      group of `groups_of`.
+    DataError: records are missing, their files are damaged, none has a group
+      of `groups_of`, or `streams` are none that there are.
   """
   return {
     name: EvalBatches(
@@ -171,6 +180,7 @@ def eval_batches(
       batch_size=batch_size,
       num_frames=num_frames,
       words=words,
+      streams=streams,
       data_dir=data_dir,
       host=host,
       name=name,

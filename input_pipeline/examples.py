@@ -7,7 +7,9 @@ from types import MappingProxyType
 import numpy as np
 
 from avl_jax.features import audio
+from input_pipeline import preprocess
 from input_pipeline.augment import Augmentation
+from input_pipeline.bad_records import DataError
 from input_pipeline.captions import Captions
 from input_pipeline.records import Records
 
@@ -21,6 +23,29 @@ def changed(
   """float32 [T, 40], the spectrogram of the example's waveform, augmented."""
   waveform = augmentation.waveform(example['waveform'], rng)
   return augmentation.spectrogram(audio.log_mel_spectrogram(waveform), rng)
+
+
+def check_streams(streams: Sequence[str], records: Records) -> tuple[str, ...]:
+  """The streams as a tuple.
+
+  Raises:
+    DataError: they are neither features nor, alone, the image; or the records
+      have none of them.
+  """
+  streams = tuple(streams)
+  if streams != preprocess.IMAGE and (
+    not streams or set(streams) - set(preprocess.STREAMS)
+  ):
+    raise DataError(
+      f'streams must be some of {preprocess.STREAMS}, or {preprocess.IMAGE} '
+      f'for a model with an image encoder, not {streams}'
+    )
+  if not records.features & set(streams):
+    raise DataError(
+      f'the records have no {" or ".join(streams)}; they have '
+      f'{", ".join(sorted(records.features))}: choose other streams'
+    )
+  return streams
 
 
 def open_captions(

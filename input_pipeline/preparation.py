@@ -10,10 +10,11 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
 from input_pipeline.bad_records import DataError
-from input_pipeline.datasets import clips, stamps, videos
+from input_pipeline.datasets import clips, spoken_captions, stamps, videos
 
 BUILDERS = {  # the data sets this program can prepare
   'clips': clips.Clips,
+  'spoken_captions': spoken_captions.SpokenCaptions,
   'stamps': stamps.Stamps,
   'videos': videos.Videos,
 }

@@ -1,11 +1,15 @@
 """Per-example functions: clips, padding, pooling, normalisation; numpy."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 SAMPLE_RATE = 16000
 HOP = 160  # samples from frame to frame: 100 frames a second
 WINDOW = 400  # samples of a frame
 FEATURE_RATES = {'visual_2d': 1.0, 'visual_3d': 1.5}  # features a second
+STREAMS = tuple(FEATURE_RATES)  # or one of them, or the picture:
+IMAGE = ('image',)
 
 
 def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
@@ -17,6 +21,15 @@ def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
   padded = np.zeros((num_frames, spectrogram.shape[1]), np.float32)
   padded[: len(spectrogram)] = spectrogram[:num_frames]
   return padded
+
+
+def choose_streams(example: dict, streams: Sequence[str]) -> dict:
+  """The example without the features that `streams` does not name."""
+  return {
+    name: value
+    for name, value in example.items()
+    if name not in FEATURE_RATES or name in streams
+  }
 
 
 def pool_visual(example: dict, start: float = 0, end: float = np.inf):
@@ -88,7 +101,7 @@ def cut_clip(example: dict, start: int, num_frames: int) -> dict:
   """
   visual = pool_visual(example, start, start + _whole_seconds(num_frames))
   frames = example['spectrogram'][time_to_frame(start) :]
-  return _clip(frames, visual, num_frames)
+  return _clip(frames, num_frames, visual=visual)
 
 
 def caption_window(
@@ -158,19 +171,27 @@ def caption_clip(
   ]
   caption = b' '.join(texts).decode()
   visual = pool_visual(example, start, end)
-  return _clip(frames, visual, num_frames) | {'caption': caption}
+  return _clip(frames, num_frames, visual=visual) | {'caption': caption}
 
 
 def whole_clip(example: dict, num_frames: int) -> dict:
-  """The whole recording, cropped or padded, as one clip; see `cut_clip`."""
-  return _clip(example['spectrogram'], pool_visual(example), num_frames)
+  """The whole recording, cropped or padded, as one clip; see `cut_clip`.
+
+  An example with a `picture`, uint8 [224, 224, 3], has it as 'image' instead of
+  'visual'.
+  """
+  if 'picture' in example:
+    seen = {'image': example['picture']}
+  else:
+    seen = {'visual': pool_visual(example)}
+  return _clip(example['spectrogram'], num_frames, **seen)
 
 
-def _clip(spectrogram, visual, num_frames) -> dict:
+def _clip(spectrogram: np.ndarray, num_frames: int, **seen: np.ndarray) -> dict:
   return {
     'spectrogram': pad_or_crop(spectrogram, num_frames),
     'num_frames': np.int32(min(len(spectrogram), num_frames)),
-    'visual': visual,
+    **seen,
   }
 
 

@@ -16,6 +16,7 @@ class Records:
 
   Attributes:
     labels: str [N], the split that each record comes from.
+    features: names that all records have.
     mark: 'synthetic-' where the media are marked so, else ''.
     fingerprint: the mark, and a hash of names, versions, features and sizes
       of the records.
@@ -39,6 +40,7 @@ class Records:
         `shards`.
     """
     self._splits, labels, facts, self.mark = [], [], [], ''
+    features = []
     for name in datasets:
       for split, builder in open_splits(name, splits, data_dir):
         if (pathlib.Path(builder.data_dir) / preparation.SYNTHETIC).exists():
@@ -49,8 +51,10 @@ class Records:
         facts.append((info.full_name, split.name, count))
         num_bytes = info.splits[split.name].num_bytes
         facts.append((sorted(info.features), num_bytes))
+        features.append(set(info.features))
     self._ends = np.cumsum([len(split.records) for split in self._splits])
     self.labels = np.array(labels)
+    self.features = set.intersection(*features) if features else set()
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()
     self.fingerprint = self.mark + digest[:16]
 
@@ -82,13 +86,18 @@ class Records:
     return [good(example) for example in self._fetch(indices)]
 
   def attempt(
-    self, indices: Sequence[int], *, with_waveform: bool = False
+    self,
+    indices: Sequence[int],
+    *,
+    with_waveform: bool = False,
+    with_picture: bool = False,
   ) -> Iterator[dict | BadRecordError]:
     """Yields the example at each index, or the error that says why not.
 
     Args:
       indices: of the examples, which are read at once.
       with_waveform: decode the recordings, one by one: float32 [samples].
+      with_picture: decode the images likewise: uint8 [H, W, 3].
     """
     owners, keys = self._places(indices)
     for owner, key, example in zip(
@@ -97,7 +106,9 @@ class Records:
       if isinstance(example, BadRecordError):
         yield example
       else:
-        yield self._splits[owner].check(key, example, with_waveform)
+        yield self._splits[owner].check(
+          key, example, with_waveform, with_picture
+        )
 
   def scan(self) -> Iterator[dict | BadRecordError]:
     """Yields every record in order, or the error of one that is unreadable."""

@@ -8,7 +8,7 @@ import soundfile
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
 from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
-from avl_jax.features import audio
+from avl_jax.features import MediaError, audio, visual
 from input_pipeline import preparation
 from input_pipeline.bad_records import BadRecordError, DataError, fault
 from input_pipeline.shards import check_shard, check_shards
@@ -47,16 +47,20 @@ class Split:
       return self.bad(key, 'unreadable', detail=str(error))
 
   def check(
-    self, key: int, example: dict, with_waveform: bool
+    self, key: int, example: dict, with_waveform: bool, with_picture: bool
   ) -> dict | BadRecordError:
-    """The example, with its recording if asked for; or what is wrong."""
+    """The example, with its recording and image if asked for; or the fault."""
     detail = ''
     try:
       if with_waveform:
         example = example | {'waveform': audio.decode_flac(example['audio'])}
+      if with_picture:
+        example = example | {'picture': visual.read_image(example['image'])}
       reason = fault(example)
     except soundfile.SoundFileError as error:
       reason, detail = 'audio unreadable', str(error)
+    except MediaError as error:
+      reason, detail = 'image unreadable', str(error)
     if not reason:
       return example
     return self.bad(key, reason, name=example['id'], detail=detail)

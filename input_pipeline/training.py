@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from avl_jax.backbones import resnet
 from input_pipeline import examples, preprocess
 from input_pipeline.ahead import ahead
 from input_pipeline.bad_records import BadRecordError, BadRecords, DataError
@@ -21,7 +22,7 @@ class TrainBatches:
 
   Attributes:
     fingerprint: of the records read, and of the word vectors.
-    visual_width: V of the batches.
+    visual_width: V of the batches; of pictures, that of `resnet.ResNet`.
     bad_records: those that were met, see `bad_records.BadRecords`.
   """
 
@@ -39,6 +40,7 @@ class TrainBatches:
     words: Mapping = NO_WORDS,
     min_time: float = 0.0,
     word_order: str = 'time',
+    streams: Sequence[str] = preprocess.STREAMS,
     data_dir: str = '',
     max_bad_records: int = 100,
     bad_records_file: str | os.PathLike | None = None,
@@ -67,6 +69,9 @@ class TrainBatches:
       min_time: windows are around random captions, at least this many seconds
         long; 0: they are anywhere. See `preprocess.caption_clip`.
       word_order: of captions that are joined, see there.
+      streams: what is seen: the features ('visual_2d', 'visual_3d') that the
+        records have, some of them, or ('image',): the batches then have the
+        pictures themselves, for an image encoder in the loop.
       data_dir: where the records are; '': TFDS' default.
       max_bad_records: how many different ones may be met.
       bad_records_file: where they are listed, for later runs to count on;
@@ -77,7 +82,7 @@ class TrainBatches:
     Raises:
       DataError: the records are missing or fewer than a batch, their files
         are damaged or too many of them bad, words are asked for of windows
-        anywhere, or hosts cannot share a batch.
+        anywhere, pictures of windows, or hosts cannot share a batch.
       WordsError: there are no such word vectors.
     """
     if words['vectors'] and clips_per_example and not min_time:
@@ -86,6 +91,11 @@ class TrainBatches:
         'train_data.min_time to the seconds of a clip for windows around '
         "captions, or words.vectors=''"
       )
+    if tuple(streams) == preprocess.IMAGE and clips_per_example:
+      raise DataError(
+        'a picture has no windows: set train_data.clips_per_example=0, or take '
+        'features, train_data.streams'
+      )
     self._host, self._hosts = host
     if batch_size % self._hosts:
       raise DataError(
@@ -93,6 +103,7 @@ class TrainBatches:
         'choose train_data.batch_size so that it can be divided by their number'
       )
     self._records = Records(datasets, (split,), data_dir)
+    self._streams = examples.check_streams(streams, self._records)
     self.bad_records = BadRecords(
       _of_host(bad_records_file, self._host), max_bad_records
     )
@@ -108,9 +119,10 @@ class TrainBatches:
       augmentation=augmentation,
       min_time=min_time,
       word_order=word_order,
+      streams=self._streams,
     )
     first = self._first_good(range(len(self._records)))
-    self.visual_width = len(preprocess.pool_visual(first))
+    self.visual_width = _visual_width(first, self._streams)
 
   def _groups(self) -> list[bytes]:
     """The group of each record, a new one where it cannot be read."""
@@ -134,7 +146,9 @@ class TrainBatches:
 
   def _attempt(self, indices) -> Iterator[dict | BadRecordError]:
     return self._records.attempt(
-      indices, with_waveform=self._windows.need_waveform
+      indices,
+      with_waveform=self._windows.need_waveform,
+      with_picture=self._streams == preprocess.IMAGE,
     )
 
   def batch(self, step: int) -> Batch:
@@ -160,12 +174,23 @@ class TrainBatches:
     types = {
       'spectrogram': tf.float32,
       'num_frames': tf.int32,
-      'visual': tf.float32,
       'id': tf.string,
     }
+    if self._streams == preprocess.IMAGE:
+      types['image'] = tf.uint8
+    else:
+      types['visual'] = tf.float32
     if self._captions:
       types['words'] = tf.float32
     return ahead(self.batch, types, first, last)
+
+
+def _visual_width(example: dict, streams: Sequence[str]) -> int:
+  if 'picture' in example:
+    return resnet.WIDTH
+  return len(
+    preprocess.pool_visual(preprocess.choose_streams(example, streams))
+  )
 
 
 def _of_host(path: str | os.PathLike | None, host: int) -> pathlib.Path | None:

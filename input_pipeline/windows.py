@@ -1,10 +1,10 @@
 """The clips of a training example: windows, augmentation, words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from input_pipeline import examples, preprocess
+from input_pipeline import examples, images, preprocess
 from input_pipeline.augment import Augmentation
 from input_pipeline.bad_records import DataError
 from input_pipeline.captions import Captions
@@ -22,12 +22,14 @@ class Windows:
     augmentation: Mapping,
     min_time: float,
     word_order: str,
+    streams: Sequence[str],
   ):
     """Keeps what is the same for all examples."""
     self._captions = captions
     self._clips, self._num_frames = clips_per_example, num_frames
     self._augmentation = Augmentation(**augmentation) if augmentation else None
     self._min_time, self._word_order = min_time, word_order
+    self._streams = streams
 
   @property
   def need_waveform(self) -> bool:
@@ -44,6 +46,9 @@ class Windows:
       example = example | {
         'spectrogram': examples.changed(example, self._augmentation, rng)
       }
+    example = preprocess.choose_streams(example, self._streams)
+    if 'picture' in example:
+      example['picture'] = images.random_crop(example['picture'], rng)
     if not self._clips:
       clips = [self._whole(example, rng)]
     elif self._min_time:
