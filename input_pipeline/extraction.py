@@ -167,8 +167,8 @@ class Extraction:
 def _read(path: pathlib.Path, names: set[str]) -> dict[str, np.ndarray]:
   """What was kept; nothing if it was not or is damaged."""
   try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = dict(file)
+    with path.open('rb') as file, np.load(file, allow_pickle=False) as kept:
+      arrays = dict(kept)
   except Exception:  # A damaged file may raise anything; it is made anew.
     return {}
   return arrays if arrays.keys() == names else {}

@@ -102,8 +102,6 @@ def prepare(
 
 def _extraction(resnet152: str, resnext101: str, data_dir: str) -> Extraction:
   """The networks of these weights, and a folder for what they make."""
-  from avl_jax.backbones import extractor
-
   files = [pathlib.Path(f).expanduser() for f in (resnet152, resnext101) if f]
   facts = []
   for file in files:
@@ -113,6 +111,8 @@ def _extraction(resnet152: str, resnext101: str, data_dir: str) -> Extraction:
         '--config.prepare.resnet152=FILE --config.prepare.resnext101=FILE'
       )
     facts.append((file.name, file.stat().st_size, file.stat().st_mtime_ns))
+  from avl_jax.backbones import extractor
+
   extract = extractor.Extractor(resnet152=resnet152, resnext101=resnext101)
   of_weights = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
   folder = data_folder(data_dir) / 'extracted' / of_weights

@@ -29,13 +29,19 @@ def write(
   path.parent.mkdir(parents=True, exist_ok=True)
   with av.open(str(path), 'w') as container:
     kind = 'libvpx' if path.suffix == '.webm' else 'mpeg4'
-    stream = container.add_stream(kind, rate=FRAME_RATE)
+    quick = (
+      {'deadline': 'realtime', 'cpu-used': '8'} if kind == 'libvpx' else {}
+    )
+    stream = container.add_stream(kind, rate=FRAME_RATE, options=quick)
     stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
     sound = None
     if waveform is not None:
       waveform = np.atleast_2d(waveform).astype(np.float32)
       layout = 'mono' if len(waveform) == 1 else 'stereo'
-      sound = container.add_stream(codec, rate=rate, layout=layout)
+      quick = {'aac_coder': 'fast'} if codec == 'aac' else {}
+      sound = container.add_stream(
+        codec, rate=rate, options=quick, layout=layout
+      )
     for index in range(round(seconds * FRAME_RATE)):
       picture = np.full((HEIGHT, WIDTH, 3), 20 * (index // FRAME_RATE) % 256)
       frame = av.VideoFrame.from_ndarray(picture.astype(np.uint8))

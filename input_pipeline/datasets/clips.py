@@ -199,9 +199,10 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     title = f'{self._title} {split}'
     if not good:
       reasons = {key: len(names) for key, names in self._skipped.items()}
+      last = [names[-1] for names in self._skipped.values()][-1:]
       raise UserError(
         f'{title}: 0 {of} can be used; left out so far: {reasons}, for '
-        f'example {next(iter(self._skipped.values()), [""])[0]}'
+        f'example {"".join(last)}'
       )
     _, expected = self.builder_config.files.get(split, ('', 0))
     lacking = f', {expected - good:,} fewer than the thesis had'

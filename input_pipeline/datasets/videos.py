@@ -214,9 +214,10 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     """
     if not good:
       reasons = {key: len(names) for key, names in self._skipped.items()}
+      last = [names[-1] for names in self._skipped.values()][-1:]
       raise UserError(
         f'{name}: none of the {len(paths):,} videos of the list can be used: '
-        f'{reasons}, for example {next(iter(self._skipped.values()), [""])[0]}'
+        f'{reasons}, for example {"".join(last)}'
       )
     line = f'{name}: {good:,} of {len(paths):,} videos of the list'
     if not self.builder_config.category and good < EXPECTED:
