@@ -300,6 +300,12 @@ def test_clips_with_and_without_speech(tmp_path, youcook2, capsys):
   assert 'sounds241: 1 clips of val by their words, 240 fewer than' in said
 
 
+def test_word_counts_that_tell_nothing_apart(tmp_path, youcook2):
+  (youcook2 / 'youcook2_words.csv').write_text('id,words\nvid-B_0,7\n')
+  with pytest.raises(UserError, match=r'youcook2_words.csv: expected clips of'):
+    _prepare('youcook2', youcook2, tmp_path)
+
+
 def test_files_of_videos(tmp_path):
   for name in ('a/x.webm', 'b/x.mp4', 'b/y.MKV', 'b/z.txt', 'c/z.mp4.part'):
     (tmp_path / name).parent.mkdir(exist_ok=True)

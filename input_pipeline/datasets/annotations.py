@@ -108,26 +108,35 @@ def read_crosstask(root: pathlib.Path, skip: Skip) -> list[Clip]:
     if not path or not path.is_file():
       skip('no annotation', name)
       continue
-    for index, (step, *times) in enumerate(checked.lines(path, ',', 3)):
-      place = f'{name}_{index}'
-      number = checked.number_of(path, place, step)
-      if number not in range(1, len(steps[task]) + 1):
-        raise AnnotationError(
-          f'{path}: {place}: expected a step from 1 to {len(steps[task])}, '
-          f'got {step!r}'
+    clips += _read_steps(path, steps[task], split, skip)
+  return clips
+
+
+def _read_steps(
+  path: pathlib.Path, steps: list[str], split: str, skip: Skip
+) -> list[Clip]:
+  """The clips of a table TASK_VIDEO.csv of CrossTask: step, start, end."""
+  task, _, video = path.stem.partition('_')
+  clips = []
+  for index, (step, *times) in enumerate(checked.lines(path, ',', 3)):
+    place = f'{path.stem}_{index}'
+    number = checked.number_of(path, place, step)
+    if number not in range(1, len(steps) + 1):
+      raise AnnotationError(
+        f'{path}: {place}: expected a step from 1 to {len(steps)}, got {step!r}'
+      )
+    if times := checked.segment(path, place, times, skip):
+      clips.append(
+        Clip(
+          id=place,
+          video=video,
+          split=split,
+          start=times[0],
+          end=times[1],
+          captions=(steps[int(number) - 1],),
+          task=task,
         )
-      if times := checked.segment(path, place, times, skip):
-        clips.append(
-          Clip(
-            id=place,
-            video=video,
-            split=split,
-            start=times[0],
-            end=times[1],
-            captions=(steps[task][int(number) - 1],),
-            task=task,
-          )
-        )
+      )
   return clips
 
 

@@ -54,6 +54,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     self._extraction, self._speech_words = extraction, speech_words
     super().__init__(file_format='array_record', **kwargs)
     self._title = f'{self.name}/{self.builder_config.name}'
+    self._words_file = self._root / f'{self.builder_config.name}_words.csv'
 
   @property
   def _pickled(self) -> pickled.Pickled | None:
@@ -105,6 +106,8 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     for split in files:
       if split not in (*there, *by_words):
         what = self._source.missing(split)
+        if split in self.builder_config.by_words and not self._pickled:
+          what = self._words_file.name
         self._skip(self._source.without, what)
         print(f'{self._title}: no {what}, so no split {split!r}')
     return {
@@ -133,14 +136,13 @@ class Clips(tfds.core.GeneratorBasedBuilder):
   def _read_words(self, there: list[str]) -> dict[str, int]:
     """The word counts to make splits by; none if there is no use for them."""
     config = self.builder_config
-    path = self._root / f'{config.name}_words.csv'
     if (
-      not path.is_file()
+      not self._words_file.is_file()
       or config.evaluated not in there
       or set(config.by_words) & set(there)
     ):
       return {}
-    return speech.read_word_counts(path)
+    return speech.read_word_counts(self._words_file)
 
   def _usable(self, entries, title: str, skip) -> Iterator[dict]:
     """The records that can be made, each with an id of its own."""
@@ -183,6 +185,12 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     chosen = speech.sounds_and_speech(
       self._words, self._ids[evaluated], self._speech_words
     )[self.builder_config.by_words.index(split)]
+    if not chosen:
+      raise UserError(
+        f'{self._words_file}: expected clips of {evaluated} with fewer than '
+        f'{self._speech_words} words and clips with more, so that there is '
+        'something to compare; correct or remove the table'
+      )
     unknown = self._words.keys() - set(self._ids[evaluated])
     self._skipped[f'words of no clip of {evaluated}'] = sorted(unknown)
     ignore = lambda reason, what: None  # noqa: E731 - known from before
@@ -202,7 +210,8 @@ class Clips(tfds.core.GeneratorBasedBuilder):
       last = [names[-1] for names in self._skipped.values()][-1:]
       raise UserError(
         f'{title}: 0 {of} can be used; left out so far: {reasons}, for '
-        f'example {"".join(last)}'
+        f'example {"".join(last)}: correct what is wrong or take the files of '
+        'this split away; what has been extracted is not extracted again'
       )
     _, expected = self.builder_config.files.get(split, ('', 0))
     lacking = f', {expected - good:,} fewer than the thesis had'
