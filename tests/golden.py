@@ -100,6 +100,32 @@ def state_dict(variant: str, **dims: int) -> dict[str, np.ndarray]:
   return weights
 
 
+def visual_state_dict(arch: str, depth) -> dict[str, np.ndarray]:
+  """Synthetic weights of 'resnet152' or 'resnext101' with `depth` blocks."""
+  (path,) = ROOT.glob(f'visual/?_{arch}_keys.json')
+  listed = json.loads(path.read_text())['keys']
+  keys = [f'{arch}/{key}' for key, *_ in listed]
+  state = {}
+  for key, shape, _, _, check, _ in listed:
+    layer, *rest = key.split('.')
+    if layer.startswith('layer') and int(rest[0]) >= depth[int(layer[-1]) - 1]:
+      continue
+    array = weight(f'{arch}/{key}', shape, keys)
+    if key.endswith('.bn3.weight'):
+      array = array * np.float32(0.5)
+    if arch == 'resnext101' and key == 'conv1.weight':
+      array = array * np.float32(1 / 64)
+    assert crc(array) == check, f'{key} is not what the golden set used'
+    state[key] = array
+  return state
+
+
+def make_inputs(sub: dict) -> np.ndarray:
+  """All inputs of a sub-case, joined on the first axis."""
+  inputs = sub['inputs']
+  return np.concatenate([make_input(inputs[role]) for role in sorted(inputs)])
+
+
 def _scaled(name, shape, c):
   return normal(name, shape) * np.float32(c)
 

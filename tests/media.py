@@ -16,6 +16,7 @@ def write(
   *,
   codec: str = 'aac',
   seconds: float,
+  delay: float = 0,
 ) -> None:
   """Writes a video whose picture gets lighter every second.
 
@@ -25,6 +26,7 @@ def write(
     rate: of the waveform, Hz.
     codec: of the sound.
     seconds: of the pictures.
+    delay: seconds after the first picture at which the sound begins.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   with av.open(str(path), 'w') as container:
@@ -51,6 +53,6 @@ def write(
       for first in range(0, waveform.shape[1], 1024):
         block = np.ascontiguousarray(waveform[:, first : first + 1024])
         frame = av.AudioFrame.from_ndarray(block, 'fltp', layout)
-        frame.sample_rate, frame.pts = rate, first
+        frame.sample_rate, frame.pts = rate, first + round(delay * rate)
         container.mux(sound.encode(frame))
       container.mux(sound.encode(None))

@@ -10,15 +10,15 @@ import hashlib
 import importlib.util
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import traverse_util
 
 from avl_jax import release
+from avl_jax.release import networks, weights
 
 # Blocks, kernel, stride of the first block, expansion, width.
 _STAGES = (
@@ -142,26 +142,23 @@ class EfficientNetLite0(nn.Module):
     return self.fc(self(images))
 
 
-def _release_name(path: tuple[str, ...]) -> str:
-  """('params', 'blocks_3', 'bn0', 'scale') -> '_blocks.3._bn0.weight'."""
-  *layers, leaf = path[1:]
-  leaves = {
-    'kernel': 'weight',
-    'scale': 'weight',
-    'mean': 'running_mean',
-    'var': 'running_var',
-  }
-  names = [f'_{layer}'.replace('blocks_', 'blocks.') for layer in layers]
-  return '.'.join([*names, leaves.get(leaf, leaf)])
-
-
-def _from_release(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-  """PyTorch's [O, I, (H, W)] as Flax's [(H, W), I, O]; 1x1 loses its H, W."""
-  if array.ndim > 1:
-    array = np.moveaxis(array, (0, 1), (-1, -2))
-  if array.shape[:2] == (1, 1) and len(shape) == 2:
-    array = array[0, 0]
-  return np.array(array, np.float32)
+def _layers() -> Iterable[weights.Layer]:
+  """The layers by the names of the release, and ours."""
+  yield '_conv_stem', 'conv_stem', ()
+  yield '_bn0', 'bn0', weights.NORM
+  expansions = [stage[3] for stage in _STAGES for _ in range(stage[0])]
+  for i, expansion in enumerate(expansions):
+    theirs, ours = f'_blocks.{i}', f'blocks_{i}'
+    if expansion > 1:
+      yield f'{theirs}._expand_conv', f'{ours}/expand_conv', (2, 3)
+      yield f'{theirs}._bn0', f'{ours}/bn0', weights.NORM
+    yield f'{theirs}._depthwise_conv', f'{ours}/depthwise_conv', ()
+    yield f'{theirs}._bn1', f'{ours}/bn1', weights.NORM
+    yield f'{theirs}._project_conv', f'{ours}/project_conv', (2, 3)
+    yield f'{theirs}._bn2', f'{ours}/bn2', weights.NORM
+  yield '_conv_head', 'conv_head', (2, 3)
+  yield '_bn1', 'bn1', weights.NORM
+  yield '_fc', 'fc', weights.LINEAR
 
 
 def load_variables(path: str | os.PathLike) -> dict:
@@ -184,24 +181,12 @@ def load_variables(path: str | os.PathLike) -> dict:
     jax.random.key(0),
     jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32),
   )
-  shapes = traverse_util.flatten_dict(shapes)
-  names = {key: _release_name(key) for key in shapes}
-  given = {name for name in state if not name.endswith('.num_batches_tracked')}
-  missing, unexpected = set(names.values()) - given, given - set(names.values())
-  if missing or unexpected:
-    raise release.ReleaseError(
-      f'{path}: not the weights of EfficientNet-Lite0: missing '
-      f'{sorted(missing)}, unexpected {sorted(unexpected)}'
-    )
-  arrays = {}
-  for key, name in names.items():
-    arrays[key] = _from_release(state[name], shapes[key].shape)
-    if arrays[key].shape != shapes[key].shape:
-      raise release.ReleaseError(
-        f'{path}: {name} has shape {state[name].shape}, of which '
-        f'{shapes[key].shape} cannot be made'
-      )
-  return traverse_util.unflatten_dict(arrays)
+  return networks.check_variables(
+    state,
+    weights.table(*_layers()),
+    traverse_util.flatten_dict(shapes),
+    f'{path}: not the weights of EfficientNet-Lite0',
+  )
 
 
 def packaged_weights() -> pathlib.Path:

@@ -16,6 +16,7 @@ from avl_jax.features import (
   EmptyMediaError,
   MediaError,
   NoAudioError,
+  containers,
 )
 
 SAMPLE_RATE = 16_000  # Hz
@@ -39,8 +40,8 @@ def read_audio(
   piece no more than the piece is held in memory.
 
   Args:
-    source: path of a file in any container that libsndfile or FFmpeg reads,
-      or its bytes.
+    source: path of a file in any container that libsndfile reads, or FFmpeg
+      and `containers` allows, or its bytes.
     sample_rate: of the result, Hz.
     start: seconds of the file's own time (of a video: of its pictures) at
       which the piece begins; 0: with the first sample.
@@ -57,9 +58,8 @@ def read_audio(
   if isinstance(source, bytes):
     name, size = f'audio of {len(source)} bytes', len(source)
   else:
-    source = name = os.fspath(source)
-    if not os.path.isfile(source):
-      raise MediaError(f'{name}: no such file')
+    name = os.fspath(source)
+    source = containers.check_file(source)
     size = os.path.getsize(source)
   if not size:
     raise EmptyMediaError(f'{name}: the file has 0 bytes')
@@ -181,24 +181,46 @@ def _decode_av(
   import av
 
   file = io.BytesIO(source) if isinstance(source, bytes) else source
-  try:
-    with av.open(file) as container:
-      if not container.streams.audio:
-        raise NoAudioError(f'{name}: the file has no audio stream')
-      stream = container.streams.audio[0]
+  formats = containers.VIDEO_FORMATS + containers.AUDIO_FORMATS
+  with (
+    containers.media_errors(name, 'neither libsndfile nor FFmpeg reads it'),
+    containers.open_container(file, formats) as container,
+  ):
+    if not container.streams.audio:
+      raise NoAudioError(f'{name}: the file has no audio stream')
+    stream = container.streams.audio[0]
+    try:
       return _mono(_pieces(container, stream, start, end), name), stream.rate
-  except MediaError:
-    raise
-  # ValueError: the stream changes its rate or channels on the way.
-  except (av.FFmpegError, ValueError) as error:
-    reason = getattr(error, 'strerror', error)
-    raise MediaError(
-      f'{name}: neither libsndfile nor FFmpeg reads it ({reason})'
-    ) from error
+    except (MediaError, av.FFmpegError):
+      raise
+    except ValueError as error:  # of the sample format's conversion
+      raise MediaError(f'{name}: the sound changes its format') from error
 
 
 def _pieces(container, stream, start: float, end: float) -> Iterator:
   """Yields the mono blocks from `start` to `end` s of the file's time."""
+  import av
+
+  # Changes the sample format only; av has no other call for that.
+  planar = av.AudioResampler(format='fltp')
+  for frame, time in _timed(container, stream, start):
+    rate, at = frame.sample_rate, time
+    if at >= end * rate:
+      return
+    for block in planar.resample(frame):
+      mono = block.to_ndarray().mean(axis=0)
+      first = max(0, round(start * rate) - at) if start > 0 else 0
+      last = max(0, round(end * rate) - at) if end < math.inf else None
+      yield mono[first:last]
+      at += len(mono)
+
+
+def _timed(container, stream, start: float) -> Iterator:
+  """Yields frames, from one at or before `start` s on, and their places.
+
+  A place is the sample of the file's time, 0 where its earliest stream begins,
+  at which the frame does.
+  """
   import av
 
   origin = (container.start_time or 0) / av.time_base
@@ -206,23 +228,15 @@ def _pieces(container, stream, start: float, end: float) -> Iterator:
     # A decoder needs some packets before it is right.
     time = max(0.0, start - PREROLL)
     container.seek(round((origin + time) * av.time_base))
-  # Changes the sample format only; av has no other call for that.
-  planar = av.AudioResampler(format='fltp')
-  at = 0  # sample of the file's time at which a frame begins
-  known = start <= 0  # Where the file is after a seek, a frame must say.
-  for frame in container.decode(stream):
+  at = 0 if start <= 0 else None
+  for index, frame in enumerate(container.decode(stream)):
     if frame.pts is not None:
       time = float(frame.pts * frame.time_base) - origin
-      at, known = round(time * frame.sample_rate), True
-    if not known:
-      raise ValueError('its audio has no times to find a piece by')
-    if at >= end * frame.sample_rate:
+      at = round(time * frame.sample_rate)
+    late = at is None or at > start * frame.sample_rate
+    if start > 0 and not index and late:  # An index may be wrong or absent.
+      container.seek(round(origin * av.time_base))
+      yield from _timed(container, stream, 0.0)
       return
-    first = round(start * frame.sample_rate) - at if start > 0 else 0
-    for block in planar.resample(frame):
-      mono = block.to_ndarray().mean(axis=0)
-      last = len(mono)
-      if end < math.inf:
-        last = max(0, round(end * frame.sample_rate) - at)
-      yield mono[max(0, first) : last]
-      first, at = first - len(mono), at + len(mono)
+    yield frame, at
+    at += frame.samples

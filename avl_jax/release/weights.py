@@ -1,7 +1,8 @@
 """Which weight of the release is which of ours, as a table; both directions.
 
 PyTorch keeps a kernel as [out, in, ...] and ours is [..., in, out], with the
-axes of length 1 left out that its two-dimensional convolutions have.
+axes of length 1 left out that are no axes of ours: those of its pointwise and,
+in the audio encoder, of its two-dimensional convolutions.
 """
 
 import typing
@@ -12,14 +13,16 @@ from flax import traverse_util
 
 from avl_jax.release.safety import ReleaseError
 
-NORM = None  # in place of a kernel's axes: a BatchNorm
+NORM, LINEAR = 'norm', 'linear'  # BatchNorm; a linear layer with a bias
 UNUSED = ''  # in place of our module: it is in the file and never applied
 BLOCKS = (2, 2, 2, 2)
 
 WIDTH = -1  # in a shape: that of what the audio encoder gives
 
 Path = tuple[str, ...]
-Layer = tuple[str, str, tuple[int, ...] | None]
+# Their name, ours, and NORM, LINEAR or, of a convolution, which has no bias,
+# the axes of length 1 that ours is without.
+Layer = tuple[str, str, str | tuple[int, ...]]
 
 
 class Weight(typing.NamedTuple):
@@ -59,22 +62,22 @@ def _audio_encoder() -> Iterable[Layer]:
 
 def _gated(theirs: str, ours: str) -> Iterable[Layer]:
   """A gated unit; UNUSED, if `ours` is."""
-  yield f'{theirs}.fc', ours and f'{ours}/linear', ()
-  yield f'{theirs}.cg.fc', ours and f'{ours}/gate/linear', ()
+  yield f'{theirs}.fc', ours and f'{ours}/linear', LINEAR
+  yield f'{theirs}.cg.fc', ours and f'{ours}/gate/linear', LINEAR
 
 
 def _audio_video(audio_head: str) -> Iterable[Layer]:
   yield from _audio_encoder()
-  yield 'DAVEnet_projection', 'audio_projection', ()
+  yield 'DAVEnet_projection', 'audio_projection', LINEAR
   yield from _gated('GU_audio', audio_head)
   yield from _gated('GU_video', 'video_head')
 
 
-_TEXT_POOL = ('text_pooling_caption.fc', 'text_pool/linear', ())
+_TEXT_POOL = ('text_pooling_caption.fc', 'text_pool/linear', LINEAR)
 _FUSED = (
-  ('GU_audio_text.fc_audio', 'audio_text_head/audio', ()),
-  ('GU_audio_text.fc_text', 'audio_text_head/text', ()),
-  ('GU_audio_text.cg.fc', 'audio_text_head/gate/linear', ()),
+  ('GU_audio_text.fc_audio', 'audio_text_head/audio', LINEAR),
+  ('GU_audio_text.fc_text', 'audio_text_head/text', LINEAR),
+  ('GU_audio_text.cg.fc', 'audio_text_head/gate/linear', LINEAR),
 )
 
 
@@ -93,29 +96,32 @@ _LAYER_LEAVES = (
 )
 
 
-def _weights(*layers: Layer) -> Weights:
+def table(*layers: Layer) -> Weights:
+  """The weights of layers, in the order of the state dict."""
   weights = {}
-  for theirs, ours, ones in layers:
-    leaves = _NORM_LEAVES if ones is NORM else _LAYER_LEAVES
-    for leaf, collection, name, shape, default in leaves:
-      if ones and leaf == 'bias':
-        continue  # Convolutions have none.
+  for theirs, ours, kind in layers:
+    is_convolution = kind not in (NORM, LINEAR)
+    for leaf, collection, name, shape, default in (
+      _NORM_LEAVES if kind == NORM else _LAYER_LEAVES
+    ):
+      if is_convolution and leaf == 'bias':
+        continue
       used = UNUSED not in (ours, collection)
       path = (collection, *ours.split('/'), name) if used else None
-      kernel = ones if ones and leaf == 'weight' else ()
-      weights[f'{theirs}.{leaf}'] = Weight(path, kernel, shape, default)
+      ones = kind if is_convolution else ()
+      weights[f'{theirs}.{leaf}'] = Weight(path, ones, shape, default)
   return weights
 
 
 # AVLnet-Text-Fused has a GU_audio, too, and does not use it.
 VARIANTS: dict[str, Weights] = {
-  'AVLnet': _weights(*_audio_video('audio_head')),
-  'AVLnet-Text-Tri': _weights(
+  'AVLnet': table(*_audio_video('audio_head')),
+  'AVLnet-Text-Tri': table(
     *_audio_video('audio_head'),
     _TEXT_POOL,
     *_gated('GU_text_captions', 'text_head'),
   ),
-  'AVLnet-Text-Fused': _weights(*_audio_video(UNUSED), _TEXT_POOL, *_FUSED),
+  'AVLnet-Text-Fused': table(*_audio_video(UNUSED), _TEXT_POOL, *_FUSED),
 }
 
 
@@ -159,12 +165,17 @@ def _some(names: Sequence[str]) -> str:
 
 def to_ours(weight: Weight, array: np.ndarray) -> np.ndarray:
   """An entry in our layout; ValueError if `ones` are not of length 1."""
-  return np.ascontiguousarray(np.squeeze(array, weight.ones).T)
+  array = np.squeeze(array, weight.ones)
+  if array.ndim > 1:
+    array = np.moveaxis(array, (0, 1), (-1, -2))
+  return np.ascontiguousarray(array)
 
 
 def to_theirs(weight: Weight, array: np.ndarray) -> np.ndarray:
   """One of our arrays in PyTorch's layout."""
-  array = np.asarray(array).T
+  array = np.asarray(array)
+  if array.ndim > 1:
+    array = np.moveaxis(array, (-1, -2), (0, 1))
   # From the front, so that each axis ends where the release has it.
   for axis in weight.ones:
     array = np.expand_dims(array, axis)
