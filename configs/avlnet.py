@@ -42,6 +42,11 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'datasets': ('videos/howto100m',),  # to make before training, if missing
       'media_dir': '',  # where the media lie; '': fetch them
+      # Files of weights of the networks for features of raw videos; '': the
+      # features are given, or none of the 3-D network.
+      'resnet152': '',
+      'resnext101': '',
+      'speech_words': 1,  # of a clip with speech, where splits are made so
     }
   )
   config.words = ml_collections.ConfigDict(

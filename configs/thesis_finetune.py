@@ -2,9 +2,13 @@ r"""AVLnet fine-tuned on the smaller data sets of the thesis, or on them alone.
 
   python main.py --config=configs/thesis_finetune.py:youcook2
   python main.py --config=configs/thesis_finetune.py:youcook2,scratch
+  python main.py --config=configs/thesis_finetune.py:youcook2,alone
 
 Data sets: youcook2 crosstask msrvtt youcook_japanese, from the authors' feature
-pickles in the folder --config.prepare.media_dir. Fine-tuning starts from the
+pickles in the folder --config.prepare.media_dir, or from annotations and videos
+there (see input_pipeline/datasets/clips.py) with --config.prepare.resnet152
+and --config.prepare.resnext101. "alone": evaluated on its own data only, where
+the other sets are not at hand. Fine-tuning starts from the
 run --config.initial_workdir (default runs/avlnet). From the authors' weights:
   python main.py --mode=import --config.release.file=AVLnet_release.pth \
     --workdir=runs/released
@@ -53,12 +57,14 @@ ACROSS = {
 
 
 def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
-  """The recipe of 'DATASET' or 'DATASET,scratch'."""
-  name, _, regime = argument.partition(',')
-  if name not in CLIPS or regime not in ('', 'scratch'):
+  """The recipe of 'DATASET', with ',scratch' and ',alone' or without."""
+  name, *options = argument.split(',')
+  if name not in CLIPS or not set(options) <= {'scratch', 'alone'}:
     raise ValueError(
-      f'expected one of {", ".join(CLIPS)}, with ",scratch" or without'
+      f'expected one of {", ".join(CLIPS)}, with ",scratch" or without, '
+      '",alone" or without'
     )
+  regime = 'scratch' if 'scratch' in options else ''
   batch_size = 64 if regime else 256
   epoch = CLIPS[name] // batch_size  # steps
   frames = NUM_FRAMES.get(name, 5 * 1024)
@@ -66,7 +72,9 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   config.recipe = f'{regime or "finetune"}/{name}'
   config.initial_workdir = '' if regime else 'runs/avlnet'
   config.num_steps = (15 if regime else 5) * epoch
-  evaluated = (name, *ACROSS.get(name, ()))
+  evaluated = (name,)
+  if 'alone' not in options:
+    evaluated += ACROSS.get(name, ())
   datasets = dict.fromkeys(EVALUATIONS[key][0] for key in evaluated)
   config.prepare.datasets = tuple(datasets)
   config.train_data.update(

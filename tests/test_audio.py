@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avl_jax.features import MediaError, audio
-from tests import golden
+from avl_jax.features import BeyondEndError, MediaError, audio
+from tests import golden, media
 
 CASES = sorted(golden.load('A_spectrogram')[0]['sub'])
 
@@ -118,6 +118,82 @@ def test_read_audio_from_containers(tmp_path, suffix):
   middle = waveform[4000:20_000]
   np.testing.assert_allclose(np.sqrt(2 * np.mean(middle**2)), 0.5, rtol=0.03)
   np.testing.assert_array_equal(audio.read_audio(path.read_bytes()), waveform)
+
+
+def chirp(rate: int, seconds: float) -> np.ndarray:
+  """Rises by 200 Hz a second: each moment sounds like no other."""
+  t = np.arange(round(rate * seconds)) / rate
+  return (0.5 * np.sin(2 * np.pi * (300 * t + 100 * t**2))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+  ('suffix', 'codec'),
+  [
+    ('wav', ''),
+    ('mp3', ''),
+    ('mp4', 'aac'),
+    ('webm', 'libopus'),
+    ('mkv', 'pcm_s16le'),
+    ('avi', 'libmp3lame'),
+  ],
+)
+@pytest.mark.parametrize('piece', [(0, 2.5), (3.25, 4.5), (4, np.inf)])
+def test_a_piece_is_that_of_the_whole(tmp_path, suffix, codec, piece):
+  path, rate = tmp_path / f'chirp.{suffix}', 48_000
+  if codec:
+    media.write(path, chirp(rate, 6), rate, codec=codec, seconds=6)
+  else:
+    soundfile.write(path, chirp(rate, 6), rate)
+  whole = audio.read_audio(path)
+  found = audio.read_audio(path, start=piece[0], end=piece[1])
+  first, last = (round(min(seconds * 16_000, len(whole))) for seconds in piece)
+  expected = whole[first:last]
+  # Containers round times to milliseconds, codecs begin a little early.
+  assert abs(len(found) - len(expected)) <= 0.05 * 16_000
+  instant = 200 * (np.mean([piece[0], min(piece[1], 6)]) + 1.5)
+  middle = len(found) // 2
+  heard = peak(found[middle - 1600 : middle + 1600])
+  assert abs(heard - instant) < 10 + 200 * 0.05
+  if suffix in ('wav', 'mp4') and piece[0]:  # exact times
+    size = min(len(found), len(expected))
+    np.testing.assert_allclose(
+      found[400 : size - 400], expected[400 : size - 400], atol=2e-3
+    )
+
+
+def test_sound_that_begins_late(tmp_path):
+  """Pieces are of the pictures' time, which a seek can't find sound before."""
+  path, rate = tmp_path / 'late.mp4', 16_000
+  media.write(path, chirp(rate, 4), rate, seconds=6, delay=2)
+  found = audio.read_audio(path, start=1, end=4.5)
+  assert abs(len(found) - 2.5 * rate) <= 2_048
+  last = found[-3_200:]
+  assert abs(peak(last) - (300 + 200 * 2.4)) < 20
+  later = audio.read_audio(path, start=4, end=4.5)
+  assert abs(peak(later) - (300 + 200 * 2.25)) < 20
+  assert len(later) == 8_000
+
+
+def test_pieces_that_are_not_there(tmp_path):
+  film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
+  media.write(film, chirp(16_000, 2), 16_000, seconds=2)
+  soundfile.write(sound, chirp(16_000, 2), 16_000)
+  for path in (film, sound):
+    with pytest.raises(BeyondEndError, match=f'{path.name}.*from 5 s on'):
+      audio.read_audio(path, start=5, end=6)
+    rest = audio.read_audio(path, start=1.5, end=9)
+    assert abs(len(rest) - 8_000) < 2_500
+
+
+def test_no_more_than_a_bound_is_read(tmp_path, monkeypatch):
+  film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
+  media.write(film, chirp(16_000, 2), 16_000, seconds=2)
+  soundfile.write(sound, chirp(16_000, 2), 16_000)
+  monkeypatch.setattr(audio, 'LONGEST', 20_000)
+  for path in (film, sound):
+    with pytest.raises(MediaError, match='more than 20,000 samples'):
+      audio.read_audio(path)
+    assert len(audio.read_audio(path, start=1, end=2)) > 14_000
 
 
 def test_read_audio_averages_channels_and_resamples(tmp_path):

@@ -114,6 +114,15 @@ def test_every_recipe_has_its_cells():
       assert regime or (config.recipe, evaluation) in rows
 
 
+def test_a_data_set_alone():
+  for regime in ('', ',scratch'):
+    whole = thesis_finetune.get_config(f'youcook2{regime}')
+    alone = thesis_finetune.get_config(f'youcook2{regime},alone')
+    assert alone.prepare.datasets == ('clips/youcook2',)
+    assert list(alone.eval_data.evaluations) == ['youcook2']
+    assert (alone.recipe, alone.num_steps) == (whole.recipe, whole.num_steps)
+
+
 @pytest.mark.parametrize('argument', ['lsmdc', 'youcook2,zero', ''])
 def test_unknown_recipes(argument):
   with pytest.raises(ValueError, match='expected one of youcook2'):

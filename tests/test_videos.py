@@ -355,7 +355,9 @@ def test_fractions_are_nested(tmp_path):
 def test_without_the_list(tmp_path, content):
   if content:
     (tmp_path / 'HowTo100M_1166_videopaths.txt').write_text(content)
-  with pytest.raises(UserError, match=r'media_dir=FOLDER|column named path'):
+  with pytest.raises(
+    UserError, match=r'media_dir=FOLDER|expected columns path'
+  ):
     input_pipeline.prepare(
       datasets=('videos/howto100m',),
       data_dir=str(tmp_path / 'records'),

@@ -23,3 +23,15 @@ class SilentMediaError(MediaError):
   """There is sound in the file, but nothing to hear."""
 
   reason = 'silent'
+
+
+class NoAudioError(MediaError):
+  """A video without a sound track."""
+
+  reason = 'no audio'
+
+
+class BeyondEndError(MediaError):
+  """A piece of a recording that begins where the recording has ended."""
+
+  reason = 'beyond the end'

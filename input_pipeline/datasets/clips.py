@@ -1,16 +1,20 @@
-"""Trimmed clips with sound, from the authors' feature pickles.
+"""Trimmed clips with sound: the data sets to evaluate and fine-tune on.
 
-One schema for the data sets that the thesis evaluates and fine-tunes on. Each
-is a BuilderConfig, each pickle of it a split; `media_dir` names the folder
-with the pickles. Of those that are not there no split is made, which is said;
-so is what a split lacks of the thesis' number of clips.
+One schema for the data sets of the thesis. Each is a BuilderConfig, and is
+made of either of two things in the folder `media_dir`:
+
+  the authors' feature pickles, each a split; or, where none of them is there,
+  the data set's own annotation files (see `annotations`) and its videos, in
+  `videos/` or anywhere below, whose features are extracted.
+
+Where neither a pickle nor a video of a split is there, it is not made, which
+is said; so is what a split lacks of the thesis' number of clips. With a table
+DATASET_words.csv beside them (see `speech`), clips with and without speech
+become splits of their own.
 """
 
 import collections
-import dataclasses
 import json
-import math
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -18,80 +22,46 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from avl_jax import UserError, release
-
-AUDIO_KEY = 'audio'
-# The visual vectors' names in the pickles: pooled over the clip.
-VISUAL_KEYS = {
-  'visual_2d': ('2d', '2d_pooled'),
-  'visual_3d': ('3d', '3d_pooled'),
-}
-
-
-@dataclasses.dataclass(kw_only=True)
-class ClipsConfig(tfds.core.BuilderConfig):
-  """A data set: split -> (file, clips that the thesis had; 0: not printed)."""
-
-  files: dict[str, tuple[str, int]]
-  language: str = 'en'
+from avl_jax import UserError
+from avl_jax.features import MediaError
+from input_pipeline.datasets import clip_sets, filmed, pickled, speech
+from input_pipeline.extraction import Extraction
 
 
 class Clips(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of clips; see the module.
 
   Args:
-    media_dir: folder with the authors' pickles.
+    media_dir: folder with the authors' pickles, or annotations and videos.
+    extraction: of the videos' features; None: pickles only.
+    speech_words: words from which on a clip counts as speech.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
   VERSION = tfds.core.Version('1.0.0')
-  BUILDER_CONFIGS = (
-    ClipsConfig(
-      name='youcook2',
-      files={
-        'train': ('youcook_train_audio.pkl', 9_586),
-        'val': ('youcook_val_audio.pkl', 3_350),
-        'sounds241': ('youcook_val_sounds241.pkl', 241),
-        'speech241': ('youcook_val_speech241.pkl', 241),
-      },
-    ),
-    ClipsConfig(
-      name='crosstask',
-      files={
-        'train': ('crosstask_clips_train.pkl', 17_840),
-        'val': ('crosstask_clips_val.pkl', 2_819),
-      },
-    ),
-    ClipsConfig(
-      name='msrvtt',
-      files={
-        'train_7k': ('msrvtt_train.pkl', 6_783),
-        'train_1ka': ('msrvtt_1k-A_train.pkl', 0),
-        'test': ('msrvtt_jsfusion_test.pkl', 968),  # of 1,000
-      },
-    ),
-    ClipsConfig(
-      name='lsmdc',
-      files={
-        'train': ('lsmdc_train.pkl', 101_079),
-        'test': ('lsmdc_test.pkl', 1_000),
-      },
-    ),
-    ClipsConfig(
-      name='youcook_japanese',
-      # 737, 224 and 213 videos; the clips are about 10, 3 and 3 thousand.
-      files={
-        'train': ('youcook_japanese_train.pkl', 0),
-        'val': ('youcook_japanese_val.pkl', 0),
-        'eval': ('youcook_japanese_eval.pkl', 0),
-      },
-      language='ja',
-    ),
-  )
+  BUILDER_CONFIGS = clip_sets.CONFIGS
 
-  def __init__(self, *, media_dir: str = '', **kwargs):
-    super().__init__(file_format='array_record', **kwargs)
+  def __init__(
+    self,
+    *,
+    media_dir: str = '',
+    extraction: Extraction | None = None,
+    speech_words: int = 1,
+    **kwargs,
+  ):
     self._media_dir = media_dir
+    self._root = pathlib.Path(media_dir).expanduser()
+    self._extraction, self._speech_words = extraction, speech_words
+    super().__init__(file_format='array_record', **kwargs)
+    self._title = f'{self.name}/{self.builder_config.name}'
+    self._words_file = self._root / f'{self.builder_config.name}_words.csv'
+
+  @property
+  def _pickled(self) -> pickled.Pickled | None:
+    """The pickles, if there are any."""
+    files = {k: file for k, (file, _) in self.builder_config.files.items()}
+    found = pickled.Pickled(self._root, files)
+    return found if self._media_dir and found.splits else None
 
   def _info(self) -> tfds.core.DatasetInfo:
     features = tfds.features
@@ -102,6 +72,9 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         shape=(None, width), dtype=np.float32, encoding='bytes'
       )
 
+    widths = dict.fromkeys(pickled.VISUAL_KEYS, 2048)
+    if self._extraction and not self._pickled:
+      widths = self._extraction.widths
     return self.dataset_info_from_configs(
       description=__doc__,
       features=features.FeaturesDict(
@@ -110,8 +83,6 @@ class Clips(tfds.core.GeneratorBasedBuilder):
           'group': features.Text(doc='the video, where the file names it'),
           'language': features.Text(),
           'spectrogram': tensor(40),
-          'visual_2d': tensor(2048),
-          'visual_3d': tensor(2048),
           'captions': features.Sequence(
             features.Text(), doc='evaluation takes the first'
           ),
@@ -119,138 +90,141 @@ class Clips(tfds.core.GeneratorBasedBuilder):
           'start': np.float32,
           'end': np.float32,
         }
+        | {stream: tensor(width) for stream, width in widths.items()}
       ),
     )
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The files belong to their owners.
     self._skipped = collections.defaultdict(list)
+    self._ids: dict[str, list[str]] = {}  # of the clips of a split
+    self._source = self._pickled or self._filmed()
     files = self.builder_config.files
-    name = f'{self.name}/{self.builder_config.name}'
-    there = [
-      split
-      for split, (file, _) in files.items()
-      if self._media_dir and os.path.isfile(self._path(file))
-    ]
-    if not there:
-      expected = ', '.join(file for file, _ in files.values())
-      raise UserError(
-        f'{name} is made from the files of the AVLnet release, of which none '
-        f'is in {self._media_dir!r}: put {expected} (or some of them) into a '
-        'folder and name it, --config.prepare.media_dir=FOLDER'
-      )
-    for split in files.keys() - there:
-      self._skipped['no file'].append(files[split][0])
-      print(f'{name}: no {files[split][0]}, so no split {split!r}')
-    return {split: self._generate_examples(split) for split in there}
+    there = [split for split in files if split in self._source.splits]
+    self._words = self._read_words(there)
+    by_words = self.builder_config.by_words if self._words else ()
+    for split in files:
+      if split not in (*there, *by_words):
+        what = self._source.missing(split)
+        if split in self.builder_config.by_words and not self._pickled:
+          what = self._words_file.name
+        self._skip(self._source.without, what)
+        print(f'{self._title}: no {what}, so no split {split!r}')
+    return {
+      **{split: self._generate_examples(split) for split in there},
+      # After the split that they are taken from.
+      **{split: self._generate_by_words(split) for split in by_words},
+    }
 
-  def _path(self, file: str) -> pathlib.Path:
-    return pathlib.Path(self._media_dir).expanduser() / file
-
-  def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-    file, expected = self.builder_config.files[split]
-    clips = release.read_pickle(self._path(file))
-    if not isinstance(clips, list):
+  def _filmed(self) -> filmed.Filmed:
+    config = self.builder_config
+    if not self._media_dir or not self._extraction:
+      expected = ', '.join(file for file, _ in config.files.values())
       raise UserError(
-        f'{self._path(file)} holds a {type(clips).__name__}, expected a list '
-        'of clips'
+        f'{self._title} is made from the files of the AVLnet release, of which '
+        f'none is in {self._media_dir!r}: put {expected} (or some of them) '
+        'into a folder and name it, --config.prepare.media_dir=FOLDER; or from '
+        'its videos and annotations in such a folder with the weights of the '
+        'networks, --config.prepare.resnet152=FILE '
+        '--config.prepare.resnext101=FILE'
       )
-    name = f'{self.name}/{self.builder_config.name} {split}'
-    good, seen = 0, set()
-    for index, clip in enumerate(tqdm.tqdm(clips, name, mininterval=1)):
-      source = f'{file}[{index}]'
+    return filmed.Filmed(self._root, config.read, self._extraction, self._skip)
+
+  def _skip(self, reason: str, what: str) -> None:
+    self._skipped[reason].append(what)
+
+  def _read_words(self, there: list[str]) -> dict[str, int]:
+    """The word counts to make splits by; none if there is no use for them."""
+    config = self.builder_config
+    if (
+      not self._words_file.is_file()
+      or config.evaluated not in there
+      or set(config.by_words) & set(there)
+    ):
+      return {}
+    return speech.read_word_counts(self._words_file)
+
+  def _usable(self, entries, title: str, skip) -> Iterator[dict]:
+    """The records that can be made, each with an id of its own."""
+    seen = set()
+    for index, (name, make) in enumerate(
+      tqdm.tqdm(entries, title, mininterval=1)
+    ):
       try:
-        example = example_of(clip, source)
-      except ClipError as error:
-        self._skipped[error.reason].append(f'{source}: {error}')
+        example = make()
+      except (pickled.ClipError, MediaError) as error:
+        skip(error.reason, f'{name}: {error}')
         continue
       if example['id'] in seen:  # several clips may be named after a video
         example['id'] = f'{example["id"]}/{index}'
       seen.add(example['id'])
-      good += 1
-      yield (
-        example['id'],
-        example | {'language': self.builder_config.language},
+      yield example | {'language': self.builder_config.language}
+
+  def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
+    title, entries = f'{self._title} {split}', self._source.entries(split)
+    ids, videos = [], set()
+    for example in self._usable(entries, title, self._skip):
+      ids.append(example['id'])
+      videos.add(example['group'])
+      yield example['id'], example
+    self._ids[split] = ids
+    origin = self._source.origin(split)
+    self._report(split, len(ids), f'of {len(entries):,} clips {origin}')
+    expected = self.builder_config.videos.get(split, 0)
+    if len(videos) < expected:
+      print(f'{title}: {len(videos):,} of {expected:,} videos')
+      self._skip(
+        f'{split}: videos fewer than expected',
+        f'{len(videos):,} of {expected:,}',
       )
-    lacking = f', {expected - good:,} fewer than the thesis had'
-    print(
-      f'{name}: {good:,} of {len(clips):,} clips in {file}'
-      f'{lacking if good < expected else ""}'
-    )
-    if good < expected:
-      self._skipped[f'{split}: clips fewer than expected'] = [
-        f'{good:,} of {expected:,}'
-      ]
     self._write_skipped()
+
+  def _generate_by_words(self, split: str) -> Iterator[tuple[str, dict]]:
+    """The clips without speech or with speech of the evaluated split."""
+    evaluated = self.builder_config.evaluated
+    chosen = speech.sounds_and_speech(
+      self._words, self._ids[evaluated], self._speech_words
+    )[self.builder_config.by_words.index(split)]
+    if not chosen:
+      raise UserError(
+        f'{self._words_file}: expected clips of {evaluated} with fewer than '
+        f'{self._speech_words} words and clips with more, so that there is '
+        'something to compare; correct or remove the table'
+      )
+    unknown = self._words.keys() - set(self._ids[evaluated])
+    self._skipped[f'words of no clip of {evaluated}'] = sorted(unknown)
+    ignore = lambda reason, what: None  # noqa: E731 - known from before
+    for example in self._usable(
+      self._source.entries(evaluated), f'{self._title} {split}', ignore
+    ):
+      if example['id'] in chosen:
+        yield example['id'], example
+    self._report(split, len(chosen), f'clips of {evaluated} by their words')
+    self._write_skipped()
+
+  def _report(self, split: str, good: int, of: str) -> None:
+    """Says how many clips there are; raises UserError if none is."""
+    title = f'{self._title} {split}'
+    if not good:
+      reasons = {key: len(names) for key, names in self._skipped.items()}
+      last = [names[-1] for names in self._skipped.values()][-1:]
+      raise UserError(
+        f'{title}: 0 {of} can be used; left out so far: {reasons}, for '
+        f'example {"".join(last)}: correct what is wrong or take the files of '
+        'this split away; what has been extracted is not extracted again'
+      )
+    _, expected = self.builder_config.files.get(split, ('', 0))
+    lacking = f', {expected - good:,} fewer than the thesis had'
+    print(f'{title}: {good:,} {of}{lacking if good < expected else ""}')
+    if good < expected:
+      self._skip(
+        f'{split}: clips fewer than expected', f'{good:,} of {expected:,}'
+      )
 
   def _write_skipped(self) -> None:
     """Lists what was left out, by reason, in a file beside the records."""
-    table = {reason: sorted(names) for reason, names in self._skipped.items()}
+    table = {
+      reason: sorted(names) for reason, names in self._skipped.items() if names
+    }
     path = pathlib.Path(self.data_dir) / 'skipped.json'
     path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
-
-
-class ClipError(ValueError):
-  """A clip that cannot be used.
-
-  Attributes:
-    reason: in a word, for counting.
-  """
-
-  def __init__(self, reason: str, message: str):
-    super().__init__(message)
-    self.reason = reason
-
-
-def example_of(clip: dict, source: str) -> dict:
-  """A clip of the pickles (`youcook_dataloader.py`) in our schema.
-
-  Args:
-    clip: with 'id', 'audio' [40, T] dB, '2d' and '3d' [V] (or '2d_pooled',
-      '3d_pooled'), 'caption' (a sentence, or a list of them with
-      'eval_caption') and perhaps 'video_id', 'task', 'start', 'end'.
-    source: where it is from.
-
-  Returns:
-    The record without its language.
-
-  Raises:
-    ClipError: a key is missing, or an array is empty, not finite or of
-      another shape.
-  """
-  if not isinstance(clip, dict) or 'id' not in clip:
-    raise ClipError('no id', 'expected a dictionary with an id')
-  captions = clip.get('caption', '')
-  captions = list(captions) if isinstance(captions, list) else [captions]
-  if 'eval_caption' in clip:
-    fixed = clip['eval_caption']
-    captions = [fixed, *(c for c in captions if c != fixed)]
-  if 'task' in clip:
-    source = f'{source} task {clip["task"]}'
-  example = {
-    'id': str(clip['id']),
-    'group': str(clip.get('video_id', clip['id'])),
-    'spectrogram': _array(clip, (AUDIO_KEY,), 2).T,
-    'captions': [str(caption) for caption in captions],
-    'source': source,
-    'start': float(clip.get('start', math.nan)),
-    'end': float(clip.get('end', math.nan)),
-  }
-  for name, keys in VISUAL_KEYS.items():
-    example[name] = _array(clip, keys, 1)[None]
-  if example['spectrogram'].shape[1] != 40:
-    raise ClipError('unreadable', 'the audio has no 40 bands')
-  return example
-
-
-def _array(clip: dict, keys: tuple[str, ...], ndim: int) -> np.ndarray:
-  """The float32 array of the first of `keys` that the clip has."""
-  key = next((key for key in keys if key in clip), None)
-  if key is None:
-    raise ClipError(f'no {keys[0]}', f'{clip["id"]} has no {keys[0]!r}')
-  array = np.asarray(clip[key])
-  if array.ndim != ndim or not array.size:
-    raise ClipError('unreadable', f'{key} of {clip["id"]} is {array.shape}')
-  if not np.isfinite(array).all():
-    raise ClipError('not finite', f'{key} of {clip["id"]}')
-  return array.astype(np.float32)

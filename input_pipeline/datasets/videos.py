@@ -1,18 +1,22 @@
-"""HowTo100M: untrimmed narrated videos, from features laid out as the authors'.
+"""HowTo100M: untrimmed narrated videos.
 
-`media_dir` holds `HowTo100M_1166_videopaths.txt` (a column `path`, the last
-part of which is the video's id), below each path ID_2d, ID_3d (.npz with the
-array `features`, or .npy: one and 1.5 vectors a second) and ID_spec (.npz
-with `arr_0`, [40, T] dB below the video's loudest cell), and perhaps
-`caption.pickle` or `caption.json`. Where the spectrograms lie elsewhere, it
-is FEATURES:AUDIO.
+From features laid out as the authors', `media_dir` holds
+`HowTo100M_1166_videopaths.txt` (a column `path`, the last part of which is the
+video's id), below each path ID_2d, ID_3d (.npz with the array `features`, or
+.npy: one and 1.5 vectors a second) and ID_spec (.npz with `arr_0`, [40, T] dB
+below the video's loudest cell), and perhaps `caption.pickle` or `caption.json`.
+Where the spectrograms lie elsewhere, it is FEATURES:AUDIO.
+
+From the videos themselves, it holds that list or `HowTo100M_v1.csv` (columns
+`video_id` and `category_1`), the captions, and in `videos/` or anywhere below
+the files ID.mp4 (.mkv, .webm, .avi), whose features and spectrograms are
+extracted, once, as far as they have not been.
 
 TFDS shuffles records by a hash of the id, so `train[:10%]` is a random tenth
 of the videos that contains `train[:2%]`.
 """
 
 import collections
-import csv
 import dataclasses
 import json
 import os
@@ -24,8 +28,13 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from avl_jax import UserError, release
+from avl_jax.features import MediaError
+from input_pipeline.datasets import checked
+from input_pipeline.datasets.annotations import find
+from input_pipeline.extraction import Extraction, VideoFiles
 
 LIST = 'HowTo100M_1166_videopaths.txt'
+OFFICIAL_LIST = 'HowTo100M_v1.csv'
 EXPECTED = 1_166_089  # of 1,238,792 videos; the others were gone
 CAPTIONS = ('caption.pickle', 'caption.json')
 
@@ -41,7 +50,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of untrimmed videos; see the module.
 
   Args:
-    media_dir: folder of the features, or FEATURES:AUDIO.
+    media_dir: folder of the features, or FEATURES:AUDIO, or of the videos.
+    extraction: of the videos' features; None: they are in files.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
@@ -51,7 +61,14 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     VideosConfig(name='howto100m_food', category='food_and_entertaining'),
   )
 
-  def __init__(self, *, media_dir: str = '', **kwargs):
+  def __init__(
+    self,
+    *,
+    media_dir: str = '',
+    extraction: Extraction | None = None,
+    **kwargs,
+  ):
+    self._extraction = extraction
     super().__init__(file_format='array_record', **kwargs)
     roots = [
       pathlib.Path(folder).expanduser()
@@ -68,6 +85,9 @@ class Videos(tfds.core.GeneratorBasedBuilder):
 
     # As in the file: a frame's boundary may hang on the last digit.
     seconds = features.Tensor(shape=(None,), dtype=np.float64)
+    widths = {'visual_2d': None, 'visual_3d': None}
+    if self._extraction:
+      widths = self._extraction.widths
     return self.dataset_info_from_configs(
       description=__doc__,
       features=features.FeaturesDict(
@@ -76,39 +96,46 @@ class Videos(tfds.core.GeneratorBasedBuilder):
           'group': features.Text(doc='the video itself'),
           'language': features.Text(),
           'spectrogram': tensor(None, 40),
-          'visual_2d': tensor(None, None),
-          'visual_3d': tensor(None, None),
           'captions': features.Sequence(features.Text()),
           'caption_starts': seconds,
           'caption_ends': seconds,
           'source': features.Text(doc='the path in the list'),
         }
+        | {stream: tensor(None, width) for stream, width in widths.items()}
       ),
     )
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.
     self._skipped = collections.defaultdict(list)
-    listed = self._features / LIST
-    if not self._media_dir or not listed.is_file():
-      raise UserError(
-        f'{self.name}/{self.builder_config.name}: no {LIST} in '
-        f'{self._media_dir!r}: name the folder with it and with the videos '
-        'features, --config.prepare.media_dir=FOLDER; '
-        '`python main.py --config=configs/stamps.py` runs without them'
-      )
-    with listed.open(newline='') as file:
-      rows = list(csv.DictReader(file))
-    if not rows or 'path' not in rows[0]:
-      raise UserError(f'{listed} has no column named path')
-    paths = [row['path'].replace('None/', '') for row in rows]
+    paths = self._read_list()
     category = self.builder_config.category
     chosen = [p for p in paths if not category or p.split('/')[0] == category]
+    self._videos = VideoFiles(self._features) if self._extraction else None
     return {'train': self._generate_examples(chosen)}
+
+  def _read_list(self) -> list[str]:
+    """CATEGORY/.../ID of each video, as the authors' list has them."""
+    if self._media_dir and (path := find(self._features, LIST)):
+      rows = checked.table(path, ['path'])
+      return [path.replace('None/', '') for (path,) in rows]
+    if self._media_dir and (path := find(self._features, OFFICIAL_LIST)):
+      rows = checked.table(path, ['category_1', 'video_id'])
+      return [
+        f'{category.lower().replace(" ", "_")}/{video}'
+        for category, video in rows
+      ]
+    raise UserError(
+      f'{self.name}/{self.builder_config.name}: no {LIST} or {OFFICIAL_LIST} '
+      f'in {self._media_dir!r}: name the folder with it and with the videos '
+      'features, --config.prepare.media_dir=FOLDER, or with the videos and '
+      '--config.prepare.resnet152=FILE --config.prepare.resnext101=FILE; '
+      '`python main.py --config=configs/stamps.py` runs without them'
+    )
 
   def _generate_examples(self, paths: list[str]) -> Iterator:
     name = f'{self.name}/{self.builder_config.name}'
-    captions, seen = self._read_captions(), set()
+    captions, seen, good = self._read_captions(), set(), 0
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
       if video in seen:
@@ -117,18 +144,25 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       seen.add(video)
       try:
         arrays = self._read_arrays(path, video)
+      except MediaError as error:
+        self._skipped[error.reason].append(f'{path}: {error}')
+        continue
       except (OSError, release.ReleaseError) as error:
         gone = isinstance(error, FileNotFoundError)
         self._skipped['no file' if gone else 'unreadable'].append(
           f'{path}: {error}'
         )
         continue
+      good += 1
       identity = {'id': video, 'group': video, 'language': 'en'}
       texts = self._captions_of(captions, video)
       yield video, {**identity, **arrays, **texts, 'source': path}
-    self._report(name, paths)
+    self._report(name, good, paths)
 
   def _read_arrays(self, path: str, video: str) -> dict[str, np.ndarray]:
+    if self._extraction:
+      release.inside(self._features, path)  # raises
+      return self._extraction(self._videos(video), dtype=np.float16)
     spectrogram = self._read(self._audio, path, f'{video}_spec', 'arr_0').T
     if spectrogram.ndim != 2 or spectrogram.shape[1] != 40:
       raise release.ReleaseError(f'{video}_spec is not [40, T]')
@@ -172,10 +206,19 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       self._skipped['no captions'].append(video)
     return {'captions': texts, 'caption_starts': starts, 'caption_ends': ends}
 
-  def _report(self, name: str, paths: list[str]) -> None:
-    """Says how many there are, lists what was left out beside the records."""
-    reasons = ('listed twice', 'no file', 'unreadable')
-    good = len(paths) - sum(len(self._skipped[reason]) for reason in reasons)
+  def _report(self, name: str, good: int, paths: list[str]) -> None:
+    """Says how many there are, lists what was left out beside the records.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not good:
+      reasons = {key: len(names) for key, names in self._skipped.items()}
+      last = [names[-1] for names in self._skipped.values()][-1:]
+      raise UserError(
+        f'{name}: none of the {len(paths):,} videos of the list can be used: '
+        f'{reasons}, for example {"".join(last)}'
+      )
     line = f'{name}: {good:,} of {len(paths):,} videos of the list'
     if not self.builder_config.category and good < EXPECTED:
       line += f', {EXPECTED - good:,} fewer than the thesis had'
