@@ -11,9 +11,9 @@ import pytest
 import input_pipeline
 import main
 from avl_jax import evaluate, model, release, thesis, train
-from configs import ablation, fraction, thesis_finetune
+from configs import ablation, fraction, places, thesis_finetune
 from input_pipeline import preparation
-from input_pipeline.datasets import clips
+from input_pipeline.datasets import clips, spoken_captions
 from tests import golden
 from tests.test_exchange import small_state
 
@@ -26,7 +26,9 @@ CONFIGS = [
   *(f'thesis_finetune:{argument}' for argument in ARGUMENTS),
   *(f'ablation:{row}' for row in ablation.NUM_FRAMES),
   *(f'fraction:{share}' for share in fraction.SHARES),
+  *(f'places:{argument}' for argument in places.ARGUMENTS),
   'avlnet:',
+  'avlnet_2d:',
   'avlnet_text_tri:',
   'avlnet_text_fused:',
 ]
@@ -60,6 +62,8 @@ def test_recipe_binds_to_what_it_configures(name):
   builders = {c.name: c.files for c in clips.Clips.BUILDER_CONFIGS}
   splits = {f'clips/{key}': set(files) for key, files in builders.items()}
   splits['videos/howto100m'] = {'train'}
+  for builder in spoken_captions.SpokenCaptions.BUILDER_CONFIGS:
+    splits[f'spoken_captions/{builder.name}'] = set(builder.lists)
   for dataset, split in used:
     assert split.partition('[')[0] in splits[dataset]
     assert dataset in config.prepare.datasets
@@ -74,6 +78,10 @@ def test_fractions_and_ablations():
   assert base.num_steps == 15 * (1_166_089 // 64)
   assert (base.train_data.min_time, asr.train_data.min_time) == (0, 10)
   assert _config('ablation:20s').train_data.num_frames == 2000
+  for name in ('ablation:2d', 'avlnet_2d:'):
+    config = _config(name)
+    streams = {config.train_data.streams, config.eval_data.streams}
+    assert streams == {('visual_2d',)}
   rows = {row.recipe for table in thesis.TABLES for row in table.rows}
   for name in CONFIGS:
     assert _config(name).recipe in rows | {''}
