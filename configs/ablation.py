@@ -14,7 +14,7 @@ half of its batch is an assumption: the thesis does not say.
 
 import ml_collections
 
-from configs import avlnet, thesis_finetune
+from configs import avlnet, zero_shot
 
 # Frames of a clip. The release's arithmetic in whole seconds gives the
 # pictures of 2 s to clips of 2.5 s.
@@ -37,5 +37,5 @@ def get_config(row: str = 'base') -> ml_collections.ConfigDict:
   config.train.eval_every = epoch
   names = ('youcook2', 'crosstask')
   config.prepare.datasets += tuple(f'clips/{name}' for name in names)
-  config.eval_data.evaluations.update(thesis_finetune.evaluations(*names))
+  config.eval_data.evaluations.update(zero_shot.evaluations(*names))
   return config
