@@ -218,7 +218,10 @@ def initial_variables(
   if not hosts.is_first():
     return variables
   if config.initial_workdir and checkpoints.is_empty:
-    source = checkpoint.load_variables(config.initial_workdir, description)
+    source, provenance = checkpoint.load_variables(
+      config.initial_workdir, description
+    )
+    checkpoints.begin_from(provenance)
     variables = carry_over(source, variables)
   print(parameter_overview.get_parameter_overview(variables['params']))
   return variables

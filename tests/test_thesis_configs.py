@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import main
-from avl_jax import release, thesis, train
+from avl_jax import checkpoint, release, thesis, train
 from configs import ablation, finetune, fraction, zero_shot
 from input_pipeline import preparation
 from input_pipeline.datasets import clips
@@ -184,50 +184,102 @@ def _write_clips(folder, name, count):
   (folder / name).write_bytes(pickle.dumps(made))
 
 
-def test_from_the_authors_files_to_the_tables(tmp_path, monkeypatch):
-  """Weights imported, fine-tuned on pickles, evaluated, in no real cell."""
-  monkeypatch.chdir(pathlib.Path(main.__file__).parent)
+@pytest.fixture(scope='module')
+def made_up(tmp_path_factory):
+  """A folder of released files with made-up content."""
+  folder = tmp_path_factory.mktemp('released')
   state = small_state()
   weight = golden.normal('GU_video.fc.weight', (12, 4096))
   state['GU_video.fc.weight'] = weight
-  release.write_state_dict(tmp_path / 'AVLnet_release.pth', state)
+  release.write_state_dict(folder / 'AVLnet_release.pth', state)
   builders = {c.name: c.files for c in clips.Clips.BUILDER_CONFIGS}
   for name in ('youcook2', 'youcook_japanese'):
     for split, (file, _) in builders[name].items():
-      _write_clips(tmp_path, file, 8 if split == 'train' else 3)
-  (tmp_path / preparation.SYNTHETIC).touch()
-  files = (
-    f'--config.release.file={tmp_path}/AVLnet_release.pth',
-    '--config.compilation_cache=',
-  )
-  main.main(
-    ['main.py', '--mode=import', f'--workdir={tmp_path}/runs/released', *files]
-  )
+      _write_clips(folder, file, 8 if split == 'train' else 3)
+  (folder / preparation.SYNTHETIC).touch()
+  (folder / 'words.vec').write_text('stir 1 0 1\n')
+  return folder
+
+
+def _run(folder, config, run, *more):
+  """Runs main on the made-up files, with a small model; returns the record."""
   main.main(
     [
-      *('main.py', '--config=configs/finetune.py:youcook2', *files),
-      f'--workdir={tmp_path}/runs/tuned',
-      f'--config.data_dir={tmp_path}/records',
-      f'--config.prepare.media_dir={tmp_path}',
-      f'--config.initial_workdir={tmp_path}/runs/released',
-      '--config.num_steps=2',
+      *('main.py', f'--config=configs/{config}', f'--workdir={folder}/{run}'),
+      f'--config.data_dir={folder}/records',
+      f'--config.prepare.media_dir={folder}',
+      f'--config.release.file={folder}/AVLnet_release.pth',
+      '--config.compilation_cache=',
       '--config.train_data.batch_size=8',
       '--config.train_data.num_frames=64',
       '--config.eval_data.num_frames=64',
-      '--config.model.structure=release',
       '--config.model.embed_dim=12',
       '--config.model.widths=(4, 4, 6, 8, 10)',
       '--config.model.dtype=float32',
+      *more,
     ]
   )
-  record = json.loads((tmp_path / 'runs/tuned/evaluation.json').read_text())
+  path = folder / run / 'evaluation.json'
+  return json.loads(path.read_text()) if path.exists() else None
+
+
+def test_from_the_authors_files_to_the_tables(made_up, monkeypatch):
+  """Weights imported, fine-tuned on pickles, evaluated, in no real cell."""
+  monkeypatch.chdir(pathlib.Path(main.__file__).parent)
+  runs = made_up / 'first'
+  _run(made_up, 'avlnet.py', 'first/released', '--mode=import')
+  record = _run(
+    made_up,
+    'finetune.py:youcook2',
+    'first/tuned',
+    f'--config.initial_workdir={runs}/released',
+    '--config.num_steps=2',
+    '--config.model.structure=release',
+  )
   assert record['facts']['recipe'] == 'finetune/youcook2'
   assert record['facts']['data'].startswith('synthetic-')
+  assert record['facts']['initial'].startswith('AVLnet_release.pth sha256:')
   evaluations = {row['evaluation'] for row in record['rows']}
   names = {'youcook2', 'speech241', 'sounds241', 'youcook_japanese'}
   assert evaluations == names
   assert all(np.isfinite(row['R@10']) for row in record['rows'])
-  main.main(['main.py', '--mode=reproduce', f'--workdir={tmp_path}/runs'])
-  page = (tmp_path / 'runs/thesis.md').read_text()
+  untuned = _run(
+    made_up,
+    'zero_shot.py:avlnet,youcook2+sounds241',
+    'first/released',
+    '--mode=eval',
+  )
+  assert untuned['facts']['recipe'] == 'avlnet'
+  assert untuned['facts']['checkpoint'] != record['facts']['checkpoint']
+  main.main(['main.py', '--mode=reproduce', f'--workdir={runs}'])
+  page = (runs / 'thesis.md').read_text()
   assert 'tuned/evaluation.json | SYNTHETIC: the model was trained' in page
+  assert 'released/evaluation.json | SYNTHETIC: evaluated on made-up' in page
   assert '3 of 3350' not in page
+
+
+def test_text_late_before_a_step(made_up, monkeypatch):
+  """Table 4.2, zero-shot: the audio-video model with text at random."""
+  monkeypatch.chdir(pathlib.Path(main.__file__).parent)
+  _run(made_up, 'finetune.py:youcook2,scratch', 'heard', '--config.num_steps=0')
+  record = _run(
+    made_up,
+    'finetune.py:youcook2,late',
+    'late',
+    f'--config.initial_workdir={made_up}/heard',
+    f'--config.words.vectors={made_up}/words.vec',
+    '--config.model.word_dim=3',
+    '--config.num_steps=0',
+    '--config.recipe=late',
+  )
+  assert (record['facts']['recipe'], record['facts']['step']) == ('late', 0)
+  assert record['facts']['initial'].startswith('synthetic-')
+  tasks = {row['task'] for row in record['rows']}
+  assert tasks == {'audio_text -> video', 'video -> audio_text'}
+  _, heard, _ = checkpoint.load(made_up / 'heard')
+  _, late, _ = checkpoint.load(made_up / 'late')
+  fused = late['params']['audio_text_head']
+  np.testing.assert_array_equal(
+    fused['audio']['kernel'], heard['params']['audio_head']['linear']['kernel']
+  )
+  assert np.abs(fused['text']['kernel']).max() > 0.1
