@@ -216,12 +216,13 @@ def initial_variables(
   """Random variables, or, where nothing is restored, what `initial` makes."""
   model = AVLnet(**config.model)
   if hosts.is_first() and checkpoints.is_empty:
-    variables = initial.begin(
+    variables, provenance = initial.begin(
       model,
       description,
       image_weights=config.image_weights,
       workdir=config.initial_workdir,
     )
+    checkpoints.begin_from(provenance)
   else:  # The others get those of the first.
     variables = init_variables(model, description['visual_width'], config.seed)
   if not hosts.is_first():

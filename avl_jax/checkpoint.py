@@ -94,6 +94,12 @@ class Checkpoints:
       what = f'the checkpoint {self._folder / str(step)}'
       descriptions.check_model(found, self._description, what)
       descriptions.check_training(found, self._description, what)
+      # Known when it began; what it began from may be gone by now.
+      self.begin_from(found.get('initial', ''))
+
+  def begin_from(self, provenance: str) -> None:
+    """Notes the data of the run whose variables this one begins with."""
+    self._description = self._description | {'initial': provenance}
 
   @property
   def is_empty(self) -> bool:
@@ -280,8 +286,10 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   return model, variables, {k: v for k, v in description.items() if k != 'run'}
 
 
-def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
-  """The best variables of another run, to start from.
+def load_variables(
+  workdir: str | pathlib.Path, expected: Mapping
+) -> tuple[Tree, str]:
+  """The best variables of another run, to start from, and their provenance.
 
   Args:
     workdir: folder of the other run.
@@ -293,7 +301,7 @@ def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
   _, variables, description = load(workdir)
   what = f'the checkpoints in {workdir}'
   descriptions.check_model(description, expected, what, shapes_alone=True)
-  return variables
+  return variables, descriptions.provenance(description)
 
 
 def _check_finite(items: Tree, step: int) -> None:

@@ -41,12 +41,19 @@ def describe(
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,
+    'initial': '',  # data of the runs that it began from, if any
     'seed': seed,
     'batch_size': batch_size,
     'best_metric': best_metric,
   }
   # Through JSON, so that it equals what is read back.
   return json.loads(json.dumps(description))
+
+
+def provenance(description: Mapping) -> str:
+  """Fingerprints of all data a model has seen, those of the first run first."""
+  earlier = description.get('initial', '')
+  return ' '.join(part for part in (earlier, description['data']) if part)
 
 
 def read(path: pathlib.Path) -> dict:

@@ -7,7 +7,7 @@ import statistics
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 
-from avl_jax import UserError, figures, page, thesis
+from avl_jax import UserError, descriptions, figures, page, thesis
 
 HEADER = (
   *('Model', 'Data', 'Direction', 'Thesis', 'Obtained'),
@@ -91,7 +91,7 @@ def read_records(
       aside.append((name, 'belongs to no recipe of the thesis'))
     elif not checkpoint or not facts.get('data'):
       aside.append((name, 'no fingerprint of the checkpoint or its data'))
-    elif _is_synthetic(facts['data']):
+    elif any(map(_is_synthetic, descriptions.provenance(facts).split())):
       aside.append((name, 'SYNTHETIC: the model was trained on made-up data'))
     else:
       if len(real) < len(known):

@@ -8,12 +8,7 @@ Rows: base (gating, MMS, clips of 10 s anywhere), 2d (no 3-D features), asr
 configs/avlnet.py; asr needs the captions beside them. Expect R@10, audio to
 video, zero-shot on YouCook2 and CrossTask: base 54.3 and 33.0; 2d 51.6 and
 32.6; asr 57.6 and 34.6; 2.5s 23.1 and 20.6; 5s 41.2 and 30.2; 20s 40.9 and
-24.5. Fine-tuned (2d: 57.9 and 37.9), the streams for 2d alone:
-  python main.py --config=configs/thesis_finetune.py:youcook2 \
-    --config.recipe=ablation/2d/youcook2 --workdir=runs/ablation_2d_youcook2 \
-    --config.initial_workdir=runs/ablation_2d \
-    --config.train_data.streams="('visual_2d',)" \
-    --config.eval_data.streams="('visual_2d',)"
+24.5. Fine-tuned: configs/finetune.py:youcook2,ROW.
 Not run by this program, nor does the thesis say how long they took. That the
 learning rate is that of the whole recipe at half of its batch is an assumption:
 the thesis does not say.
@@ -21,7 +16,7 @@ the thesis does not say.
 
 import ml_collections
 
-from configs import avlnet, thesis_finetune
+from configs import avlnet, zero_shot
 
 # Frames of a clip. The release's arithmetic in whole seconds gives the
 # pictures of 2 s to clips of 2.5 s.
@@ -49,5 +44,5 @@ def get_config(row: str = 'base') -> ml_collections.ConfigDict:
   config.train.eval_every = epoch
   names = ('youcook2', 'crosstask')
   config.prepare.datasets += tuple(f'clips/{name}' for name in names)
-  config.eval_data.evaluations.update(thesis_finetune.evaluations(*names))
+  config.eval_data.evaluations.update(zero_shot.evaluations(*names))
   return config

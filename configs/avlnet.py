@@ -128,7 +128,7 @@ def get_config() -> ml_collections.ConfigDict:
       # name -> {'datasets', 'splits', 'num_queries'}: all splits are one
       # gallery; num_queries (or 0) counts those whose media are missing; with
       # 'groups_of' only what other 'datasets' and 'splits' have too; with
-      # 'augmentation' of changed recordings.
+      # 'augmentation' of changed recordings; 'num_frames' of its own.
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped

@@ -10,7 +10,7 @@ whatever the share is an assumption. Not run by this program.
 
 import ml_collections
 
-from configs import avlnet, thesis_finetune
+from configs import avlnet, zero_shot
 
 SHARES = (2, 4, 6, 8, 10, 20, 40, 60, 80, 100)
 
@@ -28,5 +28,5 @@ def get_config(share: str = '10') -> ml_collections.ConfigDict:
   config.train.eval_every = epoch
   names = ('youcook2', 'youcook_japanese')
   config.prepare.datasets += tuple(f'clips/{name}' for name in names)
-  config.eval_data.evaluations.update(thesis_finetune.evaluations(*names))
+  config.eval_data.evaluations.update(zero_shot.evaluations(*names))
   return config

@@ -155,11 +155,12 @@ def eval_batches(
 
   Args:
     evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of',
-      'augmentation'}; all examples of all splits are one gallery. `groups_of`,
-      of other 'datasets' and 'splits': only groups that these have too, one
-      example each, so that both make galleries of one size. `augmentation`,
-      keyword arguments of `augment.Augmentation`: changes the recordings,
-      always in the same way.
+      'augmentation', 'num_frames'}; all examples of all splits are one
+      gallery. `groups_of`, of other 'datasets' and 'splits': only groups that
+      these have too, one example each, so that both make galleries of one
+      size. `augmentation`, keyword arguments of `augment.Augmentation`: changes
+      the recordings, always in the same way. `num_frames`: instead of the
+      common one.
     batch_size: examples in a batch; the last may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
     words: as in training.
@@ -176,9 +177,8 @@ def eval_batches(
   """
   return {
     name: EvalBatches(
-      **evaluation,
+      **{'num_frames': num_frames, **evaluation},
       batch_size=batch_size,
-      num_frames=num_frames,
       words=words,
       streams=streams,
       data_dir=data_dir,

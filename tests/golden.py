@@ -18,8 +18,9 @@ ROOT = pathlib.Path(
 
 
 @functools.cache
-def _prefix() -> str:
-  return json.loads((ROOT / 'manifest.json').read_text()).get('prefix', '')
+def _prefix(folder: str) -> str:
+  manifest = ROOT / folder / 'manifest.json'
+  return json.loads(manifest.read_text()).get('prefix', '')
 
 
 def load(name: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -38,15 +39,16 @@ def sub_arrays(arrays: dict, sub: str) -> dict[str, np.ndarray]:
   }
 
 
-def generator(name: str) -> np.random.Generator:
-  seed = zlib.crc32((_prefix() + name).encode())
+def generator(name: str, folder: str = '') -> np.random.Generator:
+  """The generator of a name; `folder` 'visual' for that part of the set."""
+  seed = zlib.crc32((_prefix(folder) + name).encode())
   return np.random.Generator(np.random.PCG64(seed))
 
 
-def normal(name: str, shape) -> np.ndarray:
+def normal(name: str, shape, folder: str = '') -> np.ndarray:
   """Standard normal float32, in C order."""
   return np.asarray(
-    generator(name).standard_normal(tuple(shape), dtype=np.float32)
+    generator(name, folder).standard_normal(tuple(shape), dtype=np.float32)
   )
 
 
@@ -170,16 +172,17 @@ def _words(name, shape, nwords):
 
 def _frames(name, shape, cell, tcell, amp, noise, base, colour):
   t, h, w = shape
-  grid = normal(
+  draw = functools.partial(normal, folder='visual')
+  grid = draw(
     f'{name}/grid', (-(-t // tcell), -(-h // cell), -(-w // cell), 3)
   ) * np.float32(amp)
   for axis, repeats in ((0, tcell), (1, cell), (2, cell)):
     grid = np.repeat(grid, repeats, axis)
-  image = np.float32(base) + normal(f'{name}/colour', (1, 1, 1, 3)) * (
+  image = np.float32(base) + draw(f'{name}/colour', (1, 1, 1, 3)) * (
     np.float32(colour)
   )
   image = image + grid[:t, :h, :w]
-  image = image + normal(name, (t, h, w, 3)) * np.float32(noise)
+  image = image + draw(name, (t, h, w, 3)) * np.float32(noise)
   return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 

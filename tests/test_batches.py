@@ -191,6 +191,22 @@ def test_galleries_of_the_same_groups(stamps_records):
     )
 
 
+def test_an_evaluation_may_have_frames_of_its_own(stamps_records):
+  human = {'datasets': ('stamps/human_fr',), 'splits': ('test',)}
+  batches = {
+    name: next(iter(each))
+    for name, each in input_pipeline.eval_batches(
+      evaluations={'common': human, 'own': human | {'num_frames': 30}},
+      batch_size=3,
+      num_frames=50,
+      data_dir=stamps_records,
+    ).items()
+  }
+  common, own = (batches[name]['spectrogram'] for name in ('common', 'own'))
+  assert common.shape == (3, 50, 40)
+  np.testing.assert_array_equal(common[:, :30], own, strict=True)
+
+
 class Untrimmed(tfds.core.GeneratorBasedBuilder):
   """Six videos of 30 s whose features say which second they are from."""
 

@@ -344,6 +344,25 @@ def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
   )
 
 
+def test_an_apex_checkpoint_is_imported(tmp_path):
+  torch = pytest.importorskip('torch')
+  state = small_state()
+  net = {key: torch.from_numpy(value) for key, value in state.items()}
+  weight = torch.nn.Parameter(net['GU_video.fc.bias'])
+  adam = torch.optim.Adam([weight])
+  weight.sum().backward()
+  adam.step()
+  amp = {'loss_scaler0': {'loss_scale': 65536.0, 'unskipped': 1}}
+  path = tmp_path / 'amp_checkpoint.pt'
+  torch.save({'net': net, 'optimizer': adam.state_dict(), 'amp': amp}, path)
+  exchange.import_release(file=str(path), workdir=tmp_path / 'run', model={})
+  again = tmp_path / 'again.pth'
+  exchange.export_release(file=str(again), workdir=tmp_path / 'run')
+  state['GU_video.fc.bias'] = weight.detach().numpy()
+  loaded = torch.load(again, weights_only=True)
+  _assert_same({k: v.numpy() for k, v in loaded.items()}, state)
+
+
 def test_torch_reads_what_is_exported(tmp_path):
   torch = pytest.importorskip('torch')
   state = small_state()

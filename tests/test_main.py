@@ -97,8 +97,8 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--mode=reproduce', '--workdir=/nowhere/at/all'], 'no folder /nowhere'),
     (['--mode=import'], "no file ''"),
     (['--mode=export'], 'name the file to write'),
-    (['--config=configs/thesis_finetune.py:lsmdc'], 'expected one of youcook2'),
-    (['--config=configs/thesis_finetune.py:crosstask'], 'crosstask_clips_tra'),
+    (['--config=configs/finetune.py:lsmdc'], 'expected one of youcook2'),
+    (['--config=configs/finetune.py:crosstask'], 'crosstask_clips_tra'),
     (['--config=configs/stamps.py:fr,quad'], "no model 'quad' with text"),
   ],
 )

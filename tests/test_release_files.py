@@ -165,6 +165,38 @@ def test_refuses_sizes_that_are_not_there(tmp_path):
       _read(tmp_path, content)
 
 
+def _many_calls(module, name, argument, calls):
+  """A pickle that calls a global again and again with what it holds once."""
+  function = b'c' + f'{module}\n{name}\n'.encode() + b'q\x00'
+  again = b'h\x00h\x01R'
+  return b'\x80\x02](' + function + argument + b'q\x01R' + again * calls + b'e.'
+
+
+@pytest.mark.parametrize(
+  ('name', 'item'),
+  [
+    ('_codecs.encode', b'X' + struct.pack('<I', 10**5) + b'a' * 10**5),
+    ('builtins.bytearray', b'B' + struct.pack('<I', 10**5) + b'a' * 10**5),
+    ('collections.OrderedDict', b'](' + b'K\x01K\x02\x86' * 10**4 + b'e'),
+  ],
+)
+def test_a_call_again_and_again_takes_no_memory(tmp_path, name, item):
+  """Kilobytes whose copies would be gigabytes."""
+  module, name = name.split('.')
+  encoding = b'X\x06\x00\x00\x00latin1\x86'
+  argument = item + (encoding if name == 'encode' else b'\x85')
+  assert len(_read(tmp_path, _many_calls(module, name, argument, 0))) == 1
+  content = _many_calls(module, name, argument, 10**4)
+  with pytest.raises(release.ReleaseError, match='again and again'):
+    _read(tmp_path, content)
+
+
+@pytest.mark.parametrize('protocol', range(2, 6))
+def test_empty_arrays(tmp_path, protocol):
+  clips = [{'audio': np.zeros((40, 0), 'f4'), 'id': 'a', 'raw': b''}]
+  _assert_same(_read(tmp_path, pickle.dumps(clips, protocol)), clips)
+
+
 def test_an_index_of_the_memo_takes_no_memory(tmp_path):
   content = b'\x80\x02]' + pickle.LONG_BINPUT + b'\xff\xff\xff\xff.'
   assert _read(tmp_path, content) == []
@@ -245,6 +277,7 @@ def _npy(shape, dtype='<f4', content=b'\0' * 64):
     (_npy((8,), '<U2'), 'dtype <U2'),
     (_npy((16,))[:-1], 'needs 64 bytes, of which 63'),
     (b'\x93NUMPY\x01', 'damaged'),
+    (b'\x93NUMPY\x02\0\xff\xff\xff\xff' + b' ' * 99, r'format .2, 0. of'),
     (b'', 'damaged'),
     (b'PK\x03\x04', 'damaged'),
   ],

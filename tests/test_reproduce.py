@@ -65,6 +65,8 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path):
   ('facts', 'data', 'reason'),
   [
     ({'data': 'synthetic-1'}, 'f00d', 'trained on made-up data'),
+    ({'initial': 'a synthetic-1'}, 'f00d', 'trained on made-up data'),
+    ({'initial': 'AVLnet.pth sha256:00'}, 'f00d', None),
     ({}, 'synthetic-1', 'evaluated on made-up data'),
     ({}, '', 'no fingerprint of the data evaluated on'),
     ({'checkpoint': ''}, 'f00d', 'no fingerprint of the checkpoint'),
@@ -76,7 +78,7 @@ def test_what_never_fills_a_cell(tmp_path, facts, data, reason):
   rows = [_result('youcook2', (0.2, 0.5, 0.6, 4), data)]
   _record(tmp_path, 'a', rows, **facts)
   (cells,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2')
-  assert cells[4] == 'not run'
+  assert (cells[4] == 'not run') == ('sha256' not in str(facts))
   page = (tmp_path / 'thesis.html').read_text()
   assert reason is None or reason in page
 

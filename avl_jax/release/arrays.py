@@ -55,12 +55,11 @@ def read_array(path: str | os.PathLike, key: str = '') -> np.ndarray:
 def _read(file: typing.BinaryIO, size: int) -> np.ndarray:
   """The array of a file at its beginning, whose whole length is `size`."""
   version = np.lib.format.read_magic(file)
-  if version not in ((1, 0), (2, 0)):
-    raise ReleaseError(f'format {version} of NumPy is not known')
-  read_header = getattr(
-    np.lib.format, f'read_array_header_{version[0]}_{version[1]}'
-  )
-  shape, fortran, dtype = read_header(file)
+  # The others are for headers that an array of numbers does not have, of up to
+  # 4 GB, which NumPy reads before it refuses them.
+  if version != (1, 0):
+    raise ReleaseError(f'refused an array in format {version} of NumPy')
+  shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
   if dtype.kind not in _KINDS:
     raise ReleaseError(f'refused an array of dtype {dtype}')
   needed = math.prod(shape) * dtype.itemsize

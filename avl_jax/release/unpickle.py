@@ -137,6 +137,7 @@ class Unpickler(pickle._Unpickler):
         its own containers; None: such storages and NumPy's arrays are refused.
     """
     super().__init__(_Bounded(file, size))
+    self._size, self._copied = size, 0
     self.storages: dict[str, Storage] = {}
     self._load_storage = load_storage
 
@@ -152,7 +153,9 @@ class Unpickler(pickle._Unpickler):
   def find_class(self, module: str, name: str):
     """What a pickle may name; new each time, for it may set attributes."""
     allowed = {
-      'collections.OrderedDict': OrderedDict,
+      'collections.OrderedDict': lambda *items: OrderedDict(
+        *map(self._counted, items)
+      ),
       'torch._utils._rebuild_tensor': lambda *args: Tensor(*args[:4]),
       'torch._utils._rebuild_tensor_v2': lambda *args: Tensor(*args[:4]),
       'torch._utils._rebuild_parameter': lambda tensor, *_: tensor,
@@ -160,10 +163,14 @@ class Unpickler(pickle._Unpickler):
       **{f'torch.{storage}': storage for storage in STORAGES},
     }
     if self._load_storage:
-      allowed['torch.storage._load_from_bytes'] = self._load_storage
       allowed |= {
-        '_codecs.encode': lambda text, _: text.encode('latin1'),
-        'builtins.bytearray': lambda content=b'': bytes(content),
+        'torch.storage._load_from_bytes': lambda content: self._load_storage(
+          self._counted(content)
+        ),
+        '_codecs.encode': lambda text, _: self._counted(text).encode('latin1'),
+        'builtins.bytearray': lambda content=b'': bytes(self._counted(content)),
+        # What is empty, before the third protocol.
+        '__builtin__.bytes': lambda: b'',
         'numpy.ndarray': 'ndarray',
         'numpy.dtype': lambda code, *_: _Dtype(code),
       }
@@ -181,6 +188,15 @@ class Unpickler(pickle._Unpickler):
         'containers of them are read'
       )
     return allowed[f'{module}.{name}']
+
+  def _counted(self, content):
+    """What is to be copied; a file's parts are decoded once, and read once."""
+    self._copied += len(content)
+    if self._copied > 2 * self._size:
+      raise ReleaseError(
+        f'refused to copy what there is, {self._size} bytes, again and again'
+      )
+    return content
 
   def persistent_load(self, pid: tuple) -> Storage:
     """The storage that a tensor of PyTorch's containers names."""
