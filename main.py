@@ -48,6 +48,7 @@ from avl_jax import (
 from avl_jax.files import Lock, write_atomically
 from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, carry_over, init_variables
+from input_pipeline import preparation
 
 
 def read_config(name: str) -> ConfigDict:
@@ -150,6 +151,9 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
       seed=config.seed,
       batch_size=config.train_data.batch_size,
       best_metric=config.best_metric,
+      examples=preparation.count(
+        config.train_data.datasets, config.train_data.split, config.data_dir
+      ),
     )
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir if hosts.is_first() else None, description)

@@ -25,6 +25,7 @@ def describe(
   seed: int = 0,
   batch_size: int = 0,
   best_metric: str = '',
+  examples: int = 0,
 ) -> dict:
   """What is written beside the arrays.
 
@@ -36,11 +37,13 @@ def describe(
     batch_size: examples in a batch.
     best_metric: name of the metric, larger is better, whose best checkpoint is
       kept beside the last and taken by `load`; '': the last alone.
+    examples: how many the training data has; 0: unknown.
   """
   description = {
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,
+    'examples': examples,
     'initial': '',  # data of the runs that it began from, if any
     'seed': seed,
     'batch_size': batch_size,

@@ -11,7 +11,7 @@ from avl_jax import UserError, descriptions, figures, page, thesis
 
 HEADER = (
   *('Model', 'Data', 'Direction', 'Thesis', 'Obtained'),
-  *('Gap', 'Seeds', 'Gallery'),
+  *('Gap', 'Seeds', 'Trained on', 'Gallery'),
 )
 NOT_RUN, OTHERS = 'not run', 'not ours'
 
@@ -22,11 +22,13 @@ class Record(typing.NamedTuple):
   Attributes:
     recipe: of the run.
     checkpoint: fingerprint of the model.
+    examples: that the last training had; 0: there was none, or who knows.
     rows: of the evaluation, as `evaluate.retrieval` makes them.
   """
 
   recipe: str
   checkpoint: str
+  examples: int
   rows: Sequence[dict]
 
 
@@ -46,9 +48,10 @@ def write(root: str | os.PathLike) -> None:
   blocks = [
     page.Heading(1, 'The thesis, reproduced'),
     page.Text(
-      'Recalls are in percent, ranks count from 1. Gap is that of R@10, in'
-      ' points; with several seeds, means and the standard deviation of the'
-      ' gap. Gallery: what was ranked, of what the thesis ranked. A cell is'
+      'Recalls are in percent, ranks count from 1. Gap: obtained less printed;'
+      ' with several seeds, means and standard deviations. Trained on: the'
+      ' examples there were in the last training, of those of the thesis.'
+      ' Gallery: what was ranked, of what the thesis ranked. A cell is'
       ' filled only from an evaluation that names its recipe, its checkpoint'
       ' and its data; made-up data never fill one.'
     ),
@@ -98,7 +101,8 @@ def read_records(
         aside.append((name, 'SYNTHETIC: evaluated on made-up data'))
       if len(known) < len(rows):
         aside.append((name, 'no fingerprint of the data evaluated on'))
-      records.append(Record(recipe, checkpoint, real))
+      trained = facts.get('examples', 0) if facts.get('step') else 0
+      records.append(Record(recipe, checkpoint, trained, real))
   return records, aside
 
 
@@ -117,7 +121,8 @@ def find(records: Iterable[Record], row: thesis.Row, task: str) -> list[dict]:
     ]
     if row.recipe and record.recipe == row.recipe and fitting:
       # All queries, if there are rows of subsets, too.
-      found[record.checkpoint] = max(fitting, key=lambda r: r['queries'])
+      whole = max(fitting, key=lambda r: r['queries'])
+      found[record.checkpoint] = whole | {'examples': record.examples}
   return list(found.values())
 
 
@@ -137,37 +142,43 @@ def _lines(
     targets = row.targets[i] if row.targets else ()
     printed = ' / '.join(f'{number:g}' for number in targets) or 'a plot'
     found = find(records, row, task)
-    obtained, gap, seeds, gallery = (
-      NOT_RUN if row.recipe else OTHERS,
-      '',
-      '',
-      '',
-    )
+    cells = (NOT_RUN if row.recipe else OTHERS, '', '', '', '')
     if found:
-      means = [
-        statistics.mean(_value(result, metric) for result in found)
-        for metric in table.metrics
-      ]
-      obtained = ' / '.join(f'{mean:.1f}' for mean in means)
-      gap = _gap(found, dict(zip(table.metrics, targets, strict=False)))
-      seeds = str(len(found))
-      required = thesis.GALLERIES[row.evaluation] or '?'
-      gallery = f'{found[0]["gallery"]} of {required}'
+      cells = _cells(table, row, targets, found)
     direction = task.replace('->', '→')
-    name = thesis.NAMES[row.evaluation]
-    yield row.label, name, direction, printed, obtained, gap, seeds, gallery
+    yield row.label, thesis.NAMES[row.evaluation], direction, printed, *cells
+
+
+def _cells(
+  table: thesis.Table,
+  row: thesis.Row,
+  targets: Sequence[float],
+  found: Sequence[dict],
+) -> tuple[str, ...]:
+  """Obtained, gap, seeds, what it was trained on, gallery."""
+  values = [
+    [_value(result, metric) for result in found] for metric in table.metrics
+  ]
+  first = found[0]
+  ranked = thesis.GALLERIES[row.evaluation] or '?'
+  trained = f'{first["examples"]:,} of {thesis.examples(row.recipe):,}'
+  return (
+    ' / '.join(f'{statistics.mean(seeds):.1f}' for seeds in values),
+    # There are no targets where there is a plot alone.
+    ' / '.join(map(_gap, values, targets)),
+    str(len(found)),
+    trained if first['examples'] else '',
+    f'{first["gallery"]} of {ranked}',
+  )
 
 
 def _value(result: dict, metric: str) -> float:
   return result[metric] * (1 if metric == 'median_rank' else 100)
 
 
-def _gap(found: Sequence[dict], targets: dict[str, float]) -> str:
-  if 'R@10' not in targets:
-    return ''
-  gaps = [_value(result, 'R@10') - targets['R@10'] for result in found]
-  spread = f' ± {statistics.stdev(gaps):.1f}' if len(gaps) > 1 else ''
-  return f'{statistics.mean(gaps):+.1f}{spread}'
+def _gap(values: Sequence[float], target: float) -> str:
+  spread = f' ± {statistics.stdev(values):.1f}' if len(values) > 1 else ''
+  return f'{statistics.mean(values) - target:+.1f}{spread}'
 
 
 def _curves(records: list[Record]) -> Iterator[page.Block]:

@@ -39,6 +39,27 @@ GALLERIES = {  # clips or images that the thesis ranked; 0: not printed
   'places_ja': 1_000,
   'places_hi': 1_000,
 }
+EXAMPLES = {  # videos, clips or images that the thesis trained on
+  'howto100m': 1_166_089,
+  'youcook2': 9_586,
+  'crosstask': 17_840,
+  'msrvtt': 6_783,
+  'lsmdc': 101_079,
+  'youcook_japanese': 10_000,  # about, as what follows
+  'places_en': 400_000,
+  'places_ja': 100_000,
+  'places_hi': 100_000,
+}
+
+
+def examples(recipe: str) -> int:
+  """How many examples the last training of a recipe needs."""
+  if recipe.startswith('places/'):
+    return EXAMPLES[f'places_{recipe.split("/")[1]}']
+  *_, last = recipe.split('/')
+  if last.endswith('%'):
+    return EXAMPLES['howto100m'] * int(last.removesuffix('%')) // 100
+  return EXAMPLES.get(last, EXAMPLES['howto100m'])
 
 
 class Row(typing.NamedTuple):

@@ -22,7 +22,8 @@ def _result(evaluation, recalls, data='f00d', task='audio -> video', **more):
 
 
 def _record(root, name, rows, **facts):
-  facts = {'recipe': 'avlnet', 'checkpoint': name, 'data': 'howto'} | facts
+  known = {'recipe': 'avlnet', 'checkpoint': name, 'data': 'howto'}
+  facts = known | {'step': 9, 'examples': 900_000} | facts
   path = root / name / 'evaluation.json'
   path.parent.mkdir(parents=True)
   path.write_text(json.dumps({'facts': facts, 'rows': rows}))
@@ -49,14 +50,15 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path):
   assert cells[3:] == [
     '27.4 / 51.6 / 61.5',
     '25.0 / 50.0 / 62.0',
-    '+0.5 ± 2.8',
+    '-2.4 ± 7.1 / -1.6 ± 0.0 / +0.5 ± 2.8',
     '2',
+    '900,000 of 1,166,089',
     '3350 of 3350',
   ]
   # Table 5.1 reprints the cell; the other direction was not run.
   assert _cells(tmp_path, 'HowTo100M', 'YouCook2')[0][4] == cells[4]
   (other,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2', 'video → audio')
-  assert other[4:] == ['not run', '', '', '']
+  assert other[4:] == ['not run', '', '', '', '']
   (others,) = _cells(tmp_path, 'Zero-shot, Boggust', 'YouCook2')
   assert others[3:5] == ['6.8 / 22.4 / 31.8', 'not ours']
 
@@ -101,7 +103,20 @@ def test_all_queries_are_taken_where_subsets_have_rows(tmp_path):
   _record(tmp_path, 'a', rows)
   (cells,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'MSR-VTT')
   assert cells[4] == '15.0 / 30.0 / 40.0'
-  assert cells[7] == '968 of 1000'
+  assert cells[8] == '968 of 1000'
+
+
+def test_what_a_recipe_is_trained_on(tmp_path):
+  assert thesis.examples('avlnet/10%') == 116_608
+  assert thesis.examples('avlnet/10%/youcook2') == 9_586
+  assert thesis.examples('ablation/asr') == 1_166_089
+  assert thesis.examples('tri/lsmdc') == 101_079
+  assert thesis.examples('places/en/frozen') == 400_000
+  assert thesis.examples('scratch/places_ja') == 100_000
+  # Weights that were imported, or that begin with text at random.
+  _record(tmp_path, 'a', [_result('youcook2', (0.2, 0.5, 0.6, 4))], step=0)
+  (cells,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2')
+  assert cells[7:] == ['', '3350 of 3350']
 
 
 def test_the_curve_of_shares(tmp_path):

@@ -248,6 +248,7 @@ def test_from_the_authors_files_to_the_tables(made_up, monkeypatch):
   assert record['facts']['recipe'] == 'finetune/youcook2'
   assert record['facts']['data'].startswith('synthetic-')
   assert record['facts']['initial'].startswith('AVLnet_release.pth sha256:')
+  assert record['facts']['examples'] == 8
   evaluations = {row['evaluation'] for row in record['rows']}
   names = {'youcook2', 'speech241', 'sounds241', 'youcook_japanese'}
   assert evaluations == names
