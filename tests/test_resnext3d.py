@@ -23,8 +23,10 @@ def close(actual, expected, tolerance):
 @pytest.mark.parametrize(
   'sub',
   [
-    pytest.param(sub, marks=pytest.mark.slow if sub == 'full' else ())
-    for sub in DESCRIPTION['sub']
+    pytest.param(
+      sub, marks=pytest.mark.slow if case['params']['variant'] == 'full' else ()
+    )
+    for sub, case in DESCRIPTION['sub'].items()
   ],
 )
 def test_golden(sub, tmp_path):

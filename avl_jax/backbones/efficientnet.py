@@ -20,6 +20,7 @@ from flax import traverse_util
 from avl_jax import release
 from avl_jax.release import networks, weights
 
+WIDTH = 1280
 # Blocks, kernel, stride of the first block, expansion, width.
 _STAGES = (
   (1, 3, 1, 1, 16),
@@ -118,7 +119,7 @@ class EfficientNetLite0(nn.Module):
       for count, kernel, stride, expansion, width in _STAGES
       for i in range(count)
     ]
-    self.conv_head = _Pointwise(1280)
+    self.conv_head = _Pointwise(WIDTH)
     self.bn1 = _BatchNorm()
     self.fc = nn.Dense(1000)
 

@@ -126,3 +126,9 @@ def extract(
   if not batches:
     raise features.MediaError('there is no image to extract features of')
   return np.concatenate(batches)
+
+
+def normalise(rows: np.ndarray) -> np.ndarray:
+  """Rows [S, V] divided by their L2 norms, or by 1e-12 where they are less."""
+  norms = np.linalg.norm(rows, axis=1, keepdims=True)
+  return rows / np.maximum(norms, np.float32(1e-12))
