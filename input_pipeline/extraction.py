@@ -16,13 +16,15 @@ import av
 import numpy as np
 
 from avl_jax import release
-from avl_jax.features import MediaError, audio
+from avl_jax.features import EmptyMediaError, MediaError, audio
 from avl_jax.files import write_atomically
 
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
-# (path, start, end) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
-Extractor = Callable[[pathlib.Path, float, float], Mapping[str, np.ndarray]]
+# (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
+Extractor = Callable[
+  [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
+]
 
 
 class NoVideoError(MediaError):
@@ -146,7 +148,8 @@ class Extraction:
   def _extract(self, path, start, end) -> dict[str, np.ndarray]:
     try:
       waveform = audio.read_audio(path, start=start, end=end)
-      features = self._extractor(path, start, end)
+      last = end if end < math.inf else None
+      features = self._extractor(path, start, last)
     except MediaError:
       raise
     except (av.FFmpegError, OSError) as error:
@@ -154,7 +157,9 @@ class Extraction:
     arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
-      if array.ndim != 2 or not len(array) or array.shape[1] != width:
+      if not len(array):
+        raise EmptyMediaError(f'{path}: no {stream} from {start:g} to {end:g}')
+      if array.ndim != 2 or array.shape[1] != width:
         raise MediaError(
           f'{path}: {stream} is {array.shape}, expected [seconds, {width}]'
         )

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
+from avl_jax.backbones import extractor
 from input_pipeline.bad_records import DataError
 from input_pipeline.datasets import clips, stamps, videos
 from input_pipeline.extraction import Extraction
@@ -49,8 +50,8 @@ def prepare(
     datasets: names 'dataset/config'.
     data_dir: where the records go; '': see `data_folder`.
     media_dir: where the media lie; '': they are fetched.
-    resnet152: file of weights of the 2-D network, for data sets made of raw
-      videos; '': they are made of features.
+    resnet152: file of weights of the 2-D network (see `Extractor`), for data
+      sets made of raw videos; '': they are made of features.
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: words of a clip from which on it counts as speech, where
       splits are made by words.
@@ -102,18 +103,14 @@ def prepare(
 
 def _extraction(resnet152: str, resnext101: str, data_dir: str) -> Extraction:
   """The networks of these weights, and a folder for what they make."""
-  files = [pathlib.Path(f).expanduser() for f in (resnet152, resnext101) if f]
-  facts = []
-  for file in files:
-    if not file.is_file():
-      raise DataError(
-        f'no file {file}: name the weights of the visual networks, '
-        '--config.prepare.resnet152=FILE --config.prepare.resnext101=FILE'
-      )
-    facts.append((file.name, file.stat().st_size, file.stat().st_mtime_ns))
-  from avl_jax.backbones import extractor
-
-  extract = extractor.Extractor(resnet152=resnet152, resnext101=resnext101)
+  files = [os.path.expanduser(file) for file in (resnet152, resnext101)]
+  extract = extractor.Extractor(resnet152=files[0], resnext101=files[1])
+  facts = [
+    (file, os.path.getsize(file), os.path.getmtime(file))
+    if os.path.isfile(file)
+    else file
+    for file in files
+  ]
   of_weights = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
   folder = data_folder(data_dir) / 'extracted' / of_weights
   print(

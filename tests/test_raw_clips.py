@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import input_pipeline
-from avl_jax import UserError
+from avl_jax import UserError, release
+from avl_jax.backbones import extractor
 from avl_jax.features import audio
 from input_pipeline import preparation, records
 from input_pipeline.datasets import clips
 from input_pipeline.extraction import Extraction, VideoFiles
-from tests import annotated
+from tests import annotated, golden
 
 
 def _prepare(name, folder, data_dir, extractor=None, **options):
@@ -45,7 +46,8 @@ def _naive(folder, video, start, end):
   last = None if np.isinf(end) else round(16_000 * end)
   spectrogram = audio.log_mel_spectrogram(whole[round(16_000 * start) : last])
   parts = []
-  for array in annotated.Extractor()(path, start, end).values():
+  stop = None if np.isinf(end) else end
+  for array in annotated.Extractor()(path, start, stop).values():
     pooled = array.astype('f4').max(0)
     parts.append(pooled / np.linalg.norm(pooled))
   return path, spectrogram, np.concatenate(parts)
@@ -248,7 +250,8 @@ def test_features_that_are_wrong_are_left_out(tmp_path, youcook2):
       return features
 
   _prepare('youcook2', youcook2, tmp_path, Wrong())
-  assert _skipped('youcook2', tmp_path)['unreadable'] == 3
+  assert _skipped('youcook2', tmp_path)['unreadable'] == 2
+  assert _skipped('youcook2', tmp_path)['empty'] == 1
   assert preparation.find('clips/youcook2', tmp_path)
 
 
@@ -328,10 +331,65 @@ def test_weights_are_asked_for(tmp_path, youcook2):
       data_dir=str(tmp_path),
       media_dir=str(youcook2),
     )
-  with pytest.raises(UserError, match=r'no file .*nowhere.*resnet152=FILE'):
+  with pytest.raises(UserError, match=r'nowhere\.pth'):
     input_pipeline.prepare(
       datasets=('clips/youcook2',),
       data_dir=str(tmp_path),
       media_dir=str(youcook2),
       resnet152=str(tmp_path / 'nowhere.pth'),
     )
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+  """Weight files of the two networks of depth 1, 1, 1, 1, by arguments."""
+  folder = tmp_path_factory.mktemp('weights')
+  paths = {}
+  for name in ('resnet152', 'resnext101'):
+    paths[name] = str(folder / f'{name}.pth')
+    state = golden.visual_state_dict(name, (1, 1, 1, 1))
+    release.write_state_dict(paths[name], state)
+  return paths
+
+
+@pytest.mark.parametrize(
+  'streams', [1, pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_with_networks(tmp_path, weights, streams, monkeypatch):
+  """From the command's arguments to batches, with networks of little depth."""
+  weights = dict(list(weights.items())[:streams])
+  monkeypatch.setattr(extractor, '_IMAGES', 2)  # small batches, of short clips
+  monkeypatch.setattr(extractor, '_CLIPS', 2)
+  folder = tmp_path / 'media'
+  folder.mkdir()
+  (folder / 'SYNTHETIC').touch()
+  expected = annotated.crosstask(folder)
+  input_pipeline.prepare(
+    datasets=('clips/crosstask',),
+    data_dir=str(tmp_path),
+    media_dir=str(folder),
+    **weights,
+  )
+  batches = input_pipeline.eval_batches(
+    evaluations={'c': {'datasets': ('clips/crosstask',), 'splits': ('val',)}},
+    batch_size=8,
+    num_frames=100,
+    data_dir=str(tmp_path),
+  )['c']
+  assert batches.fingerprint.startswith('synthetic-')
+  (batch,) = batches
+  extract = extractor.Extractor(**weights)
+  wanted = {clip: row for split, clip, *row in expected if split == 'val'}
+  assert set(batch['id']) == set(wanted)
+  for clip, visual in zip(batch['id'], batch['visual'], strict=True):
+    video, start, end, _ = wanted[clip]
+    rows = extract(folder / f'videos/{video}.mkv', start, end)
+    assert len(rows['visual_2d']) == round(end - start)
+    if streams == 2:
+      assert len(rows['visual_3d']) == np.ceil(1.5 * (end - start))
+    pooled = [array.astype('f4').max(0) for array in rows.values()]
+    pooled = [vector / np.linalg.norm(vector) for vector in pooled]
+    np.testing.assert_allclose(visual, np.concatenate(pooled), atol=1e-6)
+  # What was extracted is kept for the same weights only.
+  (kept,) = (tmp_path / 'extracted').iterdir()
+  assert len(list(kept.rglob('*.npz'))) == len(expected)
