@@ -3,7 +3,8 @@
   python main.py --config=configs/avlnet.py --config.recipe=avlnet
 
 Data: 1,166,089 of the 1,238,792 videos of HowTo100M, as features in the
-authors' layout (see input_pipeline/datasets/videos.py) in a folder named by
+authors' layout or as videos with --config.prepare.resnet152 and resnext101
+(see input_pipeline/datasets/videos.py), in a folder named by
 --config.prepare.media_dir. The videos belong to their owners and do not come
 with this program; configs/stamps.py runs without them.
 Expect, zero-shot on YouCook2 (3,350 clips), R@10 61.5 (audio to video) and
@@ -40,10 +41,10 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'datasets': ('videos/howto100m',),  # to make before training, if missing
       'media_dir': '',  # where the media lie; '': fetch them
-      # Files of weights of the networks for features of raw videos; '': the
-      # features are given, or none of the 3-D network.
+      # Weights of the networks for features of raw videos: torchvision's file
+      # or 'efficientnet_lite0', the packaged stand-in; '': features are given.
       'resnet152': '',
-      'resnext101': '',
+      'resnext101': '',  # the release's file; '': no 3-D features
       'speech_words': 1,  # of a clip with speech, where splits are made so
     }
   )

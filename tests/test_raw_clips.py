@@ -299,6 +299,7 @@ def test_clips_with_and_without_speech(tmp_path, youcook2, capsys):
   assert len(ids['val']) == 3
   skipped = _skipped('youcook2', tmp_path)
   assert skipped['words of no clip of val'] == 2
+  assert skipped['shorter than annotated, but kept'] == 1
   said = capsys.readouterr().out
   assert 'sounds241: 1 clips of val by their words, 240 fewer than' in said
 

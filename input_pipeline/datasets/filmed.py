@@ -44,7 +44,7 @@ class Filmed:
       UserError: annotations are missing or wrong, or there is no video.
     """
     self.widths, self._extraction = extraction.widths, extraction
-    self._skip = skip
+    self._skip, self._short = skip, set()
     annotated = collections.defaultdict(list)
     for clip in read(root, skip):
       annotated[clip.split].append(clip)
@@ -84,7 +84,9 @@ class Filmed:
     arrays = self._extraction(path, clip.start, clip.end)
     whole = math.isinf(clip.end)
     seconds = len(arrays['spectrogram']) / 100
-    if not whole and seconds < clip.end - clip.start - 1:
+    short = not whole and seconds < clip.end - clip.start - 1
+    if short and clip.id not in self._short:  # Splits may share clips.
+      self._short.add(clip.id)
       self._skip('shorter than annotated, but kept', clip.id)
     source = str(path.relative_to(self._videos.root.resolve()))
     return {
