@@ -57,9 +57,16 @@ def write_videos(folder: pathlib.Path, *names: str) -> None:
 
 
 def write_bad_videos(folder: pathlib.Path) -> None:
-  """mute: no sound; garbled: no video; cut: half a file; linked: elsewhere."""
+  """Files that cannot be used; see `BAD`.
+
+  mute: no sound; garbled: no video; list: of other files; cut: half a file;
+  linked: elsewhere.
+  """
   media.write(folder / 'mute.mp4', None, seconds=2)
   (folder / 'garbled.mp4').write_bytes(b'\0\0\0\x18ftypisom' + b'no video' * 99)
+  (folder / 'list.mp4').write_text(
+    '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n'
+  )
   media.write(folder / 'cut.mp4', sound('cut'), RATE, seconds=SECONDS)
   whole = (folder / 'cut.mp4').read_bytes()
   (folder / 'cut.mp4').write_bytes(whole[: len(whole) // 2])
@@ -71,6 +78,7 @@ def write_bad_videos(folder: pathlib.Path) -> None:
 BAD = {  # video -> why none of its clips can be used
   'mute': 'no audio',
   'garbled': 'unreadable',
+  'list': 'unreadable',
   'cut': 'unreadable',
   'linked': 'unsafe id',
   'gone': 'no video',
