@@ -201,10 +201,9 @@ def test_a_damaged_picture_is_replaced(data_dir, monkeypatch, capsys):
   read = type(batches._records._splits[0]).fetch
 
   def fetch(split, keys):
-    return [
-      x | {'image': x['image'][:40]} if x['id'].decode() == damaged else x
-      for x in read(split, keys)
-    ]
+    for x in read(split, keys):
+      spoilt = {'image': x['image'][:40]}
+      yield x | (spoilt if x['id'].decode() == damaged else {})
 
   monkeypatch.setattr(type(batches._records._splits[0]), 'fetch', fetch)
   after = batches.batch(0)
