@@ -70,6 +70,28 @@ def test_golden(sub, tmp_path):
       close(subsample, arrays[f'{name}_sub'], 3e-5)
 
 
+@pytest.mark.slow
+def test_float64(tmp_path):
+  (sub,) = (
+    sub
+    for sub, case in DESCRIPTION['sub'].items()
+    if case['params']['variant'] == 'd1111'
+  )
+  state = golden.visual_state_dict('resnext101', (1, 1, 1, 1))
+  release.write_state_dict(tmp_path / 'resnext101.pth', state)
+  network, variables = resnext3d.load(tmp_path / 'resnext101.pth')
+  clips = golden.make_inputs(DESCRIPTION['sub'][sub])
+  with jax.enable_x64(True):
+    apply = functools.partial(
+      network.clone(dtype=jnp.float64).apply, train=False
+    )
+    out = jax.jit(apply)(
+      jax.tree.map(np.float64, variables), clips.reshape(-1, *resnext3d.CLIP)
+    )
+  assert out.dtype == jnp.float64
+  close(out, ARRAYS[f'{sub}/out_f64'], 1e-9)
+
+
 @pytest.mark.parametrize(
   ('channels', 'groups', 'features', 'size', 'stride'),
   [

@@ -16,6 +16,7 @@ from avl_jax.features import (
   MediaError,
   audio,
   containers,
+  scaling,
   video,
 )
 from tests import golden
@@ -82,7 +83,7 @@ def test_golden_sizes(tmp_path, monkeypatch):
       continue  # The release squeezes there.
     for size, kind in ((224, '2d'), (112, '3d')):
       expected = row[kind]
-      assert video.scaled_size('', width, height, size) == (
+      assert scaling.scaled_size('', width, height, size) == (
         expected['scale_width'],
         expected['scale_height'],
       )
@@ -226,6 +227,15 @@ def test_nothing_is_kept(tmp_path):
   assert next(frames)[0, 0, 0] == 12
   frames.close()
   assert sum(1 for _ in video.frames(path, 1, 16, False)) == 80
+
+
+@pytest.mark.parametrize('suffix', ['nut', 'mkv', 'avi', 'mov'])
+def test_behind_the_end_there_is_nothing(tmp_path, suffix):
+  path = write_numbered(tmp_path / f'video.{suffix}', 100)
+  for start in (4, 9, 1e6, 1e30):
+    assert indices(path, 24, 16, False, start) == []
+  assert indices(path, 1, 16, False, 3, float('inf')) == [87]
+  assert indices(path, 1, 16, False, 2, 2) == []
 
 
 def test_a_video_that_begins_late_shows_its_first_picture(tmp_path):

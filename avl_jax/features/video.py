@@ -13,27 +13,15 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av
-import av.filter
 import numpy as np
 
-from avl_jax.features import MediaError, containers
+from avl_jax.features import MediaError, containers, scaling
 
 _LONGEST = 24 * 3600  # seconds; a time beyond is no video's, but a damage
-_MOST_ELONGATED = 10  # longer side / shorter side
 _MARGIN = 1  # second that is decoded before the start, to see what was there
 _LOST = 1 / 20  # of a file, that may be missing at its end
 # A decoded frame, when it is shown and until when, in seconds.
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
-# The signs of a, b, c, d of a display matrix (x, y) -> (ax + cy, bx + dy).
-_UPRIGHT = {
-  (-1, 0, 0, -1): ('hflip', 'vflip'),
-  (-1, 0, 0, 1): ('hflip',),
-  (1, 0, 0, -1): ('vflip',),
-  (0, 1, -1, 0): ('transpose=clock',),
-  (0, -1, 1, 0): ('transpose=cclock',),
-  (0, 1, 1, 0): ('transpose=cclock_flip',),
-  (0, -1, -1, 0): ('transpose=clock_flip',),
-}
 
 
 def frames(
@@ -76,16 +64,15 @@ def frames(
   if end is not None and not end >= start:
     raise ValueError(f'end {end}: expected at least the start, {start}')
   name = os.fspath(path)
-  container = _open(name)
   return _frames(
     name,
-    container,
+    _open(name),
     # Rates are ratios such as 24000/1001, and times are compared exactly.
     fps=Fraction(fps).limit_denominator(1001),
     size=size,
     crop=crop,
-    start=Fraction(start),
-    end=None if end is None else Fraction(end),
+    start=Fraction(min(start, _LONGEST)),
+    end=None if end is None else Fraction(min(end, _LONGEST)),
   )
 
 
@@ -128,7 +115,8 @@ def _frames(name, container, *, fps, size, crop, start, end):
     containers.media_errors(name, 'damaged or cut off'),
   ):
     timed = _decode(name, container, start)
-    yield from _scale(name, resample(timed, fps, start, end), size, crop)
+    shown = resample(timed, fps, start, end)
+    yield from scaling.scale(name, shown, size, crop)
 
 
 def _decode(name, container, start: Fraction) -> Iterator[Timed]:
@@ -221,84 +209,3 @@ def resample(
 
 def _round(x: Fraction) -> int:
   return math.floor(x + Fraction(1, 2))
-
-
-def _scale(
-  name: str, shown: Iterable[av.VideoFrame], size: int, crop: bool
-) -> Iterator[np.ndarray]:
-  """Each frame upright and at the size of the first one."""
-  shape = layout = last = picture = None
-  for frame in shown:
-    if frame is last:
-      yield picture
-      continue
-    last = frame
-    filters = _upright(frame)
-    found = (
-      *(frame.width, frame.height, frame.format.name, filters),
-      *(int(frame.colorspace), int(frame.color_range), frame.time_base),
-    )
-    if found != layout:
-      turned = any(step.startswith('transpose') for step in filters)
-      stored = (frame.width, frame.height)
-      shape = shape or scaled_size(name, *stored[:: -1 if turned else 1], size)
-      layout, graph = found, _graph(frame, filters, shape, size if crop else 0)
-    graph.push(frame)
-    picture = graph.pull().to_ndarray()
-    yield picture
-
-
-def scaled_size(
-  name: str, width: int, height: int, size: int
-) -> tuple[int, int]:
-  """Width and height of the scaled frame; MediaError for a strip."""
-  if max(width, height) > _MOST_ELONGATED * min(width, height):
-    raise MediaError(
-      f'{name}: frames of {width} x {height}, expected one side to be at most '
-      f'{_MOST_ELONGATED} times the other'
-    )
-  if height >= width:
-    return size, height * size // width
-  return width * size // height, size
-
-
-def _upright(frame: av.VideoFrame) -> tuple[str, ...]:
-  """The filters that turn a frame as its display matrix says.
-
-  Other angles than right ones are left as they are.
-  """
-  try:
-    matrix = frame.side_data.get('DISPLAYMATRIX')
-  except ValueError:  # There is data of a kind that av does not know.
-    matrix = None
-  if matrix is None:
-    return ()
-  a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5]).tolist()
-  return _UPRIGHT.get((a, b, c, d), ())
-
-
-def _graph(frame, filters, shape, crop: int) -> av.filter.Graph:
-  """The filters of frames like this one, and those to RGB of this shape."""
-  width, height = shape
-  graph = av.filter.Graph()
-  nodes = [
-    graph.add(
-      'buffer',
-      video_size=f'{frame.width}x{frame.height}',
-      pix_fmt=frame.format.name,
-      time_base=str(frame.time_base),
-      pixel_aspect='1/1',
-      colorspace=str(int(frame.colorspace)),
-      range=str(int(frame.color_range)),
-    ),
-    *(graph.add(*step.split('=')) for step in filters),
-    graph.add('scale', f'{width}:{height}:flags=bicubic'),
-  ]
-  if crop:
-    left, top = (width - crop) // 2, (height - crop) // 2
-    nodes.append(graph.add('crop', f'{crop}:{crop}:{left}:{top}'))
-  # Asked for at the end, RGB is what scaling gives, so that an odd offset of
-  # the crop is exact.
-  nodes += [graph.add('format', 'rgb24'), graph.add('buffersink')]
-  graph.link_nodes(*nodes).configure()
-  return graph
