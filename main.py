@@ -157,6 +157,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir if hosts.is_first() else None, description)
     )
+    if config.initial_workdir and hosts.is_first() and checkpoints.is_empty:
+      checkpoints.begin_from(checkpoint.provenance(config.initial_workdir))
     variables = initial_variables(config, checkpoints, description)
     state = checkpoints.restore(train.create_state(variables, optimizer))
     state = parallel.replicate(hosts.from_first(state))
@@ -222,10 +224,7 @@ def initial_variables(
   if not hosts.is_first():
     return variables
   if config.initial_workdir and checkpoints.is_empty:
-    source, provenance = checkpoint.load_variables(
-      config.initial_workdir, description
-    )
-    checkpoints.begin_from(provenance)
+    source = checkpoint.load_variables(config.initial_workdir, description)
     variables = carry_over(source, variables)
   print(parameter_overview.get_parameter_overview(variables['params']))
   return variables
