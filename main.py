@@ -158,6 +158,8 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     checkpoints = stack.enter_context(
       checkpoint.Checkpoints(workdir if hosts.is_first() else None, description)
     )
+    if config.initial_workdir and hosts.is_first() and checkpoints.is_empty:
+      checkpoints.begin_from(checkpoint.provenance(config.initial_workdir))
     variables = initial_variables(config, checkpoints, description)
     state = checkpoints.restore(train.create_state(variables, optimizer))
     state = parallel.replicate(hosts.from_first(state))
@@ -220,13 +222,12 @@ def initial_variables(
   """Random variables, or, where nothing is restored, what `initial` makes."""
   model = AVLnet(**config.model)
   if hosts.is_first() and checkpoints.is_empty:
-    variables, provenance = initial.begin(
+    variables = initial.begin(
       model,
       description,
       image_weights=config.image_weights,
       workdir=config.initial_workdir,
     )
-    checkpoints.begin_from(provenance)
   else:  # The others get those of the first.
     variables = init_variables(model, description['visual_width'], config.seed)
   if not hosts.is_first():

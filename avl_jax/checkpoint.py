@@ -259,6 +259,23 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   Raises:
     CheckpointError: there is no checkpoint, or the best one is damaged.
   """
+  path, description = _best(workdir)
+  if damage := manifest.find_damage(path):
+    raise CheckpointError(
+      f'the checkpoint {path} is damaged: {damage}. Put a good '
+      'copy in its place, or run the training command again: it sets the '
+      'damaged one aside and goes on from the newest good one'
+    )
+  model = AVLnet(**descriptions.tuples(description['model']))
+  template = jax.eval_shape(
+    lambda: init_variables(model, description['visual_width'])
+  )
+  variables = _restore(path / 'variables', template)
+  return model, variables, {k: v for k, v in description.items() if k != 'run'}
+
+
+def _best(workdir: str | pathlib.Path) -> tuple[pathlib.Path, dict]:
+  """The best checkpoint of a run, by the run's own metric."""
   folder = pathlib.Path(workdir).absolute() / FOLDER
   if not folder.is_dir():
     raise CheckpointError(
@@ -271,25 +288,11 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   if not found:
     raise CheckpointError(f'no finished checkpoint in {folder}: train on')
   step = descriptions.best_step(found, found[max(found)]['best_metric'])
-  if damage := manifest.find_damage(folder / str(step)):
-    raise CheckpointError(
-      f'the checkpoint {folder / str(step)} is damaged: {damage}. Put a good '
-      'copy in its place, or run the training command again: it sets the '
-      'damaged one aside and goes on from the newest good one'
-    )
-  description = found[step]
-  model = AVLnet(**descriptions.tuples(description['model']))
-  template = jax.eval_shape(
-    lambda: init_variables(model, description['visual_width'])
-  )
-  variables = _restore(folder / str(step) / 'variables', template)
-  return model, variables, {k: v for k, v in description.items() if k != 'run'}
+  return folder / str(step), found[step]
 
 
-def load_variables(
-  workdir: str | pathlib.Path, expected: Mapping
-) -> tuple[Tree, str]:
-  """The best variables of another run, to start from, and their provenance.
+def load_variables(workdir: str | pathlib.Path, expected: Mapping) -> Tree:
+  """The best variables of another run, to start from.
 
   Args:
     workdir: folder of the other run.
@@ -301,7 +304,17 @@ def load_variables(
   _, variables, description = load(workdir)
   what = f'the checkpoints in {workdir}'
   descriptions.check_model(description, expected, what, shapes_alone=True)
-  return variables, descriptions.provenance(description)
+  return variables
+
+
+def provenance(workdir: str | pathlib.Path) -> str:
+  """Fingerprints of all data that the model of a run has seen.
+
+  Raises:
+    CheckpointError: there is no checkpoint.
+  """
+  _, description = _best(workdir)
+  return descriptions.provenance(description)
 
 
 def _check_finite(items: Tree, step: int) -> None:

@@ -16,7 +16,7 @@ def begin(
   *,
   image_weights: str | os.PathLike,
   workdir: str | os.PathLike,
-) -> tuple[dict, str]:
+) -> dict:
   """Variables of a run that nothing is restored to.
 
   Args:
@@ -28,8 +28,7 @@ def begin(
       none.
 
   Returns:
-    {'params', 'batch_stats'}, and the provenance of the other run's (see
-    `descriptions.provenance`), '' without one.
+    {'params', 'batch_stats'}.
 
   Raises:
     ConfigError: the weights are not of the model, or its frozen image encoder
@@ -37,11 +36,11 @@ def begin(
     ReleaseError: `image_weights` cannot be read.
     CheckpointError: the other run has no checkpoint.
   """
-  weights, source, provenance = {}, {}, ''
+  weights, source = {}, {}
   if image_weights:
     weights = _read_image_weights(image_weights, model)
   if workdir:
-    source, provenance = checkpoint.load_variables(workdir, description)
+    source = checkpoint.load_variables(workdir, description)
   encoded = weights or _ENCODER in source.get('params', {})
   if model.image_blocks and model.frozen_image and not encoded:
     raise ConfigError(
@@ -54,9 +53,7 @@ def begin(
   )
   for collection, tree in weights.items():
     variables[collection][_ENCODER] = tree
-  if source:
-    variables = carry_over(source, variables)
-  return variables, provenance
+  return carry_over(source, variables) if source else variables
 
 
 def _read_image_weights(file: str | os.PathLike, model: AVLnet) -> dict:

@@ -1,6 +1,8 @@
 """AVLnet on a share of HowTo100M's videos: the points of Figure 5-3.
 
   python main.py --config=configs/fraction.py:10
+  python main.py --config=configs/finetune.py:youcook2,10%          (fine-tuned)
+  python main.py --config=configs/finetune.py:youcook_japanese,10%
 
 Shares in percent: 2 4 6 8 10 20 40 60 80 100; each contains the smaller ones.
 Data as in configs/avlnet.py. The thesis draws its results and prints those of
