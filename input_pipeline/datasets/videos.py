@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from avl_jax import UserError, release
+from input_pipeline.datasets.uncompressed import uncompressed
 
 LIST = 'HowTo100M_1166_videopaths.txt'
 EXPECTED = 1_166_089  # of 1,238,792 videos; the others were gone
@@ -85,6 +86,10 @@ class Videos(tfds.core.GeneratorBasedBuilder):
         }
       ),
     )
+
+  def _download_and_prepare(self, *args, **kwargs) -> None:
+    with uncompressed():
+      super()._download_and_prepare(*args, **kwargs)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.
