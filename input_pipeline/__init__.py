@@ -24,6 +24,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 
 import tensorflow as tf
 
+from input_pipeline import memory
 from input_pipeline.bad_records import DataError
 from input_pipeline.evaluation import EvalBatches, eval_batches
 from input_pipeline.preparation import prepare
@@ -39,5 +40,7 @@ __all__ = [
 ]
 
 tf.config.set_visible_devices([], 'GPU')  # They belong to JAX.
+
+memory.keep_freed()
 
 train_batches = TrainBatches

@@ -72,13 +72,13 @@ class EvalBatches:
         with_waveform=self._augmentation is not None,
         with_picture=self._streams == preprocess.IMAGE,
       )
-      clips = [
+      clips = (
         self._clip(index, good(example)) | {'subset': subset}
         for index, subset, example in zip(
           indices, self.subsets[chosen], found, strict=True
         )
-      ]
-      yield {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
+      )
+      yield examples.stack(clips, len(indices))
 
   def _clip(self, index: int, example: dict) -> dict:
     if self._augmentation:

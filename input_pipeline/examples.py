@@ -1,7 +1,7 @@
 """What training and evaluation do alike with the examples of a batch."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -11,9 +11,11 @@ from input_pipeline import preprocess
 from input_pipeline.augment import Augmentation
 from input_pipeline.bad_records import DataError
 from input_pipeline.captions import Captions
+from input_pipeline.memory import Arrays
 from input_pipeline.records import Records
 
 Batch = dict[str, np.ndarray]  # see the package
+_ARRAYS = Arrays()
 NO_WORDS = MappingProxyType({'vectors': ''})
 
 
@@ -61,3 +63,25 @@ def fingerprint(records: Records, captions: Captions | None) -> str:
     return records.fingerprint
   facts = f'{records.fingerprint} {captions.fingerprint}'
   return records.mark + hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def stack(clips: Iterable[Mapping], count: int) -> Batch:
+  """A batch of clips that are made meanwhile, one at a time.
+
+  Args:
+    clips: [count] of one kind: name -> array, number or text.
+    count: N.
+
+  Returns:
+    name -> [N, ...], as np.stack makes of them, aligned for TensorFlow.
+  """
+  batch = {}
+  for place, clip in enumerate(clips):
+    for name, value in clip.items():
+      if isinstance(value, str):
+        batch.setdefault(name, []).append(value)
+      else:
+        if not place:
+          batch[name] = _ARRAYS.empty((count, *value.shape), value.dtype)
+        batch[name][place] = value
+  return {name: np.asarray(rows) for name, rows in batch.items()}

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from input_pipeline import halves
+
 SAMPLE_RATE = 16000
 HOP = 160  # samples from frame to frame: 100 frames a second
 WINDOW = 400  # samples of a frame
@@ -18,8 +20,10 @@ def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
   Zero is 0 dB, the loudest value there is, as in the release: pooling must be
   masked where that matters.
   """
-  padded = np.zeros((num_frames, spectrogram.shape[1]), np.float32)
-  padded[: len(spectrogram)] = spectrogram[:num_frames]
+  padded = np.empty((num_frames, spectrogram.shape[1]), np.float32)
+  length = min(len(spectrogram), num_frames)
+  halves.to_float32(spectrogram[:length], padded[:length])
+  padded[length:] = 0
   return padded
 
 
@@ -51,10 +55,13 @@ def pool_visual(example: dict, start: float = 0, end: float = np.inf):
       continue
     features = example[name]
     last = len(features) if np.isinf(end) else int(end * rate) + 1
-    window = features[int(start * rate) : last].astype(np.float32)
-    pooled = window.max(0, initial=-np.inf) if len(window) else 0 * features[0]
-    streams.append(pooled / max(np.linalg.norm(pooled), 1e-12))
-  return np.concatenate(streams).astype(np.float32)
+    window = features[int(start * rate) : last]
+    if len(window):
+      pooled = halves.column_maxima(window)
+    else:
+      pooled = np.zeros(features.shape[1], np.float32)
+    streams.append(pooled / max(np.sqrt(pooled.dot(pooled)), 1e-12))
+  return np.concatenate(streams)
 
 
 def time_to_frame(seconds: float) -> int:

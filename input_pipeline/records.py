@@ -67,15 +67,14 @@ class Records:
     starts = np.concatenate([[0], self._ends])[owners]
     return owners, np.asarray(indices) - starts
 
-  def _fetch(self, indices: Sequence[int]) -> list[dict | BadRecordError]:
+  def _fetch(self, indices: Sequence[int]) -> Iterator[dict | BadRecordError]:
     owners, keys = self._places(indices)
-    found: list = [None] * len(indices)
-    for owner in np.unique(owners):
-      (places,) = np.nonzero(owners == owner)
-      part = self._splits[owner].fetch(keys[places].tolist())
-      for place, example in zip(places, part, strict=True):
-        found[place] = example
-    return found
+    parts = {
+      owner: self._splits[owner].fetch(keys[owners == owner].tolist())
+      for owner in np.unique(owners)
+    }
+    for owner in owners:
+      yield next(parts[owner])
 
   def read(self, indices: Sequence[int]) -> list[dict]:
     """The examples at `indices`, in that order, as dicts of numpy values.
@@ -95,7 +94,8 @@ class Records:
     """Yields the example at each index, or the error that says why not.
 
     Args:
-      indices: of the examples, which are read at once.
+      indices: of the examples, which are read as they are asked for, small
+        ones many at once.
       with_waveform: decode the recordings, one by one: float32 [samples].
       with_picture: decode the images likewise: uint8 [H, W, 3].
     """
@@ -112,8 +112,7 @@ class Records:
 
   def scan(self) -> Iterator[dict | BadRecordError]:
     """Yields every record in order, or the error of one that is unreadable."""
-    for start in range(0, len(self), 256):
-      yield from self._fetch(range(start, min(start + 256, len(self))))
+    yield from self._fetch(range(len(self)))
 
   def column(self, feature: str) -> list:
     """One feature of all records, in order.

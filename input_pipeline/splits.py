@@ -1,17 +1,23 @@
 """A split of a prepared data set, and what is wrong with its records."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import soundfile
+import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
 from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
 from avl_jax.features import MediaError, audio, visual
 from input_pipeline import preparation
 from input_pipeline.bad_records import BadRecordError, DataError, fault
+from input_pipeline.decoding import Decoder
 from input_pipeline.shards import check_shard, check_shards
+
+# Bytes of records that are read in one call, which is to wait for storage far
+# away but once; what is much larger is read one by one, in the same memory.
+AT_ONCE = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,24 +28,36 @@ class Split:
     dataset: 'stamps/narrated_fr'.
     name: of the split, with its slicing.
     shards: files, and which of their records are of the slice.
-    records: examples, as dicts of numpy values.
+    records: as bytes.
+    decode: from a record to an example, a dict of numpy values.
+    at_once: how many records are read in one call.
   """
 
   dataset: str
   name: str
   shards: Sequence[FileInstruction]
-  records: Sequence[dict]
+  records: Sequence[bytes]
+  decode: Callable[[bytes], dict]
+  at_once: int
 
-  def fetch(self, keys: Sequence[int]) -> list[dict | BadRecordError]:
+  def fetch(self, keys: Sequence[int]) -> Iterator[dict | BadRecordError]:
+    """Yields the records at `keys`, of which no more than needed are held."""
+    for start in range(0, len(keys), self.at_once):
+      yield from self._fetch_some(keys[start : start + self.at_once])
+
+  def _fetch_some(self, keys: Sequence[int]) -> list[dict | BadRecordError]:
     """The records at `keys`; in one call unless one of them is bad."""
-    try:
-      return self.records.__getitems__(keys)
-    except Exception:  # Reading and parsing raise too many kinds to list.
-      return [self._fetch_one(key) for key in keys]
+    if len(keys) > 1:
+      try:
+        records = self.records.__getitems__(keys)
+        return [self.decode(record) for record in records]
+      except Exception:  # Reading and parsing raise too many kinds to list.
+        pass
+    return [self._fetch_one(key) for key in keys]
 
   def _fetch_one(self, key: int) -> dict | BadRecordError:
     try:
-      return self.records[key]
+      return self.decode(self.records[key])
     except Exception as error:
       ends = np.cumsum([shard.take for shard in self.shards])
       # That its file has been lost since is no matter of one record.
@@ -99,6 +117,20 @@ def open_splits(
     shards = builder.info.splits[name].file_instructions
     if not shards:
       raise DataError(f'{dataset!r} has no record in {name!r}')
-    split = Split(dataset, name, shards, builder.as_data_source(name))
     check_shards(shards)
-    yield split, builder
+    records = builder.as_data_source(
+      name, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+    )
+    info = builder.info.splits[base]
+    size = max(1, info.num_bytes // max(1, info.num_examples))
+    yield (
+      Split(
+        dataset,
+        name,
+        shards,
+        records,
+        Decoder(builder.info.features),
+        max(1, AT_ONCE // size),
+      ),
+      builder,
+    )

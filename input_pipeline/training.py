@@ -159,15 +159,17 @@ class TrainBatches:
     """
     epoch, indices = self._order.batch(step)
     share = np.split(indices, self._hosts)[self._host].tolist()
-    clips = []
-    for index, found in zip(share, self._attempt(share), strict=True):
-      example = found
-      if isinstance(found, BadRecordError):
-        self.bad_records.add(found)
-        example = self._first_good(self._order.substitutes(step, index))
-      rng = np.random.default_rng((self._seed, epoch, index))
-      clips += self._windows(example, rng)
-    return {key: np.stack([clip[key] for clip in clips]) for key in clips[0]}
+
+    def clips() -> Iterator[dict]:
+      for index, found in zip(share, self._attempt(share), strict=True):
+        example = found
+        if isinstance(found, BadRecordError):
+          self.bad_records.add(found)
+          example = self._first_good(self._order.substitutes(step, index))
+        rng = np.random.default_rng((self._seed, epoch, index))
+        yield from self._windows(example, rng)
+
+    return examples.stack(clips(), len(share) * self._windows.clips)
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
     """Batches of steps `first` to `last` - 1, made ahead by other threads."""

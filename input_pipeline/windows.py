@@ -1,6 +1,6 @@
 """The clips of a training example: windows, augmentation, words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,7 +11,11 @@ from input_pipeline.captions import Captions
 
 
 class Windows:
-  """Cuts examples into clips; the arguments are those of `TrainBatches`."""
+  """Cuts examples into clips; the arguments are those of `TrainBatches`.
+
+  Attributes:
+    clips: how many an example gives.
+  """
 
   def __init__(
     self,
@@ -26,7 +30,8 @@ class Windows:
   ):
     """Keeps what is the same for all examples."""
     self._captions = captions
-    self._clips, self._num_frames = clips_per_example, num_frames
+    self._whole_ones, self.clips = not clips_per_example, clips_per_example or 1
+    self._num_frames = num_frames
     self._augmentation = Augmentation(**augmentation) if augmentation else None
     self._min_time, self._word_order = min_time, word_order
     self._streams = streams
@@ -36,8 +41,8 @@ class Windows:
     """Whether examples must have their recording decoded."""
     return self._augmentation is not None
 
-  def __call__(self, example: dict, rng: np.random.Generator) -> list[dict]:
-    """The clips of an example, as rows of a batch; see the package.
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields the clips of an example, as rows of a batch; see the package.
 
     Raises:
       DataError: the example lacks the captions to cut windows around.
@@ -49,14 +54,15 @@ class Windows:
     example = preprocess.choose_streams(example, self._streams)
     if 'picture' in example:
       example['picture'] = images.random_crop(example['picture'], rng)
-    if not self._clips:
+    if self._whole_ones:
       clips = [self._whole(example, rng)]
     elif self._min_time:
       clips = self._around_captions(example, rng)
     else:
       clips = self._anywhere(example, rng)
     identity = {'id': example['id'].decode()}
-    return [self._in_words(clip) | identity for clip in clips]
+    for clip in clips:
+      yield self._in_words(clip) | identity
 
   def _whole(self, example: dict, rng: np.random.Generator) -> dict:
     clip = preprocess.whole_clip(example, self._num_frames)
@@ -64,23 +70,25 @@ class Windows:
       clip['caption'] = preprocess.draw_caption(example, rng)
     return clip
 
-  def _anywhere(self, example: dict, rng: np.random.Generator) -> list[dict]:
+  def _anywhere(
+    self, example: dict, rng: np.random.Generator
+  ) -> Iterable[dict]:
     starts = preprocess.random_starts(
-      len(example['spectrogram']), self._num_frames, self._clips, rng
+      len(example['spectrogram']), self._num_frames, self.clips, rng
     )
-    return [
+    return (
       preprocess.cut_clip(example, start, self._num_frames) for start in starts
-    ]
+    )
 
   def _around_captions(
     self, example: dict, rng: np.random.Generator
-  ) -> list[dict]:
+  ) -> Iterable[dict]:
     if not len(example.get('captions', ())):
       raise DataError(
         f'{example["id"].decode()} has no captions to cut windows around; '
         'choose train_data.min_time=0 for random windows'
       )
-    return [
+    return (
       preprocess.caption_clip(
         example,
         index,
@@ -88,8 +96,8 @@ class Windows:
         min_time=self._min_time,
         order=self._word_order,
       )
-      for index in rng.integers(len(example['captions']), size=self._clips)
-    ]
+      for index in rng.integers(len(example['captions']), size=self.clips)
+    )
 
   def _in_words(self, clip: dict) -> dict:
     """The clip with vectors, if asked for, in place of its caption."""

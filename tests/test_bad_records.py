@@ -70,15 +70,6 @@ def test_shapes_that_are_no_spectrogram(shape):
   assert bad_records.fault(example) == 'spectrogram not [T, 40]'
 
 
-def test_every_number_of_sixteen_bits_is_finite_or_not():
-  numbers = np.arange(1 << 16).astype(np.uint16).view(np.float16)
-  assert [bad_records.is_finite(x) for x in numbers.reshape(-1, 1)] == (
-    np.isfinite(numbers).tolist()
-  )
-  assert bad_records.is_finite(np.zeros((0, 3), np.float16))
-  assert not bad_records.is_finite(np.array([1, np.inf], np.float32))
-
-
 def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
   """Where the records are good nothing changes; compared with a naive loop."""
   train = _train(measured_records)

@@ -31,6 +31,7 @@ from avl_jax import UserError, release
 from avl_jax.features import MediaError
 from input_pipeline.datasets import checked
 from input_pipeline.datasets.annotations import find
+from input_pipeline.datasets.uncompressed import uncompressed
 from input_pipeline.extraction import Extraction, VideoFiles
 
 LIST = 'HowTo100M_1166_videopaths.txt'
@@ -104,6 +105,10 @@ class Videos(tfds.core.GeneratorBasedBuilder):
         | {stream: tensor(None, width) for stream, width in widths.items()}
       ),
     )
+
+  def _download_and_prepare(self, *args, **kwargs) -> None:
+    with uncompressed():
+      super()._download_and_prepare(*args, **kwargs)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.
