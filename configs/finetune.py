@@ -10,6 +10,8 @@ r"""Fine-tuning on a smaller data set of the thesis, or training on it alone.
   python main.py --mode=compare --config=configs/finetune.py:stamps_fr
 
 The last is configs/stamps_finetune.py: a laptop's stand-in for the others.
+With ",alone" behind ("youcook2,alone") a model is evaluated on its own data
+only, where the other sets are not at hand.
 
 Data: the authors' feature pickles in the folder --config.prepare.media_dir, and
 with text GoogleNews-vectors-negative300.bin as in configs/avlnet_text_tri.py.
@@ -104,11 +106,16 @@ TRI_ON_YOUCOOK2 = (3, 256, 1e-4, 0.9)
 def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   """The recipe of 'DATASET' or 'DATASET,MODEL', of `ARGUMENTS`; or of stamps.
 
+  Args:
+    argument: may end in ',alone': without `ACROSS`.
+
   Raises:
     ValueError: it is neither.
   """
   if argument.startswith('stamps_'):
     return stamps_finetune.get_config(argument.removeprefix('stamps_'))
+  alone = argument.endswith(',alone')
+  argument = argument.removesuffix(',alone')
   if argument not in ARGUMENTS:
     raise ValueError(f'expected one of {" ".join(ARGUMENTS)} stamps_LANGUAGE')
   name, _, model = argument.partition(',')
@@ -132,7 +139,8 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   if argument == 'youcook2,tri':
     schedule = TRI_ON_YOUCOOK2
   _set_schedule(config, schedule, CLIPS[name])
-  evaluated = (name, *(() if model else ACROSS.get(name, ())))
+  across = () if model or alone else ACROSS.get(name, ())
+  evaluated = (name, *across)
   datasets = [zero_shot.EVALUATIONS[key][0] for key in evaluated]
   config.prepare.datasets = tuple(dict.fromkeys(datasets))
   config.eval_data.evaluations = ml_collections.ConfigDict(

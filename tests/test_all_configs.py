@@ -31,7 +31,7 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'avlnet_text_fused': ('',),
   'avlnet_text_tri': ('',),
   'cascade': ('', 'fr+el'),
-  'finetune': (*finetune.ARGUMENTS, 'stamps_fr', 'stamps_el'),
+  'finetune': (*finetune.ARGUMENTS, 'youcook2,alone', 'stamps_fr', 'stamps_el'),
   'fraction': tuple(map(str, fraction.SHARES)),
   'low_resource': ('', 'es'),
   'sounds': ('', 'es'),

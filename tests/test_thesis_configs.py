@@ -120,6 +120,15 @@ def test_hyper_parameters(argument):
   assert bool(config.initial_workdir) == (variant != 'scratch')
 
 
+@pytest.mark.parametrize('argument', ['youcook2', 'youcook2,scratch'])
+def test_a_data_set_alone(argument):
+  whole = finetune.get_config(argument)
+  alone = finetune.get_config(f'{argument},alone')
+  assert alone.prepare.datasets == ('clips/youcook2',)
+  assert list(alone.eval_data.evaluations) == ['youcook2']
+  assert (alone.recipe, alone.num_steps) == (whole.recipe, whole.num_steps)
+
+
 def test_msrvtt_counts_the_queries_without_sound():
   config = finetune.get_config('msrvtt')
   assert config.eval_data.evaluations.msrvtt.num_queries == 1_000
