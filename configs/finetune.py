@@ -117,7 +117,8 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   """
   if argument.startswith('stamps_'):
     return stamps_finetune.get_config(argument.removeprefix('stamps_'))
-  argument, alone, _ = argument.partition(',alone')
+  alone = argument.endswith(',alone')
+  argument = argument.removesuffix(',alone')
   if argument not in ARGUMENTS:
     raise ValueError(
       f'expected one of {" ".join(ARGUMENTS)}, with ",alone" or without, or '
@@ -144,7 +145,8 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   if argument == 'youcook2,tri':
     schedule = TRI_ON_YOUCOOK2
   _set_schedule(config, schedule, CLIPS[name])
-  evaluated = (name, *(() if model or alone else ACROSS.get(name, ())))
+  across = () if model or alone else ACROSS.get(name, ())
+  evaluated = (name, *across)
   datasets = [zero_shot.EVALUATIONS[key][0] for key in evaluated]
   config.prepare.datasets = tuple(dict.fromkeys(datasets))
   config.eval_data.evaluations = ml_collections.ConfigDict(

@@ -20,7 +20,6 @@ from avl_jax import (
   parallel,
   train,
 )
-from avl_jax.backbones import resnet
 from configs import ablation, finetune, fraction, places, zero_shot
 from input_pipeline import augment, captions, evaluation, records
 from tests import golden
@@ -33,7 +32,7 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'avlnet_text_fused': ('',),
   'avlnet_text_tri': ('',),
   'cascade': ('', 'fr+el'),
-  'finetune': (*finetune.ARGUMENTS, 'stamps_fr', 'stamps_el'),
+  'finetune': (*finetune.ARGUMENTS, 'youcook2,alone', 'stamps_fr', 'stamps_el'),
   'fraction': tuple(map(str, fraction.SHARES)),
   'low_resource': ('', 'es'),
   'places': places.ARGUMENTS,
@@ -107,7 +106,7 @@ def _shrunken(config):
     config.model.word_dim = 4
   config.model.update(embed_dim=8, widths=(4, 6), blocks=(1,), dtype='float32')
   if config.model.image_blocks:
-    config.model.image_blocks = (1, 1, 1, 1)
+    config.model.image_blocks = (1,)
   config.optimizer.decay_steps = 1
   keys = ('model', 'loss', 'optimizer')
   return json.dumps({key: config[key].to_dict() for key in keys})
@@ -122,8 +121,7 @@ def _compiled(settings):
   step = parallel.pmap_step(
     train.make_step(network, optimizer, **settings['loss'])
   )
-  width = resnet.WIDTH if network.image_blocks else VISUAL
-  variables = jax.device_get(model.init_variables(network, width, seed=1))
+  variables = jax.device_get(model.init_variables(network, VISUAL, seed=1))
   state = train.create_state(variables, optimizer)
   seen = []
   for i in range(2):

@@ -128,6 +128,15 @@ def test_hyper_parameters(argument):
   assert bool(config.initial_workdir) == (variant != 'scratch')
 
 
+@pytest.mark.parametrize('argument', ['youcook2', 'youcook2,scratch'])
+def test_a_data_set_alone(argument):
+  whole = finetune.get_config(argument)
+  alone = finetune.get_config(f'{argument},alone')
+  assert alone.prepare.datasets == ('clips/youcook2',)
+  assert list(alone.eval_data.evaluations) == ['youcook2']
+  assert (alone.recipe, alone.num_steps) == (whole.recipe, whole.num_steps)
+
+
 def test_msrvtt_counts_the_queries_without_sound():
   config = finetune.get_config('msrvtt')
   assert config.eval_data.evaluations.msrvtt.num_queries == 1_000
@@ -162,15 +171,6 @@ def test_every_recipe_has_its_cells():
   lacking = {recipe.split('/')[:2][-1] for recipe, _ in rows - filled if recipe}
   # `late` is configs/finetune.py:DATASET,late without a step.
   assert lacking == heads | losses | {'late'}
-
-
-def test_a_data_set_alone():
-  for regime in ('', ',scratch'):
-    whole = finetune.get_config(f'youcook2{regime}')
-    alone = finetune.get_config(f'youcook2{regime},alone')
-    assert alone.prepare.datasets == ('clips/youcook2',)
-    assert list(alone.eval_data.evaluations) == ['youcook2']
-    assert (alone.recipe, alone.num_steps) == (whole.recipe, whole.num_steps)
 
 
 @pytest.mark.parametrize('argument', ['lsmdc', 'youcook2,zero', ''])
