@@ -1,0 +1,48 @@
+"""What the loader does to be fast, each of which can be undone."""
+
+import contextlib
+import ctypes
+from collections.abc import Callable
+from unittest import mock
+
+import numpy as np
+
+COMPRESSED = 'records compressed with Zstandard'
+
+
+def _convert(array: np.ndarray, out: np.ndarray) -> None:
+  out[...] = array
+
+
+def _usual_malloc() -> contextlib.AbstractContextManager:
+  mallopt = ctypes.CDLL(None).mallopt
+  mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD, as it is at first
+  mallopt(-1, 1 << 17)  # M_TRIM_THRESHOLD
+  return contextlib.nullcontext()
+
+
+def _patch(name: str, value) -> Callable:
+  return lambda: mock.patch(f'input_pipeline.{name}', value)
+
+
+# name -> () -> a context in which the trick is not used
+WITHOUT = {
+  'all of them': contextlib.nullcontext,
+  COMPRESSED: contextlib.nullcontext,
+  'all records of a batch read in one call': _patch('splits.AT_ONCE', 1 << 60),
+  "TFDS' own decoding": _patch(
+    'splits.Decoder', lambda features: features.deserialize_example_np
+  ),
+  "NumPy's float16 to float32": _patch('halves.to_float32', _convert),
+  'maxima in float16': _patch(
+    'halves.column_maxima', lambda array: array.max(0).astype(np.float32)
+  ),
+  'maxima in float32': _patch(
+    'halves.column_maxima', lambda array: array.astype(np.float32).max(0)
+  ),
+  'new memory for each batch': _patch(
+    'memory.Arrays.empty', lambda _, shape, dtype: np.empty(shape, dtype)
+  ),
+  "malloc's usual thresholds": _usual_malloc,
+  'numbers not checked to be finite': _patch('splits.fault', lambda _: ''),
+}
