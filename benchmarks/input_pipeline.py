@@ -138,7 +138,7 @@ def main() -> None:
           rows[f'{name}, workers: {workers}'] = (
             processes,
             way,
-            'all of them',
+            'as it is',
             folder,
             size,
             workers,

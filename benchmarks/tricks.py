@@ -27,7 +27,7 @@ def _patch(name: str, value) -> Callable:
 
 # name -> () -> a context in which the trick is not used
 WITHOUT = {
-  'all of them': contextlib.nullcontext,
+  'as it is': contextlib.nullcontext,
   COMPRESSED: contextlib.nullcontext,
   'all records of a batch read in one call': _patch('splits.AT_ONCE', 1 << 60),
   "TFDS' own decoding": _patch(
