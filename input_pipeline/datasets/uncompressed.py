@@ -7,7 +7,6 @@ features in float16.
 import contextlib
 import os
 from collections.abc import Iterator
-from unittest import mock
 
 from array_record.python import array_record_module
 from tensorflow_datasets.core import file_adapters
@@ -31,8 +30,10 @@ def uncompressed() -> Iterator[None]:
 
   They are read like others. TFDS has no option for this.
   """
-  with mock.patch.dict(
-    file_adapters.ADAPTER_FOR_FORMAT,
-    {file_adapters.FileFormat.ARRAY_RECORD: _Uncompressed},
-  ):
+  adapters = file_adapters.ADAPTER_FOR_FORMAT
+  usual = adapters[file_adapters.FileFormat.ARRAY_RECORD]
+  adapters[file_adapters.FileFormat.ARRAY_RECORD] = _Uncompressed
+  try:
     yield
+  finally:
+    adapters[file_adapters.FileFormat.ARRAY_RECORD] = usual
