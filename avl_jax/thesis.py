@@ -177,6 +177,7 @@ TABLES = (
     A_V,
     RECALLS,
     _rows("""
+Random | | places_en | .1/.5/1.0 ; .1/.5/1.0
 Harwath, IJCV 2020 | | places_en | 27.6/58.4/71.6 ; 21.8/55.1/69.0
 AVLnet | places/en | places_en | 44.8/79.9/86.4 ; 42.8/76.2/84.8
 """),
@@ -188,6 +189,7 @@ AVLnet | places/en | places_en | 44.8/79.9/86.4 ; 42.8/76.2/84.8
     A_V,
     RECALLS,
     _rows("""
+Random | | youcook2 | .03/.15/.3 ; .03/.15/.3
 Target only, Boggust | | youcook2 | .5/2.1/3.4 ; .6/2.2/3.7
 Target only, Arandjelović | | youcook2 | .3/1.9/3.3 ; .5/2.0/3.7
 Target only, AVLnet | scratch/youcook2 | youcook2 | .7/2.3/3.9 ; .8/3.0/4.9
@@ -197,6 +199,7 @@ Zero-shot, AVLnet | avlnet | youcook2 | 27.4/51.6/61.5 ; 27.3/51.2/60.8
 Fine-tuned, Boggust | | youcook2 | 8.5/26.9/38.5 ; 9.9/30.0/41.1
 Fine-tuned, Arandjelović | | youcook2 | 17.4/39.7/51.5 ; 19.0/43.4/53.9
 Fine-tuned, AVLnet | finetune/youcook2 | youcook2 | 30.7/57.7/67.4 ; 33.0/58.9/68.4
+Random | | crosstask | .04/.18/.35 ; .04/.18/.35
 Target only, Boggust | | crosstask | .4/1.9/3.7 ; .6/2.8/5.7
 Target only, Arandjelović | | crosstask | .4/2.5/4.1 ; .7/4.5/9.8
 Target only, AVLnet | scratch/crosstask | crosstask | .7/2.4/4.6 ; .5/5.2/11.0
@@ -206,6 +209,7 @@ Zero-shot, AVLnet | avlnet | crosstask | 11.9/29.4/37.9 ; 10.8/27.3/35.7
 Fine-tuned, Boggust | | crosstask | 6.6/20.8/31.2 ; 6.0/21.5/31.4
 Fine-tuned, Arandjelović | | crosstask | 9.5/25.8/36.6 ; 11.1/28.9/40.7
 Fine-tuned, AVLnet | finetune/crosstask | crosstask | 13.8/34.5/44.8 ; 15.5/37.0/52.9
+Random | | msrvtt | .1/.5/1.0 ; .1/.5/1.0
 Target only, Boggust | | msrvtt | 1.0/3.8/7.1 ; 1.8/4.5/8.1
 Target only, Arandjelović | | msrvtt | 1.3/4.3/8.2 ; .3/2.5/6.6
 Target only, AVLnet | scratch/msrvtt | msrvtt | .9/5.0/9.0 ; .8/4.6/8.1
@@ -267,18 +271,21 @@ Fine-tuned | fused/lsmdc | lsmdc | 17.0/38.0/48.6/11 ; 16.5/37.6/47.6/13
 """),
   ),
   Table(
-    'Table 4.1: text and video alone, by others',
+    'Table 4.1: text and video alone, by others, and chance',
     ('text -> video', 'video -> text'),
     RANKED,
     _rows("""
+Random | | youcook2 | .03/.15/.3/1675 ; .03/.15/.3/1675
 Miech 2019, zero-shot | | youcook2 | 6.1/17.3/24.8/46 ; 5.3/16.5/25.2/42
 Miech 2020, zero-shot | | youcook2 | 15.1/38.0/51.2/10
 Miech 2019, fine-tuned | | youcook2 | 8.2/24.5/35.3/24 ; 7.2/22.8/34.3/24
+Random | | msrvtt | .1/.5/1.0/500 ; .1/.5/1.0/500
 Miech 2019, zero-shot | | msrvtt | 7.5/21.2/29.6/38 ; 8.4/21.3/28.9/42
 Amrani, zero-shot | | msrvtt | 8.0/21.3/29.3/33
 Miech 2020, zero-shot | | msrvtt | 9.9/24.0/32.4/29.5
 Miech 2019, fine-tuned | | msrvtt | 14.9/40.2/52.8/9 ; 16.8/41.7/55.1/8
 Amrani, fine-tuned | | msrvtt | 17.4/41.6/53.6/8
+Random | | lsmdc | .1/.5/1.0/500 ; .1/.5/1.0/500
 Miech 2019, zero-shot | | lsmdc | 4.0/9.8/14.0/137 ; 2.4/8.1/11.8/154
 Amrani, zero-shot | | lsmdc | 4.2/11.6/17.1/119
 Miech 2019, fine-tuned | | lsmdc | 7.1/19.6/27.9/40 ; 6.6/17.8/25.9/50
@@ -309,10 +316,12 @@ With text, fine-tuned | fused/lsmdc | lsmdc | 48.6
     A_V,
     RECALLS,
     _rows("""
+Random | | youcook2 | .03/.15/.3 ; .03/.15/.3
 YouCook2 only | scratch/youcook2 | youcook2 | .7/2.3/3.9 ; .8/3.0/4.9
 HowTo100M | avlnet | youcook2 | 27.4/51.6/61.5 ; 27.3/51.2/60.8
 HowTo100M, YouCook2 | finetune/youcook2 | youcook2 | 30.7/57.7/67.4 ; 33.0/58.9/68.4
 HowTo100M, YouCook-Japanese | finetune/youcook_japanese | youcook2 | 19.4/40.4/51.3 ; 19.8/43.5/53.7
+Random | | youcook_japanese | .03/.17/.33 ; .03/.17/.33
 YouCook-Japanese only | scratch/youcook_japanese | youcook_japanese | .7/2.4/3.8 ; .5/1.8/3.0
 HowTo100M | avlnet | youcook_japanese | 4.6/12.1/18.2 ; 5.6/14.6/21.3
 HowTo100M, YouCook2 | finetune/youcook2 | youcook_japanese | 5.1/13.2/18.9 ; 5.6/14.5/20.7
@@ -324,11 +333,13 @@ HowTo100M, YouCook-Japanese | finetune/youcook_japanese | youcook_japanese | 7.0
     A_V,
     RECALLS,
     _rows("""
+Random | | places_ja | .1/.5/1.0 ; .1/.5/1.0
 Havard | | places_ja | 18.2/48.5/62.2 ; 15.3/41.4/57.6
 Ohishi [56] | | places_ja | 20.1/49.7/63.9 ; 16.7/44.3/57.8
 Ohishi [57] | | places_ja | 20.3/52.0/66.7 ; 20.0/46.8/62.3
 Without HowTo100M | scratch/places_ja | places_ja | 20.7/48.8/63.6 ; 16.8/44.9/58.8
 AVLnet | places/ja/frozen | places_ja | 23.5/57.3/70.4 ; 24.3/56.6/70.0
+Random | | places_hi | .1/.5/1.0 ; .1/.5/1.0
 Harwath | | places_hi | 8.0/25.0/35.6 ; 7.4/23.5/35.4
 Havard | | places_hi | 9.6/28.2/40.7 ; 8.0/27.6/37.1
 Ohishi [56] | | places_hi | 9.4/29.8/41.8 ; 9.3/29.5/38.2
