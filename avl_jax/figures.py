@@ -128,8 +128,9 @@ def sheet_row(
   """Draws a query and, to its right, the answers, the right one framed.
 
   After Figures 3-3 to 3-7 of the thesis. An embedding with video in it shows
-  as the picture, one with audio or text shows its caption, and audio without
-  video shows the waveform, stretched to the cell and to its own peak.
+  as the picture, one with audio or text shows its caption, text alone in the
+  cell, and audio without video shows the waveform, stretched to the cell and to
+  its own peak.
 
   Args:
     query: what was asked.
@@ -142,7 +143,12 @@ def sheet_row(
   for item, label, is_right in zip(answers, labels, right, strict=True):
     cells.append((item, expressions[1], '✓ ' * is_right + label, is_right))
   captions = [_caption(item, expression) for item, expression, _, _ in cells]
-  below = LINE * max(map(len, captions)) + 0.1
+  # What is text alone is written into its cell.
+  lines_below = [
+    len(caption) * (expression != 'text')
+    for caption, (_, expression, _, _) in zip(captions, cells, strict=True)
+  ]
+  below = LINE * max(lines_below) + 0.1
   width, height = PITCH * len(cells), LABEL + PICTURE + below
   canvas = figure.Figure(figsize=(width, height), dpi=DPI)
   for apart in {1, 6} & set(range(len(cells))):
@@ -158,8 +164,11 @@ def sheet_row(
     text = canvas.text(middle / len(cells), 1 - 0.06 / height, label, **look)
     if is_right:
       text.set(color=GREEN, weight='bold')
+    first = below - 0.07
+    if expression == 'text':
+      first = below + (PICTURE + LINE * len(captions[place])) / 2
     for number, line in enumerate(captions[place]):
-      top = (below - 0.07 - number * LINE) / height
+      top = (first - number * LINE) / height
       canvas.text(middle / len(cells), top, line, **look)
   return _png(canvas)
 
@@ -167,7 +176,7 @@ def sheet_row(
 def _draw(
   plot: axes.Axes, item: report.Item, expression: str, framed: bool
 ) -> None:
-  """Draws an item's picture or waveform, or nothing for text."""
+  """Draws an item's picture or waveform; text is written by `sheet_row`."""
   plot.set(xticks=[], yticks=[])
   plot.spines[:].set(color=GREEN if framed else GREY)
   plot.spines[:].set(linewidth=4 if framed else 0.8)
@@ -207,6 +216,7 @@ def _caption(item: report.Item, expression: str) -> list[str]:
   rest = ' '.join(item.caption.split())[:1000]
   rest = ''.join(letter if ord(letter) in known else '□' for letter in rest)
   pen = backend_agg.FigureCanvasAgg(figure.Figure(dpi=DPI)).get_renderer()
+  limit = CELL * (0.88 if expression == 'text' else 1)  # within the frame
 
   def width(text: str) -> float:
     return pen.get_text_width_height_descent(text, FONT, False)[0] / DPI
@@ -214,14 +224,14 @@ def _caption(item: report.Item, expression: str) -> list[str]:
   fitted = []
   while rest and len(fitted) < MAX_LINES:
     sizes = range(1, len(rest) + 1)
-    fits = bisect.bisect(sizes, CELL, key=lambda size: width(rest[:size]))
+    fits = bisect.bisect(sizes, limit, key=lambda size: width(rest[:size]))
     if fits < len(rest):
       space = rest.rfind(' ', 0, fits + 1)
       fits = space if space > 0 else max(fits, 1)
     fitted.append(rest[:fits])
     rest = rest[fits:].lstrip()
   if rest:
-    while width(fitted[-1] + '…') > CELL:
+    while width(fitted[-1] + '…') > limit:
       fitted[-1] = fitted[-1][:-1]
     fitted[-1] += '…'
   return fitted

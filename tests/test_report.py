@@ -265,3 +265,18 @@ def test_items_must_be_those_of_the_ids(tmp_path):
   with pytest.raises(ValueError, match='in the order of the ids'):
     _write(tmp_path, items[::-1], history=())
   assert not _files(tmp_path)
+
+
+def test_text_alone_is_written_into_its_cell():
+  def inked(expression):
+    png = figures.sheet_row(
+      _item(1), [_item(2)], (expression, 'video'), ('1',), (False,)
+    )
+    pixels = matplotlib.image.imread(io.BytesIO(png), format='png')[..., :3]
+    dark = pixels.max(-1) < 0.5
+    inside = dark[dark.shape[0] // 4 : dark.shape[0] * 2 // 3]
+    return inside[:, 20 : dark.shape[1] // 2 - 20].any(), dark.shape[0]
+
+  (text, height), (_, taller) = inked('text'), inked('audio')
+  assert text
+  assert height < taller  # Nothing stands below.
