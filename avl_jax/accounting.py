@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -105,16 +106,16 @@ class Clock:
   def __exit__(self, kind: type | None, *_) -> None:
     """Ends the counting.
 
-    Raises:
-      RuntimeError: more than `TOLERANCE` of the time has no name, so that the
-        table cannot be trusted; not if something else was raised.
+    Warns if more than `TOLERANCE` of the time has no name, so that the table
+    cannot be trusted; not if something was raised.
     """
     jax.monitoring.unregister_event_duration_listener(self._compiled)
     seconds = self.seconds()
     if not kind and abs(seconds['unnamed']) > TOLERANCE * seconds['total']:
-      raise RuntimeError(
+      warnings.warn(
         f'{seconds["unnamed"]:.1f} s of {seconds["total"]:.1f} s of this run '
-        'belong to no section of its accounting'
+        'belong to no section of its accounting',
+        stacklevel=2,
       )
 
 

@@ -97,16 +97,18 @@ class Loop:
       # Chance and a first try of all that evaluation needs, or what an
       # interruption left out.
       self._record(state, self._score(state))
-    stream, ids = _prefetch(self.batches(first, self.num_steps))
-    self._bar = tqdm.tqdm(
-      range(first + 1, self.num_steps + 1),
+    with tqdm.tqdm(
       desc='train',
       unit='step',
       initial=first,
       total=self.num_steps,
       disable=not hosts.is_first(),
-    )
-    for done in self._bar:
+    ) as self._bar:
+      return self._steps(state, first)
+
+  def _steps(self, state: TrainState, first: int) -> TrainState:
+    stream, ids = _prefetch(self.batches(first, self.num_steps))
+    for done in range(first + 1, self.num_steps + 1):
       with self.clock.section('data'):
         batch = next(stream)
       state, metrics, asked = self._step(state, batch)
@@ -135,22 +137,22 @@ class Loop:
       # Waiting here also keeps fake devices on few cores from deadlocking.
       metrics = {name: float(value) for name, value in metrics.items()}
       asked = self.stop.asked()
-    self.clock.beat()
+      self.clock.beat()
     return state, metrics, asked
 
   def _log(
     self, done: int, metrics: dict[str, float], batch: Tree, ids: np.ndarray
   ) -> None:
     """Notes the metrics of a step; writes their means when it is time."""
-    self._meter.add(metrics, batch['num_frames'].size)
-    if metrics['skipped']:
-      with self.clock.section('log'):
+    with self.clock.section('log'):
+      self._meter.add(metrics, batch['num_frames'].size)
+      if metrics['skipped']:
         _skip(done, metrics, ids, self.writer, self.max_skipped)
-    if self._due(done, self.log_every):
-      with self.clock.section('log'):
+      if self._due(done, self.log_every):
         scalars = self._meter.read()
         self.writer.write_scalars(done, scalars)
-        self._bar.set_postfix(loss=f'{scalars["loss"]:.3f}')
+        self._bar.set_postfix(loss=f'{scalars["loss"]:.3f}', refresh=False)
+      self._bar.update()
 
   def _score(self, state: TrainState) -> dict[str, float]:
     with self.clock.section('evaluation'):
