@@ -51,9 +51,11 @@ def open_container(source, formats: tuple[str, ...]):
   """
   import av
 
+  # Tags that are no UTF-8 are no fault; from av 19 on they never are.
+  is_strict = int(av.__version__.partition('.')[0]) < 19
   return av.open(
     source,
-    metadata_errors='replace',
+    **({'metadata_errors': 'replace'} if is_strict else {}),
     options={'max_pixels': str(MOST_PIXELS)},
     container_options={
       'format_whitelist': ','.join(formats),
