@@ -106,7 +106,7 @@ def _poison(value: tuple[str, int, str], batch: dict) -> None:
 def _spoil(value: tuple[int, str, str], arguments: tuple) -> None:
   """A number of a record as it is on the disk."""
   key, name, number = value
-  _, this, example, _ = arguments
+  _, this, example, *_ = arguments
   if this == key:
     example[name] = np.array(example[name])
     example[name].flat[7] = float(number)
