@@ -10,6 +10,7 @@ import pytest
 import input_pipeline
 from avl_jax import UserError
 from input_pipeline import preparation, preprocess, records
+from input_pipeline.datasets import pickled
 from tests import golden
 
 _H, _ARRAYS = golden.load('H_loaders')
@@ -142,6 +143,34 @@ def test_what_is_left_out_is_counted(data_dir):
   }
   assert skipped['val: clips fewer than expected'] == ['6 of 3,350']
   assert len(_read('clips/youcook2', 'val', data_dir)) == 6
+
+
+@pytest.mark.parametrize(
+  ('change', 'reason', 'words'),
+  [
+    ({'2d': np.ones(512)}, 'unreadable', r'\(512,\), expected \(2048,\)'),
+    ({'audio': np.ones((41, 30))}, 'unreadable', r'\(41, 30\), expected'),
+    ({'audio': [['a', 'b']] * 40}, 'unreadable', 'no numbers'),
+    ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'no numbers'),
+    ({'3d': [10**400] * 2048}, 'unreadable', 'no numbers'),
+    ({'3d': {}}, 'unreadable', 'no numbers'),
+  ],
+)
+def test_arrays_that_are_none(change, reason, words):
+  clip = {
+    'id': 'a',
+    'audio': np.ones((40, 30)),
+    '2d': np.ones(2048),
+    '3d': np.ones(2048),
+    'caption': None,
+    'start': 'soon',
+  }
+  example = pickled.example_of(clip, 'here')
+  assert example['captions'] == ['']
+  assert np.isnan(example['start'])
+  with pytest.raises(pickled.ClipError, match=words) as caught:
+    pickled.example_of(clip | change, 'here')
+  assert caught.value.reason == reason
 
 
 def test_the_shortfall_is_said(tmp_path, capsys):
