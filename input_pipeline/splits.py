@@ -112,7 +112,9 @@ def open_splits(
     if (base := name.split('[')[0]) not in builder.info.splits:
       raise DataError(
         f'{dataset!r} has no split {base!r}; it has '
-        f'{", ".join(builder.info.splits)}'
+        f'{", ".join(builder.info.splits)}: what it is made of was not there '
+        f'when the records were made. Remove {builder.data_path} to make them '
+        'anew, or leave the split out of eval_data.evaluations'
       )
     shards = builder.info.splits[name].file_instructions
     if not shards:

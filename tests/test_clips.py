@@ -232,6 +232,19 @@ def test_batches_from_a_file_equal_the_arrays(data_dir):
         np.testing.assert_allclose(batch['visual'][i], visual, atol=1e-6)
 
 
+def test_a_split_that_was_not_made(data_dir):
+  evaluation = {'datasets': ('clips/youcook2',), 'splits': ('sounds241',)}
+  with pytest.raises(
+    input_pipeline.DataError, match=r"'sounds241'; it has val:.*Remove .*1\.0"
+  ):
+    input_pipeline.eval_batches(
+      evaluations={'sounds': evaluation},
+      batch_size=2,
+      num_frames=50,
+      data_dir=str(data_dir),
+    )
+
+
 def test_made_up_content_is_marked(tmp_path):
   clips = _clips('youcook', ('2d', '3d'))
   fingerprints = []

@@ -125,7 +125,9 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         'into a folder and name it, --config.prepare.media_dir=FOLDER; or from '
         'its videos and annotations in such a folder with the weights of the '
         'networks, --config.prepare.resnet152=FILE '
-        '--config.prepare.resnext101=FILE'
+        '--config.prepare.resnext101=FILE. What is only evaluated on can be '
+        'left out: configs/finetune.py:DATASET,alone and '
+        'configs/zero_shot.py:MODEL,NAME+NAME'
       )
     return filmed.Filmed(
       self._root, config.read, self._extraction, self._skipped.add
