@@ -62,6 +62,12 @@ def examples(recipe: str) -> int:
   return EXAMPLES.get(last, EXAMPLES['howto100m'])
 
 
+def visual_width(recipe: str) -> int:
+  """How wide the features are that the models of a recipe take."""
+  is_2d = 'places' in recipe or recipe.startswith('ablation/2d')
+  return 2048 if is_2d else 4096
+
+
 class Row(typing.NamedTuple):
   """A line of a table: one model, one evaluation.
 

@@ -152,7 +152,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     ):
       try:
         example = make()
-      except (pickled.ClipError, MediaError) as error:
+      except MediaError as error:
         skip(error.reason, f'{name}: {error}')
         continue
       if example['id'] in seen:  # several clips may be named after a video

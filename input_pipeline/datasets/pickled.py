@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from avl_jax import UserError, release
+from avl_jax.features import MediaError
 
 AUDIO_KEY = 'audio'
 VISUAL_WIDTH = 2048
@@ -24,7 +25,6 @@ class Pickled:
 
   Attributes:
     splits: those whose pickle is there.
-    widths: of the visual streams.
     without: why a split is not made, for counting.
   """
 
@@ -34,7 +34,6 @@ class Pickled:
     """Looks for the files, split -> name; they are not opened."""
     self._paths = {split: root / file for split, file in files.items()}
     self.splits = [split for split, p in self._paths.items() if p.is_file()]
-    self.widths = dict.fromkeys(VISUAL_KEYS, VISUAL_WIDTH)
 
   def missing(self, split: str) -> str:
     """What is not there of a split that is not made."""
@@ -59,12 +58,8 @@ class Pickled:
     ]
 
 
-class ClipError(ValueError):
-  """A clip that cannot be used.
-
-  Attributes:
-    reason: in a word, for counting.
-  """
+class ClipError(MediaError):
+  """A clip that cannot be used."""
 
   def __init__(self, reason: str, message: str):
     super().__init__(message)
