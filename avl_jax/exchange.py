@@ -1,6 +1,7 @@
 """The authors' checkpoints as runs of ours, and our runs as theirs."""
 
 import hashlib
+import io
 import os
 import pathlib
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from avl_jax import UserError, checkpoint, descriptions, page, release
+from avl_jax.files import write_atomically
 from avl_jax.model import AVLnet, init_variables
 from avl_jax.release import weights
 from avl_jax.train import TrainState
@@ -70,9 +72,12 @@ def import_release(
   if not checkpoints.is_empty:
     checkpoints.close()
     raise UserError(f'{workdir} has checkpoints already; use another workdir')
+  # First, for without them an export would look as if nothing were missing.
+  buffer = io.BytesIO()
+  np.savez(buffer, **unused)
+  write_atomically(pathlib.Path(workdir) / UNUSED, buffer.getvalue())
   checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
   checkpoints.close()
-  np.savez(pathlib.Path(workdir) / UNUSED, **unused)
   _report(pathlib.Path(workdir), state, table, file.name)
   return options
 

@@ -114,7 +114,8 @@ class AVLnet(nn.Module):
       'text' are those of a clip that has nothing else.
 
     Raises:
-      ConfigError: the word vectors are not `word_dim` wide.
+      ConfigError: the word vectors are not `word_dim` wide, or the visual
+        features not as wide as those that the variables were made for.
     """
     dtype = jnp.dtype(self.dtype)
     pooled = {'audio': None, 'text': None}
@@ -128,6 +129,7 @@ class AVLnet(nn.Module):
     if 'image' in batch and self.image_blocks:
       visual = self._encoded_image(batch['image'], train, dtype)
     if visual is not None:
+      self._check_visual(visual.shape[-1])
       head = heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')
       embeddings['video'] = head(visual)
     wide = jnp.promote_types(dtype, jnp.float32)
@@ -162,6 +164,16 @@ class AVLnet(nn.Module):
       # Gradients of zero do not move Adam, and nothing computes them.
       features = jax.lax.stop_gradient(features)
     return l2_normalised(features)
+
+  def _check_visual(self, width: int) -> None:
+    head = self.variables.get('params', {}).get('video_head')
+    expected = head['linear']['kernel'].shape[0] if head else width
+    if width != expected:
+      raise ConfigError(
+        f'the visual features are {width} wide, but the model takes {expected}:'
+        ' take records made with the same networks, and the same streams in '
+        'train_data.streams and eval_data.streams'
+      )
 
   def _pooled_text(self, words: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """[N, E], or in the release's structure [N, D] or, if fused, [N, D/2]."""

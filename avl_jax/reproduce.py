@@ -53,7 +53,8 @@ def write(root: str | os.PathLike) -> None:
       ' examples there were in the last training, of those of the thesis.'
       ' Gallery: what was ranked, of what the thesis ranked. A cell is'
       ' filled only from an evaluation that names its recipe, its checkpoint'
-      ' and its data; made-up data never fill one.'
+      ' and its data; made-up data never fill one, nor do features of other'
+      ' networks.'
     ),
   ]
   for table in thesis.TABLES:
@@ -96,6 +97,10 @@ def read_records(
       aside.append((name, 'no fingerprint of the checkpoint or its data'))
     elif any(map(_is_synthetic, descriptions.provenance(facts).split())):
       aside.append((name, 'SYNTHETIC: the model was trained on made-up data'))
+    elif (width := facts.get('visual_width')) != thesis.visual_width(recipe):
+      expected = thesis.visual_width(recipe)
+      why = f'features are {width} wide, those of the thesis {expected}'
+      aside.append((name, why))
     else:
       if len(real) < len(known):
         aside.append((name, 'SYNTHETIC: evaluated on made-up data'))

@@ -62,6 +62,12 @@ def examples(recipe: str) -> int:
   return EXAMPLES.get(last, EXAMPLES['howto100m'])
 
 
+def visual_width(recipe: str) -> int:
+  """How wide the features are that the models of a recipe take."""
+  is_2d = 'places' in recipe or recipe.startswith('ablation/2d')
+  return 2048 if is_2d else 4096
+
+
 class Row(typing.NamedTuple):
   """A line of a table: one model, one evaluation.
 
@@ -181,7 +187,7 @@ Random | | places_en | .1/.5/1.0 ; .1/.5/1.0
 Harwath, IJCV 2020 | | places_en | 27.6/58.4/71.6 ; 21.8/55.1/69.0
 AVLnet | places/en | places_en | 44.8/79.9/86.4 ; 42.8/76.2/84.8
 """),
-    'The thesis prints 75.3 as the mean R@10 of the first row; the mean of 71.6'
+    'The thesis prints 75.3 as the mean R@10 of Harwath, IJCV; the mean of 71.6'
     ' and 69.0 is 70.3.',
   ),
   Table(

@@ -5,10 +5,11 @@ r"""Rows of the thesis' Table 3.3 on HowTo100M: 15 epochs of 64 videos.
 
 Rows: base (gating, MMS, clips of 10 s anywhere), 2d (no 3-D features), asr
 (clips around ASR captions), 2.5s, 5s and 20s (of clips). Data as in
-configs/avlnet.py; asr needs the captions beside them. Expect R@10, audio to
-video, zero-shot on YouCook2 and CrossTask: base 54.3 and 33.0; 2d 51.6 and
-32.6; asr 57.6 and 34.6; 2.5s 23.1 and 20.6; 5s 41.2 and 30.2; 20s 40.9 and
-24.5. Fine-tuned: configs/finetune.py:youcook2,ROW.
+configs/avlnet.py, of which asr needs the captions, too; to evaluate, the clips
+of YouCook2 and CrossTask, see configs/fraction.py. Expect R@10, audio to video,
+zero-shot on YouCook2 and CrossTask: base 54.3 and 33.0; 2d 51.6 and 32.6; asr
+57.6 and 34.6; 2.5s 23.1 and 20.6; 5s 41.2 and 30.2; 20s 40.9 and 24.5.
+Fine-tuned: configs/finetune.py:youcook2,ROW.
 Not run by this program, nor does the thesis say how long they took. That the
 learning rate is that of the whole recipe at half of its batch is an assumption:
 the thesis does not say.
@@ -43,6 +44,10 @@ def get_config(row: str = 'base') -> ml_collections.ConfigDict:
   config.optimizer.decay_steps = epoch
   config.train.eval_every = epoch
   names = ('youcook2', 'crosstask')
-  config.prepare.datasets += tuple(f'clips/{name}' for name in names)
+  # First: what is missing of them is said before days of HowTo100M.
+  config.prepare.datasets = (
+    *(f'clips/{name}' for name in names),
+    *config.prepare.datasets,
+  )
   config.eval_data.evaluations.update(zero_shot.evaluations(*names))
   return config

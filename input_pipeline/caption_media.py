@@ -1,7 +1,8 @@
 """Recordings and images of spoken captions, read with care.
 
-They come from outside: what is larger than a caption's could be is refused
-before it is decoded, or by the size that its header says.
+They come from outside: what is larger than a caption's could be is refused,
+files and recordings before they are decoded, images of up to Pillow's limit
+after that.
 """
 
 import os

@@ -31,8 +31,8 @@ def keep_freed() -> None:
 class Arrays:
   """Makes arrays in the memory of those that nobody refers to any more.
 
-  It keeps as much memory as its arrays had at one time. Several threads may
-  call it.
+  It keeps, of each size in bytes, as much memory as its arrays of that size
+  had at one time. Several threads may call it.
   """
 
   def __init__(self):

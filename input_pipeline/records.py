@@ -90,6 +90,7 @@ class Records:
     *,
     with_waveform: bool = False,
     with_picture: bool = False,
+    with_captions: bool = False,
   ) -> Iterator[dict | BadRecordError]:
     """Yields the example at each index, or the error that says why not.
 
@@ -98,6 +99,7 @@ class Records:
         ones many at once.
       with_waveform: decode the recordings, one by one: float32 [samples].
       with_picture: decode the images likewise: uint8 [H, W, 3].
+      with_captions: what has none is bad.
     """
     owners, keys = self._places(indices)
     for owner, key, example in zip(
@@ -107,7 +109,11 @@ class Records:
         yield example
       else:
         yield self._splits[owner].check(
-          key, example, with_waveform, with_picture
+          key,
+          example,
+          with_waveform=with_waveform,
+          with_picture=with_picture,
+          with_captions=with_captions,
         )
 
   def scan(self) -> Iterator[dict | BadRecordError]:

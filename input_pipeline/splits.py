@@ -65,9 +65,15 @@ class Split:
       return self.bad(key, 'unreadable', detail=str(error))
 
   def check(
-    self, key: int, example: dict, with_waveform: bool, with_picture: bool
+    self,
+    key: int,
+    example: dict,
+    *,
+    with_waveform: bool,
+    with_picture: bool,
+    with_captions: bool,
   ) -> dict | BadRecordError:
-    """The example, with its recording and image if asked for; or the fault."""
+    """The example, with what is asked for decoded; or the fault."""
     detail = ''
     try:
       if with_waveform:
@@ -75,6 +81,8 @@ class Split:
       if with_picture:
         example = example | {'picture': visual.read_image(example['image'])}
       reason = fault(example)
+      if with_captions and not len(example.get('captions', ())):
+        reason = reason or 'no captions to cut around (train_data.min_time)'
     except soundfile.SoundFileError as error:
       reason, detail = 'audio unreadable', str(error)
     except MediaError as error:
@@ -112,7 +120,9 @@ def open_splits(
     if (base := name.split('[')[0]) not in builder.info.splits:
       raise DataError(
         f'{dataset!r} has no split {base!r}; it has '
-        f'{", ".join(builder.info.splits)}'
+        f'{", ".join(builder.info.splits)}: what it is made of was not there '
+        f'when the records were made. Remove {builder.data_path} to make them '
+        'anew, or leave the split out of eval_data.evaluations'
       )
     shards = builder.info.splits[name].file_instructions
     if not shards:

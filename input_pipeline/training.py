@@ -142,13 +142,14 @@ class TrainBatches:
       if not isinstance(example, BadRecordError):
         return example
       self.bad_records.add(example)
-    raise DataError('no record can be used')
+    raise DataError(f'no record can be used: {self.bad_records.counts}')
 
   def _attempt(self, indices) -> Iterator[dict | BadRecordError]:
     return self._records.attempt(
       indices,
       with_waveform=self._windows.need_waveform,
       with_picture=self._streams == preprocess.IMAGE,
+      with_captions=self._windows.need_captions,
     )
 
   def batch(self, step: int) -> Batch:

@@ -6,7 +6,6 @@ import numpy as np
 
 from input_pipeline import examples, images, preprocess
 from input_pipeline.augment import Augmentation
-from input_pipeline.bad_records import DataError
 from input_pipeline.captions import Captions
 
 
@@ -41,12 +40,13 @@ class Windows:
     """Whether examples must have their recording decoded."""
     return self._augmentation is not None
 
-  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
-    """Yields the clips of an example, as rows of a batch; see the package.
+  @property
+  def need_captions(self) -> bool:
+    """Whether examples must have captions, to cut windows around."""
+    return not self._whole_ones and self._min_time > 0
 
-    Raises:
-      DataError: the example lacks the captions to cut windows around.
-    """
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields the clips of an example, as rows of a batch; see the package."""
     if self._augmentation:
       example = example | {
         'spectrogram': examples.changed(example, self._augmentation, rng)
@@ -56,7 +56,7 @@ class Windows:
       example['picture'] = images.random_crop(example['picture'], rng)
     if self._whole_ones:
       clips = [self._whole(example, rng)]
-    elif self._min_time:
+    elif self.need_captions:
       clips = self._around_captions(example, rng)
     else:
       clips = self._anywhere(example, rng)
@@ -83,11 +83,6 @@ class Windows:
   def _around_captions(
     self, example: dict, rng: np.random.Generator
   ) -> Iterable[dict]:
-    if not len(example.get('captions', ())):
-      raise DataError(
-        f'{example["id"].decode()} has no captions to cut windows around; '
-        'choose train_data.min_time=0 for random windows'
-      )
     return (
       preprocess.caption_clip(
         example,

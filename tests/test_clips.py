@@ -10,6 +10,7 @@ import pytest
 import input_pipeline
 from avl_jax import UserError
 from input_pipeline import preparation, preprocess, records
+from input_pipeline.datasets import pickled
 from tests import golden
 
 _H, _ARRAYS = golden.load('H_loaders')
@@ -144,6 +145,34 @@ def test_what_is_left_out_is_counted(data_dir):
   assert len(_read('clips/youcook2', 'val', data_dir)) == 6
 
 
+@pytest.mark.parametrize(
+  ('change', 'reason', 'words'),
+  [
+    ({'2d': np.ones(512)}, 'unreadable', r'\(512,\), expected \(2048,\)'),
+    ({'audio': np.ones((41, 30))}, 'unreadable', r'\(41, 30\), expected'),
+    ({'audio': [['a', 'b']] * 40}, 'unreadable', 'no numbers'),
+    ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'no numbers'),
+    ({'3d': [10**400] * 2048}, 'unreadable', 'no numbers'),
+    ({'3d': {}}, 'unreadable', 'no numbers'),
+  ],
+)
+def test_arrays_that_are_none(change, reason, words):
+  clip = {
+    'id': 'a',
+    'audio': np.ones((40, 30)),
+    '2d': np.ones(2048),
+    '3d': np.ones(2048),
+    'caption': None,
+    'start': 'soon',
+  }
+  example = pickled.example_of(clip, 'here')
+  assert example['captions'] == ['']
+  assert np.isnan(example['start'])
+  with pytest.raises(pickled.ClipError, match=words) as caught:
+    pickled.example_of(clip | change, 'here')
+  assert caught.value.reason == reason
+
+
 def test_the_shortfall_is_said(tmp_path, capsys):
   _write(tmp_path, 'crosstask_clips_val.pkl', _clips('youcook', ('2d', '3d')))
   _prepare(tmp_path, 'clips/crosstask', tmp_path / 'records')
@@ -201,6 +230,19 @@ def test_batches_from_a_file_equal_the_arrays(data_dir):
         audio, visual = expected(identity)
         np.testing.assert_array_equal(batch['spectrogram'][i], audio)
         np.testing.assert_allclose(batch['visual'][i], visual, atol=1e-6)
+
+
+def test_a_split_that_was_not_made(data_dir):
+  evaluation = {'datasets': ('clips/youcook2',), 'splits': ('sounds241',)}
+  with pytest.raises(
+    input_pipeline.DataError, match=r"'sounds241'; it has val:.*Remove .*1\.0"
+  ):
+    input_pipeline.eval_batches(
+      evaluations={'sounds': evaluation},
+      batch_size=2,
+      num_frames=50,
+      data_dir=str(data_dir),
+    )
 
 
 def test_made_up_content_is_marked(tmp_path):

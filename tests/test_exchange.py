@@ -297,6 +297,30 @@ def test_refuses_what_does_not_fit(tmp_path, change, message):
   assert not (tmp_path / 'run').exists()
 
 
+def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
+  """What the model never applies is there before the checkpoint is."""
+  release.write_state_dict(tmp_path / 'a.pth', small_state())
+  arguments = {
+    'file': str(tmp_path / 'a.pth'),
+    'workdir': tmp_path / 'run',
+    'model': {},
+  }
+
+  def interrupted(*_):
+    assert (tmp_path / 'run' / exchange.UNUSED).exists()
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoint.Checkpoints, 'save', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      exchange.import_release(**arguments)
+  exchange.import_release(**arguments)
+  exchange.export_release(
+    file=str(tmp_path / 'b.pth'), workdir=arguments['workdir']
+  )
+  _assert_same(release.read_state_dict(tmp_path / 'b.pth'), small_state())
+
+
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
 def test_refuses_a_workdir_with_checkpoints(imported):
   workdir, *_ = imported

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avl_jax import davenet, heads, metrics, model
+from avl_jax import ConfigError, davenet, heads, metrics, model
 from tests import convert, golden
 
 _AUDIO_VIDEO, _AUDIO_VIDEO_ARRAYS = golden.load('B_avlnet_eval')
@@ -283,6 +283,12 @@ def test_context_gate():
   np.testing.assert_allclose(
     gate.apply(variables, y), y / (1 + np.exp(-logits)), rtol=1e-5
   )
+
+
+def test_features_of_another_width_are_refused():
+  network, variables = model.AVLnet(**_TINY), _tiny_variables()
+  with pytest.raises(ConfigError, match='are 5 wide, but the model takes 24'):
+    network.apply(variables, _batch(visual=5), train=False)
 
 
 def test_combine():

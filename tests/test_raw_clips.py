@@ -357,7 +357,7 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize(
   'streams', [1, pytest.param(2, marks=pytest.mark.slow)]
 )
-def test_with_networks(tmp_path, weights, streams, monkeypatch):
+def test_with_networks(tmp_path, weights, streams, monkeypatch, capsys):
   """From the command's arguments to batches, with networks of little depth."""
   weights = dict(list(weights.items())[:streams])
   monkeypatch.setattr(extractor, '_IMAGES', 2)  # small batches, of short clips
@@ -372,6 +372,8 @@ def test_with_networks(tmp_path, weights, streams, monkeypatch):
     media_dir=str(folder),
     **weights,
   )
+  said = "of blocks (1, 1, 1, 1); the authors' has (3, 8, 36, 3)"
+  assert said in capsys.readouterr().out
   batches = input_pipeline.eval_batches(
     evaluations={'c': {'datasets': ('clips/crosstask',), 'splits': ('val',)}},
     batch_size=8,

@@ -82,9 +82,10 @@ def test_what_is_left_out_is_counted(data_dir):
     'no audio': 1,
     'no captions': 1,
     'no video': 1,
-    'unsafe id': 1,
-    'unreadable': 4,
+    'unsafe id': 3,
+    'unreadable': 2,
     'listed twice': 1,
+    'videos fewer than expected': 1,
   }
 
 

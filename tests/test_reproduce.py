@@ -24,7 +24,8 @@ def _result(evaluation, recalls, data='f00d', task='audio -> video', **more):
 
 def _record(root, name, rows, **facts):
   known = {'recipe': 'avlnet', 'checkpoint': name, 'data': 'howto'}
-  facts = known | {'step': 9, 'examples': 900_000} | facts
+  known |= {'step': 9, 'examples': 900_000, 'visual_width': 4096}
+  facts = known | facts
   path = root / name / 'evaluation.json'
   path.parent.mkdir(parents=True)
   path.write_text(json.dumps({'facts': facts, 'rows': rows}))
@@ -75,6 +76,8 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path):
     ({'checkpoint': ''}, 'f00d', 'no fingerprint of the checkpoint'),
     ({'recipe': ''}, 'f00d', 'no recipe'),
     ({'recipe': 'another'}, 'f00d', None),
+    ({'visual_width': 1280}, 'f00d', 'features are 1280 wide'),
+    ({'visual_width': 2048}, 'f00d', 'those of the thesis 4096'),
   ],
 )
 def test_what_never_fills_a_cell(tmp_path, facts, data, reason):

@@ -100,7 +100,7 @@ def test_hostile_entries_are_left_out(tmp_path):
   os.mkfifo(root / 'wavs/pipe.wav')
   good = places.write_item(root, 50)
   wrong = {
-    'leads out': [
+    'unsafe id': [
       {'wav': '../../secret.wav'},
       {'wav': str(secret)},
       {'wav': 'link.wav'},
@@ -170,4 +170,14 @@ def test_base_paths_of_elsewhere(tmp_path, key, base):
 
 def test_without_lists(tmp_path):
   with pytest.raises(UserError, match=r'metadata/train\.json.*media_dir'):
+    _prepare(tmp_path, tmp_path / 'records')
+
+
+def test_no_usable_caption_is_an_error(tmp_path):
+  places.write(tmp_path, train=2)
+  for image in (tmp_path / 'images/a').iterdir():
+    image.unlink()
+  with pytest.raises(
+    UserError, match=r"none of the 2 captions.*'no file': 2.*caption.\.jpg"
+  ):
     _prepare(tmp_path, tmp_path / 'records')

@@ -101,12 +101,14 @@ def test_what_is_left_out_is_counted(data_dir, videos):
   assert counts == {
     'listed twice': 1,
     'no file': 2,
-    'unreadable': 5,
+    'unreadable': 3,
+    'unsafe id': 2,
     'captions unusable': 1,
     'no captions': 3,
+    'videos fewer than expected': 1,
   }
   unreadable = '\n'.join(skipped['unreadable'])
-  for text in ('dtype object', 'not finite', 'leads out of', 'damaged'):
+  for text in ('dtype object', 'not finite', 'damaged'):
     assert text in unreadable
 
 
@@ -282,8 +284,12 @@ def test_batches_around_captions(tmp_path, data_dir):
     _train_batches(
       tmp_path, batch_size=3, words=words, **options | {'min_time': 0.0}
     )
-  with pytest.raises(input_pipeline.DataError, match='has no captions'):
-    _train_batches(data_dir, batch_size=5, **options).batch(0)
+  # Where a video has none, another one is in its place.
+  mixed = _train_batches(data_dir, batch_size=5, **options)
+  assert set(mixed.batch(0)['id']) == {'v6000'}
+  assert mixed.bad_records.counts == {
+    'no captions to cut around (train_data.min_time)': 4
+  }
 
 
 def _naive_clip(example, start, num_frames):
@@ -399,6 +405,55 @@ def test_fractions_are_nested(tmp_path):
   assert nested[0] != {f'v{i}'.encode() for i in range(4)}
   food = ids('videos/howto100m_food', 'train')
   assert food == {f'v{i}'.encode() for i in range(1, 40, 2)}
+
+
+def _prepare_two(folder):
+  """Prepares the videos a and b of a folder; what was left out."""
+  (folder / 'HowTo100M_1166_videopaths.txt').write_text('path\ncat/a\ncat/b')
+  input_pipeline.prepare(
+    datasets=('videos/howto100m',),
+    data_dir=str(folder / 'records'),
+    media_dir=str(folder),
+  )
+  path = folder / 'records/videos/howto100m/1.0.0/skipped.json'
+  return json.loads(path.read_text())
+
+
+def test_features_of_another_width_are_left_out(tmp_path):
+  for video in 'ab':
+    _write(tmp_path, video, 500)
+  np.savez(tmp_path / 'cat/b/b_2d.npz', features=np.ones((60, 9), 'f2'))
+  (line,) = _prepare_two(tmp_path)['unreadable']
+  assert 'visual_2d of b is 9 wide, that of the first video 8' in line
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [('{"a": ', 'expected JSON'), ('[]', 'got a list')],
+)
+def test_a_caption_file_that_is_none(tmp_path, content, message):
+  _write(tmp_path, 'a', 500)
+  (tmp_path / 'caption.json').write_text(content)
+  with pytest.raises(UserError, match=f'caption.json: .*{message}'):
+    _prepare_two(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    {'start': [0], 'end': [1]},
+    {'start': [0], 'end': ['soon'], 'text': ['a']},
+    {'start': [[0]], 'end': [[1]], 'text': ['a']},
+    {'start': 0, 'end': 1, 'text': 2},
+    'none',
+  ],
+)
+def test_captions_that_are_none(tmp_path, wrong):
+  for video in 'ab':
+    _write(tmp_path, video, 500)
+  good = {'start': [0], 'end': [1], 'text': ['a']}
+  (tmp_path / 'caption.json').write_text(json.dumps({'a': wrong, 'b': good}))
+  assert _prepare_two(tmp_path)['captions unusable'] == ['a']
 
 
 @pytest.mark.parametrize('content', [None, 'id\ncat/v1\n'])

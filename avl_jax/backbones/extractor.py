@@ -49,12 +49,12 @@ class Extractor:
     self._of_images = (
       efficientnet.backbone()
       if self._is_stand_in
-      else _compile(*resnet.load(resnet152))
+      else _compile(resnet152, *resnet.load(resnet152))
     )
     self._of_clips = None
     if resnext101:
       self._widths['visual_3d'] = resnext3d.WIDTH
-      self._of_clips = _compile(*resnext3d.load(resnext101))
+      self._of_clips = _compile(resnext101, *resnext3d.load(resnext101))
 
   @property
   def widths(self) -> dict[str, int]:
@@ -111,9 +111,17 @@ def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _compile(
-  network: bottleneck.BottleneckNetwork, variables: dict
+  file: str, network: bottleneck.BottleneckNetwork, variables: dict
 ) -> Callable[[np.ndarray], jax.Array]:
-  """The network in full float32, so that features do not depend on a device."""
+  """The network in full float32, so that features do not depend on a device.
+
+  Says if it is of another depth than the authors', as ResNet-50 is.
+  """
+  if network.blocks != (authors := type(network)().blocks):
+    print(
+      f'{file} is a {type(network).__name__} of blocks {network.blocks}; the '
+      f"authors' has {authors}, and other features"
+    )
 
   @jax.jit
   def features(variables, batch):

@@ -12,9 +12,10 @@ from avl_jax.release.containers import (
   write_state_dict,
 )
 from avl_jax.release.pickles import read_pickle
-from avl_jax.release.safety import ReleaseError, inside
+from avl_jax.release.safety import OutsideError, ReleaseError, inside
 
 __all__ = [
+  'OutsideError',
   'ReleaseError',
   'inside',
   'read_array',

@@ -13,8 +13,6 @@ DATASET_words.csv beside them (see `speech`), clips with and without speech
 become splits of their own.
 """
 
-import collections
-import json
 import pathlib
 from collections.abc import Iterator
 
@@ -25,6 +23,7 @@ import tqdm
 from avl_jax import UserError
 from avl_jax.features import MediaError
 from input_pipeline.datasets import clip_sets, filmed, pickled, speech
+from input_pipeline.datasets.left_out import LeftOut
 from input_pipeline.extraction import Extraction
 
 
@@ -72,7 +71,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         shape=(None, width), dtype=np.float32, encoding='bytes'
       )
 
-    widths = dict.fromkeys(pickled.VISUAL_KEYS, 2048)
+    widths = dict.fromkeys(pickled.VISUAL_KEYS, pickled.VISUAL_WIDTH)
     if self._extraction and not self._pickled:
       widths = self._extraction.widths
     return self.dataset_info_from_configs(
@@ -96,7 +95,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The files belong to their owners.
-    self._skipped = collections.defaultdict(list)
+    self._skipped = LeftOut()
     self._ids: dict[str, list[str]] = {}  # of the clips of a split
     self._source = self._pickled or self._filmed()
     files = self.builder_config.files
@@ -108,7 +107,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         what = self._source.missing(split)
         if split in self.builder_config.by_words and not self._pickled:
           what = self._words_file.name
-        self._skip(self._source.without, what)
+        self._skipped.add(self._source.without, what)
         print(f'{self._title}: no {what}, so no split {split!r}')
     return {
       **{split: self._generate_examples(split) for split in there},
@@ -126,12 +125,13 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         'into a folder and name it, --config.prepare.media_dir=FOLDER; or from '
         'its videos and annotations in such a folder with the weights of the '
         'networks, --config.prepare.resnet152=FILE '
-        '--config.prepare.resnext101=FILE'
+        '--config.prepare.resnext101=FILE. What is only evaluated on can be '
+        'left out: configs/finetune.py:DATASET,alone and '
+        'configs/zero_shot.py:MODEL,NAME+NAME'
       )
-    return filmed.Filmed(self._root, config.read, self._extraction, self._skip)
-
-  def _skip(self, reason: str, what: str) -> None:
-    self._skipped[reason].append(what)
+    return filmed.Filmed(
+      self._root, config.read, self._extraction, self._skipped.add
+    )
 
   def _read_words(self, there: list[str]) -> dict[str, int]:
     """The word counts to make splits by; none if there is no use for them."""
@@ -152,7 +152,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     ):
       try:
         example = make()
-      except (pickled.ClipError, MediaError) as error:
+      except MediaError as error:
         skip(error.reason, f'{name}: {error}')
         continue
       if example['id'] in seen:  # several clips may be named after a video
@@ -163,7 +163,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
     title, entries = f'{self._title} {split}', self._source.entries(split)
     ids, videos = [], set()
-    for example in self._usable(entries, title, self._skip):
+    for example in self._usable(entries, title, self._skipped.add):
       ids.append(example['id'])
       videos.add(example['group'])
       yield example['id'], example
@@ -173,11 +173,11 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     expected = self.builder_config.videos.get(split, 0)
     if len(videos) < expected:
       print(f'{title}: {len(videos):,} of {expected:,} videos')
-      self._skip(
+      self._skipped.add(
         f'{split}: videos fewer than expected',
         f'{len(videos):,} of {expected:,}',
       )
-    self._write_skipped()
+    self._skipped.write(self.data_dir)
 
   def _generate_by_words(self, split: str) -> Iterator[tuple[str, dict]]:
     """The clips without speech or with speech of the evaluated split."""
@@ -200,31 +200,21 @@ class Clips(tfds.core.GeneratorBasedBuilder):
       if example['id'] in chosen:
         yield example['id'], example
     self._report(split, len(chosen), f'clips of {evaluated} by their words')
-    self._write_skipped()
+    self._skipped.write(self.data_dir)
 
   def _report(self, split: str, good: int, of: str) -> None:
     """Says how many clips there are; raises UserError if none is."""
     title = f'{self._title} {split}'
     if not good:
-      reasons = {key: len(names) for key, names in self._skipped.items()}
-      last = [names[-1] for names in self._skipped.values()][-1:]
       raise UserError(
-        f'{title}: 0 {of} can be used; left out so far: {reasons}, for '
-        f'example {"".join(last)}: correct what is wrong or take the files of '
+        f'{title}: 0 {of} can be used; left out so far: '
+        f'{self._skipped}: correct what is wrong or take the files of '
         'this split away; what has been extracted is not extracted again'
       )
     _, expected = self.builder_config.files.get(split, ('', 0))
     lacking = f', {expected - good:,} fewer than the thesis had'
     print(f'{title}: {good:,} {of}{lacking if good < expected else ""}')
     if good < expected:
-      self._skip(
+      self._skipped.add(
         f'{split}: clips fewer than expected', f'{good:,} of {expected:,}'
       )
-
-  def _write_skipped(self) -> None:
-    """Lists what was left out, by reason, in a file beside the records."""
-    table = {
-      reason: sorted(names) for reason, names in self._skipped.items() if names
-    }
-    path = pathlib.Path(self.data_dir) / 'skipped.json'
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')

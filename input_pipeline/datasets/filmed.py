@@ -19,7 +19,6 @@ class Filmed:
 
   Attributes:
     splits: those of which there is at least one video.
-    widths: of the visual streams.
     without: why a split is not made, for counting.
   """
 
@@ -43,7 +42,7 @@ class Filmed:
     Raises:
       UserError: annotations are missing or wrong, or there is no video.
     """
-    self.widths, self._extraction = extraction.widths, extraction
+    self._extraction = extraction
     self._skip, self._short = skip, set()
     annotated = collections.defaultdict(list)
     for clip in read(root, skip):

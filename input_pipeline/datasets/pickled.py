@@ -1,6 +1,7 @@
 """The authors' feature pickles: what they hold of a clip, in our schema."""
 
 import functools
+import itertools
 import math
 import pathlib
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from avl_jax import UserError, release
+from avl_jax.features import MediaError
 
 AUDIO_KEY = 'audio'
+VISUAL_WIDTH = 2048
 # The visual vectors' names in the pickles: pooled over the clip.
 VISUAL_KEYS = {
   'visual_2d': ('2d', '2d_pooled'),
@@ -22,7 +25,6 @@ class Pickled:
 
   Attributes:
     splits: those whose pickle is there.
-    widths: of the visual streams.
     without: why a split is not made, for counting.
   """
 
@@ -32,7 +34,6 @@ class Pickled:
     """Looks for the files, split -> name; they are not opened."""
     self._paths = {split: root / file for split, file in files.items()}
     self.splits = [split for split, p in self._paths.items() if p.is_file()]
-    self.widths = dict.fromkeys(VISUAL_KEYS, 2048)
 
   def missing(self, split: str) -> str:
     """What is not there of a split that is not made."""
@@ -57,12 +58,8 @@ class Pickled:
     ]
 
 
-class ClipError(ValueError):
-  """A clip that cannot be used.
-
-  Attributes:
-    reason: in a word, for counting.
-  """
+class ClipError(MediaError):
+  """A clip that cannot be used."""
 
   def __init__(self, reason: str, message: str):
     super().__init__(message)
@@ -97,27 +94,47 @@ def example_of(clip: dict, source: str) -> dict:
   example = {
     'id': str(clip['id']),
     'group': str(clip.get('video_id', clip['id'])),
-    'spectrogram': _array(clip, (AUDIO_KEY,), 2).T,
-    'captions': [str(caption) for caption in captions],
+    'spectrogram': _array(clip, (AUDIO_KEY,), (40, None)).T,
+    'captions': ['' if c is None else str(c) for c in captions],
     'source': source,
-    'start': float(clip.get('start', math.nan)),
-    'end': float(clip.get('end', math.nan)),
+    'start': _seconds(clip, 'start'),
+    'end': _seconds(clip, 'end'),
   }
   for name, keys in VISUAL_KEYS.items():
-    example[name] = _array(clip, keys, 1)[None]
-  if example['spectrogram'].shape[1] != 40:
-    raise ClipError('unreadable', 'the audio has no 40 bands')
+    example[name] = _array(clip, keys, (VISUAL_WIDTH,))[None]
   return example
 
 
-def _array(clip: dict, keys: tuple[str, ...], ndim: int) -> np.ndarray:
-  """The float32 array of the first of `keys` that the clip has."""
+def _seconds(clip: dict, key: str) -> float:
+  """A time, NaN where there is none."""
+  try:
+    return float(clip.get(key, math.nan))
+  except (OverflowError, TypeError, ValueError):
+    return math.nan
+
+
+def _array(
+  clip: dict, keys: tuple[str, ...], expected: tuple[int | None, ...]
+) -> np.ndarray:
+  """The float32 array of the first of `keys` that the clip has.
+
+  Its shape must be `expected`, of which None is any number but 0.
+  """
   key = next((key for key in keys if key in clip), None)
   if key is None:
     raise ClipError(f'no {keys[0]}', f'{clip["id"]} has no {keys[0]!r}')
-  array = np.asarray(clip[key])
-  if array.ndim != ndim or not array.size:
-    raise ClipError('unreadable', f'{key} of {clip["id"]} is {array.shape}')
+  title = f'{key} of {clip["id"]}'
+  try:
+    array = np.asarray(clip[key], np.float32)
+  except (OverflowError, TypeError, ValueError) as error:
+    raise ClipError('unreadable', f'{title}: no numbers: {error}') from error
+  if not array.size or array.shape != tuple(
+    there if wanted is None else wanted
+    for there, wanted in itertools.zip_longest(array.shape, expected)
+  ):
+    raise ClipError(
+      'unreadable', f'{title} is {array.shape}, expected {expected}'
+    )
   if not np.isfinite(array).all():
-    raise ClipError('not finite', f'{key} of {clip["id"]}')
-  return array.astype(np.float32)
+    raise ClipError('not finite', title)
+  return array

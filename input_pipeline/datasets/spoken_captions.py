@@ -13,9 +13,7 @@ dB below its loudest cell, be that in what is kept or not. Images are kept as
 they come, once they have been read.
 """
 
-import collections
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from avl_jax import UserError, release
 from avl_jax.features import MediaError
 from input_pipeline import caption_lists, caption_media
 from input_pipeline.caption_lists import Caption
+from input_pipeline.datasets.left_out import LeftOut
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -107,7 +106,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The files belong to their owners.
-    self._skipped = collections.defaultdict(list)
+    self._skipped = LeftOut()
     lists = self.builder_config.lists
     name = f'{self.name}/{self.builder_config.name}'
     there = [
@@ -123,7 +122,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         '--config.prepare.media_dir=FOLDER (images elsewhere: AUDIO:IMAGES)'
       )
     for split in lists.keys() - there:
-      self._skipped['no file'].append(lists[split][0])
+      self._skipped.add('no file', lists[split][0])
       print(f'{name}: no {lists[split][0]}, so no split {split!r}')
     return {split: self._generate_examples(split) for split in there}
 
@@ -136,16 +135,16 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
     for index, caption in enumerate(tqdm.tqdm(captions, name, mininterval=1)):
       source = f'{file}[{index}]'
       if caption is None:
-        self._skipped['no names'].append(source)
+        self._skipped.add('no names', source)
         continue
       try:
         example = self._example(caption)
       except release.ReleaseError as error:
-        self._skipped['leads out'].append(f'{source}: {error}')
+        self._skipped.add('unsafe id', f'{source}: {error}')
         continue
       except (MediaError, OSError) as error:
         reason = getattr(error, 'reason', MediaError.reason)
-        self._skipped[reason].append(f'{source}: {error}')
+        self._skipped.add(reason, f'{source}: {error}')
         continue
       identity = caption.id
       if identity in seen:  # an utterance that is listed twice
@@ -187,14 +186,21 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
     }
 
   def _report(self, name, split, good, listed, expected) -> None:
-    """Says how many there are, lists what was left out beside the records."""
+    """Says how many there are, lists what was left out beside the records.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not good:
+      raise UserError(
+        f'{name}: none of the {listed:,} captions of the list can be used; '
+        f'left out so far: {self._skipped}'
+      )
     line = f'{name}: {good:,} of {listed:,} captions of the list'
     if good < expected:
       line += f', {expected - good:,} fewer than the thesis had'
-      self._skipped[f'{split}: captions fewer than expected'] = [
-        f'{good:,} of {expected:,}'
-      ]
+      self._skipped.add(
+        f'{split}: captions fewer than expected', f'{good:,} of {expected:,}'
+      )
     print(line)
-    table = {reason: sorted(names) for reason, names in self._skipped.items()}
-    path = pathlib.Path(self.data_dir) / 'skipped.json'
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
+    self._skipped.write(self.data_dir)

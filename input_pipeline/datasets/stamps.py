@@ -18,7 +18,6 @@ captions and recordings alone: stamps that share any of them form a group, and
 a group stands on one side of every split, in every language.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -36,6 +35,7 @@ from avl_jax import UserError
 from avl_jax.backbones import efficientnet
 from avl_jax.features import MediaError, SilentMediaError, audio, visual
 from input_pipeline import debian, narration, tuxpaint
+from input_pipeline.datasets.left_out import LeftOut
 from input_pipeline.tuxpaint import Stamp
 
 PACKAGE = {
@@ -113,7 +113,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     folder = self._media_dir or debian.fetch(**PACKAGE, cache=downloads)
     folder = pathlib.Path(folder).expanduser()
     stamps = tuxpaint.read_stamps(folder)
-    self._skipped = collections.defaultdict(list)
+    self._skipped = LeftOut()
     images = self._read_pictures(self._complete(stamps))
     chosen = tuxpaint.distinct(
       [stamp for stamp in stamps if stamp.name in images],
@@ -202,7 +202,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
           }
           | pictures[stamp.name],
         )
-    self._write_skipped()
+    self._skipped.write(self.data_dir)
 
   def _speech(self, stamp: Stamp, split: str):
     """(source, function that reads or speaks it) of each of its recordings."""
@@ -215,12 +215,6 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   def _bar(self, items: Iterable, what: str) -> Iterable:
     name = f'{self.name}/{self.builder_config.name} {what}'
     return tqdm.tqdm(items, name, mininterval=1)
-
-  def _write_skipped(self) -> None:
-    """Lists what was left out, by reason, in a file beside the records."""
-    table = {reason: sorted(names) for reason, names in self._skipped.items()}
-    path = pathlib.Path(self.data_dir) / 'skipped.json'
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
 
 
 def _encode_png(image: np.ndarray) -> bytes:

@@ -16,9 +16,7 @@ TFDS shuffles records by a hash of the id, so `train[:10%]` is a random tenth
 of the videos that contains `train[:2%]`.
 """
 
-import collections
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -31,6 +29,7 @@ from avl_jax import UserError, release
 from avl_jax.features import MediaError
 from input_pipeline.datasets import checked
 from input_pipeline.datasets.annotations import find
+from input_pipeline.datasets.left_out import LeftOut
 from input_pipeline.datasets.uncompressed import uncompressed
 from input_pipeline.extraction import Extraction, VideoFiles
 
@@ -112,7 +111,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.
-    self._skipped = collections.defaultdict(list)
+    self._skipped = LeftOut()
+    self._widths: dict[str, int] = {}  # of the streams, in files
     paths = self._read_list()
     category = self.builder_config.category
     chosen = [p for p in paths if not category or p.split('/')[0] == category]
@@ -144,19 +144,21 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
       if video in seen:
-        self._skipped['listed twice'].append(path)
+        self._skipped.add('listed twice', path)
         continue
       seen.add(video)
       try:
         arrays = self._read_arrays(path, video)
       except MediaError as error:
-        self._skipped[error.reason].append(f'{path}: {error}')
+        self._skipped.add(error.reason, f'{path}: {error}')
+        continue
+      except release.OutsideError as error:
+        self._skipped.add('unsafe id', f'{path}: {error}')
         continue
       except (OSError, release.ReleaseError) as error:
         gone = isinstance(error, FileNotFoundError)
-        self._skipped['no file' if gone else 'unreadable'].append(
-          f'{path}: {error}'
-        )
+        reason = 'no file' if gone else MediaError.reason
+        self._skipped.add(reason, f'{path}: {error}')
         continue
       good += 1
       identity = {'id': video, 'group': video, 'language': 'en'}
@@ -180,6 +182,12 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     for key, array in arrays.items():
       if not np.isfinite(array).all():
         raise release.ReleaseError(f'{key} of {video} is not finite')
+      width = self._widths.setdefault(key, array.shape[1])
+      if array.shape[1] != width:  # They would not make a batch.
+        raise release.ReleaseError(
+          f'{key} of {video} is {array.shape[1]} wide, that of the first '
+          f'video {width}'
+        )
     return arrays
 
   def _read(self, root: pathlib.Path, path: str, name: str, key: str):
@@ -188,27 +196,36 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     return release.read_array(npz if npz.exists() else npy, key)
 
   def _read_captions(self) -> dict:
+    """Video -> captions; AnnotationError or ReleaseError of a wrong file."""
     for name in CAPTIONS:
       path = self._features / name
       if path.is_file():
-        if path.suffix == '.json':
-          return json.loads(path.read_text('utf-8'))
-        return release.read_pickle(path)
+        is_json = path.suffix == '.json'
+        found = (checked.read_json if is_json else release.read_pickle)(path)
+        if not isinstance(found, dict):
+          raise checked.AnnotationError(
+            f"{path}: expected {{video: {{'start', 'end', 'text'}}}}, got a "
+            f'{type(found).__name__}'
+          )
+        return found
     print(f'no {" or ".join(CAPTIONS)}: the records will have no captions')
     return {}
 
   def _captions_of(self, captions: dict, video: str) -> dict:
     """The captions of a video that are whole, in the file's order."""
     found = captions.get(video, {'start': [], 'end': [], 'text': []})
-    starts, ends = (np.asarray(found[key], 'f8') for key in ('start', 'end'))
-    texts = [str(text) for text in found['text']]
-    if not len(starts) == len(ends) == len(texts) or not (
-      np.isfinite(starts).all() and np.isfinite(ends).all()
-    ):
-      self._skipped['captions unusable'].append(video)
-      starts, ends, texts = starts[:0], ends[:0], []
+    try:
+      starts, ends = (np.array(found[key], 'f8') for key in ('start', 'end'))
+      texts = [str(text) for text in found['text']]
+      is_whole = starts.shape == ends.shape == (len(texts),)
+      is_whole &= bool(np.isfinite([starts, ends]).all())
+    except (KeyError, TypeError, ValueError):
+      is_whole = False
+    if not is_whole:
+      self._skipped.add('captions unusable', video)
+      starts, ends, texts = np.zeros(0), np.zeros(0), []
     elif captions and not texts:
-      self._skipped['no captions'].append(video)
+      self._skipped.add('no captions', video)
     return {'captions': texts, 'caption_starts': starts, 'caption_ends': ends}
 
   def _report(self, name: str, good: int, paths: list[str]) -> None:
@@ -218,16 +235,15 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       UserError: there is none.
     """
     if not good:
-      reasons = {key: len(names) for key, names in self._skipped.items()}
-      last = [names[-1] for names in self._skipped.values()][-1:]
       raise UserError(
         f'{name}: none of the {len(paths):,} videos of the list can be used: '
-        f'{reasons}, for example {"".join(last)}'
+        f'{self._skipped}'
       )
     line = f'{name}: {good:,} of {len(paths):,} videos of the list'
     if not self.builder_config.category and good < EXPECTED:
       line += f', {EXPECTED - good:,} fewer than the thesis had'
+      self._skipped.add(
+        'videos fewer than expected', f'{good:,} of {EXPECTED:,}'
+      )
     print(line)
-    table = {reason: sorted(names) for reason, names in self._skipped.items()}
-    path = pathlib.Path(self.data_dir) / 'skipped.json'
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
+    self._skipped.write(self.data_dir)
