@@ -45,6 +45,7 @@ from avl_jax import (
   reproduce,
   train,
 )
+from avl_jax.features import words
 from avl_jax.files import Lock, write_atomically
 from avl_jax.history import History, read_history
 from avl_jax.model import AVLnet, carry_over, init_variables
@@ -142,6 +143,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     lock = stack.enter_context(
       Lock(workdir) if hosts.is_first() else contextlib.nullcontext()
     )
+    check_sources(config, model, workdir)
     prepare_mode(config, workdir)
     batches = open_batches(config, workdir)
     description = descriptions.describe(
@@ -190,6 +192,20 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
       num_steps=config.num_steps,
       **config.train,
     ).run(state)
+
+
+def check_sources(
+  config: ConfigDict, model: AVLnet, workdir: pathlib.Path
+) -> None:
+  """That what a run takes besides data is there, before days of preparing."""
+  if config.words.vectors:
+    words.open_vectors(config.words.vectors)
+  if not (workdir / checkpoint.FOLDER).is_dir():
+    initial.check(
+      model,
+      image_weights=config.image_weights,
+      workdir=config.initial_workdir,
+    )
 
 
 def open_batches(

@@ -56,6 +56,16 @@ def begin(
   return carry_over(source, variables) if source else variables
 
 
+def check(
+  model: AVLnet, *, image_weights: str | os.PathLike, workdir: str | os.PathLike
+) -> None:
+  """Raises what `begin` would that needs no data, before days of preparing."""
+  if image_weights:
+    _read_image_weights(image_weights, model)
+  if workdir:
+    checkpoint.provenance(workdir)
+
+
 def _read_image_weights(file: str | os.PathLike, model: AVLnet) -> dict:
   network, weights = resnet.load(file)
   if network.blocks != model.image_blocks:

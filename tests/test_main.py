@@ -98,7 +98,11 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--mode=import'], "no file ''"),
     (['--mode=export'], 'name the file to write'),
     (['--config=configs/finetune.py:lsmdc'], 'expected one of youcook2'),
-    (['--config=configs/finetune.py:crosstask'], 'crosstask_clips_tra'),
+    (['--config=configs/finetune.py:crosstask'], 'no checkpoint'),
+    (
+      ['--config=configs/finetune.py:crosstask', '--config.initial_workdir='],
+      'crosstask_clips_tra',
+    ),
     (['--config=configs/stamps.py:fr,quad'], "no model 'quad' with text"),
   ],
 )
@@ -177,6 +181,34 @@ def test_errors_end_with_one_line_and_no_success(tmp_path):
   assert result.returncode == 1
   assert result.stderr.startswith('error: no checkpoint in')
   assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize(
+  ('option', 'message'),
+  [
+    ('words.vectors=nowhere.bin', 'no word vectors nowhere.bin'),
+    ('initial_workdir=nowhere', 'no checkpoint'),
+    ('image_weights=nowhere.pth', 'nowhere.pth'),
+  ],
+)
+def test_what_is_missing_is_told_before_preparing(
+  tmp_path, monkeypatch, option, message
+):
+  def prepare(**_):
+    pytest.fail('it was prepared first')
+
+  monkeypatch.setattr(main.input_pipeline, 'prepare', prepare)
+  monkeypatch.chdir(ROOT)
+  with pytest.raises(UserError, match=message):
+    main.main(
+      [
+        'main.py',
+        '--config=configs/stamps.py',
+        f'--workdir={tmp_path}/run',
+        f'--config.{option}',
+        *SMALL,
+      ]
+    )
 
 
 def test_text_is_learned_late(workdir, stamps_folder, stamps_records, tmp_path):
