@@ -28,28 +28,19 @@ from ml_collections import ConfigDict, config_flags
 from tensorflow import errors
 
 import input_pipeline
-from avl_jax import (
-  UserError,
-  accounting,
-  checkpoint,
-  comparison,
-  descriptions,
-  evaluate,
-  exchange,
-  hosts,
-  initial,
-  interruption,
-  loop,
-  parallel,
-  report,
-  reproduce,
-  train,
-)
-from avl_jax.features import words
+from avl_jax import multihost, parallel
+from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.errors import UserError
+from avl_jax.features import word_vectors
 from avl_jax.files import Lock, write_atomically
-from avl_jax.history import History, read_history
-from avl_jax.model import AVLnet, carry_over, init_variables
-from input_pipeline import preparation
+from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
+from avl_jax.modes import convert
+from avl_jax.reports import comparison, reproduction, retrieval_report
+from avl_jax.retrieval import evaluation
+from avl_jax.train import initialization, loop, preemption, timing
+from avl_jax.train import step as training_step
+from avl_jax.train.metrics_log import History, read_history
+from input_pipeline.records import catalog
 
 
 def read_config(name: str) -> ConfigDict:
@@ -63,7 +54,7 @@ def read_config(name: str) -> ConfigDict:
   try:
     if path.endswith('.json'):
       saved = json.loads(pathlib.Path(path).read_text())
-      return ConfigDict(descriptions.tuples(saved))
+      return ConfigDict(metadata.tuples(saved))
     spec = importlib.util.spec_from_file_location('config', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -112,15 +103,15 @@ def read_arguments(
 def prepare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Makes the records that are not there yet."""
   del workdir
-  for turn in (hosts.is_first(), not hosts.is_first()):
+  for turn in (multihost.is_first(), not multihost.is_first()):
     if turn:  # The others find what the first has made.
       input_pipeline.prepare(**config.prepare, data_dir=config.data_dir)
-    hosts.wait('prepare')
+    multihost.wait('prepare')
 
 
 def train_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Trains, from the last checkpoint if there is one; then evaluates."""
-  run(config, workdir, accounting.process_start())
+  run(config, workdir, timing.process_start())
   eval_mode(config, workdir)
 
 
@@ -133,48 +124,54 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     began: `time.perf_counter()` from which the run's time counts.
   """
   model = AVLnet(**config.model)
-  optimizer = train.make_optimizer(
+  optimizer = training_step.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
   )
-  step = parallel.pmap_step(train.make_step(model, optimizer, **config.loss))
+  step = parallel.pmap_step(
+    training_step.make_step(model, optimizer, **config.loss)
+  )
   clips = config.train_data.clips_per_example or 1
   parallel.check_divisible(config.train_data.batch_size * clips)
   with contextlib.ExitStack() as stack:
     lock = stack.enter_context(
-      Lock(workdir) if hosts.is_first() else contextlib.nullcontext()
+      Lock(workdir) if multihost.is_first() else contextlib.nullcontext()
     )
     check_sources(config, model, workdir)
     prepare_mode(config, workdir)
     batches = open_batches(config, workdir)
-    description = descriptions.describe(
+    description = metadata.describe(
       config.model,
       batches.visual_width,
       batches.fingerprint,
       seed=config.seed,
       batch_size=config.train_data.batch_size,
       best_metric=config.best_metric,
-      examples=preparation.count(
+      examples=catalog.count(
         config.train_data.datasets, config.train_data.split, config.data_dir
       ),
     )
     checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(workdir if hosts.is_first() else None, description)
+      checkpointer.Checkpoints(
+        workdir if multihost.is_first() else None, description
+      )
     )
-    if config.initial_workdir and hosts.is_first() and checkpoints.is_empty:
-      checkpoints.begin_from(checkpoint.provenance(config.initial_workdir))
+    if config.initial_workdir and multihost.is_first() and checkpoints.is_empty:
+      checkpoints.begin_from(checkpointer.provenance(config.initial_workdir))
     variables = initial_variables(config, checkpoints, description)
-    state = checkpoints.restore(train.create_state(variables, optimizer))
-    state = parallel.replicate(hosts.from_first(state))
+    state = checkpoints.restore(
+      training_step.create_state(variables, optimizer)
+    )
+    state = parallel.replicate(multihost.from_first(state))
     # What was logged after the last checkpoint comes again.
     last = -1 if checkpoints.is_empty else int(state.step)
     writer = open_writer(config, workdir, last)
     stack.enter_context(contextlib.closing(writer))
-    stop = stack.enter_context(interruption.Stop())
-    evaluate_all = evaluate.make_evaluate(
+    stop = stack.enter_context(preemption.Stop())
+    evaluate_all = evaluation.make_evaluate(
       model, open_evaluations(config), stop.check, **config.eval
     )
     clock = stack.enter_context(
-      accounting.Clock(
+      timing.Clock(
         began,
         before=checkpoints.progress.get('seconds'),
         lost=checkpoints.seconds_until(lock and lock.last_alive),
@@ -184,7 +181,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     loop.Loop(
       step=step,
       batches=batches.from_step,
-      evaluate=lambda v: evaluate.scalars(evaluate_all(v)),
+      evaluate=lambda v: evaluation.scalars(evaluate_all(v)),
       writer=writer,
       checkpoints=checkpoints,
       clock=clock,
@@ -199,9 +196,9 @@ def check_sources(
 ) -> None:
   """That what a run takes besides data is there, before days of preparing."""
   if config.words.vectors:
-    words.open_vectors(config.words.vectors)
-  if not (workdir / checkpoint.FOLDER).is_dir():
-    initial.check(
+    word_vectors.open_vectors(config.words.vectors)
+  if not (workdir / checkpointer.FOLDER).is_dir():
+    initialization.check(
       model,
       image_weights=config.image_weights,
       workdir=config.initial_workdir,
@@ -218,7 +215,7 @@ def open_batches(
     words=config.words,
     data_dir=config.data_dir,
     bad_records_file=workdir / 'bad_records.json',
-    host=hosts.this(),
+    host=multihost.this(),
   )
 
 
@@ -228,17 +225,17 @@ def open_evaluations(config: ConfigDict, **changes: Any) -> dict:
     **{**config.eval_data, **changes},
     words=config.words,
     data_dir=config.data_dir,
-    host=hosts.this(),
+    host=multihost.this(),
   )
 
 
 def initial_variables(
-  config: ConfigDict, checkpoints: checkpoint.Checkpoints, description: dict
+  config: ConfigDict, checkpoints: checkpointer.Checkpoints, description: dict
 ) -> dict:
   """Random variables, or, where nothing is restored, what `initial` makes."""
   model = AVLnet(**config.model)
-  if hosts.is_first() and checkpoints.is_empty:
-    variables = initial.begin(
+  if multihost.is_first() and checkpoints.is_empty:
+    variables = initialization.begin(
       model,
       description,
       image_weights=config.image_weights,
@@ -246,7 +243,7 @@ def initial_variables(
     )
   else:  # The others get those of the first.
     variables = init_variables(model, description['visual_width'], config.seed)
-  if not hosts.is_first():
+  if not multihost.is_first():
     return variables
   print(parameter_overview.get_parameter_overview(variables['params']))
   return variables
@@ -256,7 +253,7 @@ def open_writer(
   config: ConfigDict, workdir: pathlib.Path, last_step: int
 ) -> metric_writers.MetricWriter:
   """Where metrics go; on all hosts but the first, nowhere."""
-  if not hosts.is_first():
+  if not multihost.is_first():
     return metric_writers.MultiWriter([])
   write_atomically(workdir / 'config.json', config.to_json(indent=2) + '\n')
   history = History(workdir / 'metrics.jsonl', last_step)
@@ -266,21 +263,23 @@ def open_writer(
 
 def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Evaluates the best checkpoint and writes the report."""
-  hosts.wait('training')  # All hosts see the same folders.
-  model, variables, facts = checkpoint.load(workdir)
+  multihost.wait('training')  # All hosts see the same folders.
+  model, variables, facts = checkpointer.load(workdir)
   evaluations = open_evaluations(config)
-  results = evaluate.make_evaluate(model, evaluations, **config.eval)(variables)
-  if not hosts.is_first():
+  results = evaluation.make_evaluate(model, evaluations, **config.eval)(
+    variables
+  )
+  if not multihost.is_first():
     return
-  facts |= {'checkpoint': evaluate.fingerprint(variables)}
+  facts |= {'checkpoint': evaluation.fingerprint(variables)}
   facts |= {'recipe': config.recipe, 'seed': config.seed}
-  evaluate.write_record(workdir / 'evaluation.json', results, facts)
+  evaluation.write_record(workdir / 'evaluation.json', results, facts)
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
   }
   notes = {key: json.dumps(value).strip('"') for key, value in facts.items()}
   history = read_history(workdir / 'metrics.jsonl')
-  report.write(
+  retrieval_report.write(
     workdir, f'AVLnet: {workdir.name}', notes, results, items, history
   )
   print(f'Look at {workdir}/report.html')
@@ -288,7 +287,7 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
   """The model of `initial_workdir`, with new text where it has none."""
-  _, source, facts = checkpoint.load(config.initial_workdir)
+  _, source, facts = checkpointer.load(config.initial_workdir)
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
   return model, carry_over(source, fresh)
@@ -306,10 +305,10 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
       run(settings, folder, time.perf_counter())
-      model, variables, _ = checkpoint.load(folder)
+      model, variables, _ = checkpointer.load(folder)
     else:
       model, variables = initial_model(settings)
-    evaluate_all = evaluate.make_evaluate(model, evaluations, **settings.eval)
+    evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
   items = {
     name: data.media for name, data in evaluations.items() if data.has_media
@@ -327,7 +326,7 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def import_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Makes a run of a checkpoint of the authors."""
-  model = exchange.import_release(
+  model = convert.import_release(
     **config.release, workdir=workdir, model=config.model
   )
   config.model.update(model)
@@ -336,13 +335,13 @@ def import_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def export_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Writes the best checkpoint as the authors' code reads it."""
-  exchange.export_release(**config.release, workdir=workdir)
+  convert.export_release(**config.release, workdir=workdir)
 
 
 def reproduce_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Fills the tables of the thesis with the runs below a folder."""
   del config
-  reproduce.write(workdir)
+  reproduction.write(workdir)
 
 
 MODES = {
@@ -360,18 +359,20 @@ def main(argv: list[str]) -> None:
   """Reads the arguments, runs the mode."""
   logging.set_verbosity(logging.ERROR)  # Orbax and TFDS say much else.
   options, config, workdir = read_arguments(argv)
-  hosts.connect(options.coordinator, options.num_processes, options.process_id)
+  multihost.connect(
+    options.coordinator, options.num_processes, options.process_id
+  )
   if config.compilation_cache:
     parallel.cache_compilations(config.compilation_cache)
-  with hosts.together():
+  with multihost.together():
     MODES[options.mode](config, workdir)
-    hosts.wait('the end')
+    multihost.wait('the end')
 
 
 if __name__ == '__main__':
   try:
     main(sys.argv)
-  except interruption.Interrupted as interrupted:
+  except preemption.Interrupted as interrupted:
     print(interrupted, file=sys.stderr)
     sys.exit(interrupted.exit_code)
   except KeyboardInterrupt:
@@ -380,4 +381,4 @@ if __name__ == '__main__':
     UserError,
     errors.OpError,
   ) as error:  # OpError: of TensorBoard's file.
-    hosts.leave(f'error: {error}')
+    multihost.leave(f'error: {error}')

@@ -7,7 +7,7 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
-from avl_jax import UserError
+from avl_jax.errors import UserError
 
 
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:

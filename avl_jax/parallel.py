@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avl_jax import UserError
+from avl_jax.errors import UserError
 
 AXIS = 'devices'
 Tree = Any

@@ -21,7 +21,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from avl_jax import checkpoint, descriptions, manifest, model, parallel, train
+from avl_jax import parallel
+from avl_jax.checkpoints import checkpointer, manifest, metadata
+from avl_jax.models import avlnet
+from avl_jax.train import step as training_step
 from benchmarks.full_size import VISUAL
 
 COLUMNS = ('blocked', 'total', 'verify', 'restore')
@@ -34,15 +37,17 @@ def seconds(function: Callable[[], object]) -> float:
   return time.perf_counter() - start
 
 
-def ours(folder: pathlib.Path, state: train.TrainState) -> dict[str, float]:
+def ours(
+  folder: pathlib.Path, state: training_step.TrainState
+) -> dict[str, float]:
   """`checkpoint.Checkpoints`."""
-  description = descriptions.describe({}, VISUAL, 'data')
-  checkpoints = checkpoint.Checkpoints(folder, description)
+  description = metadata.describe({}, VISUAL, 'data')
+  checkpoints = checkpointer.Checkpoints(folder, description)
   start = time.perf_counter()
   blocked = seconds(lambda: checkpoints.save(state, {}))
   checkpoints.wait()
   total = time.perf_counter() - start
-  path = folder / checkpoint.FOLDER / '0'
+  path = folder / checkpointer.FOLDER / '0'
   verify = seconds(lambda: manifest.find_damage(path))
   restore = seconds(lambda: checkpoints.restore(state))
   checkpoints.close()
@@ -54,7 +59,9 @@ def ours(folder: pathlib.Path, state: train.TrainState) -> dict[str, float]:
   }
 
 
-def orbax(folder: pathlib.Path, state: train.TrainState) -> dict[str, float]:
+def orbax(
+  folder: pathlib.Path, state: training_step.TrainState
+) -> dict[str, float]:
   """`orbax.checkpoint.CheckpointManager` as it is, which verifies nothing."""
   with ocp.CheckpointManager(folder.absolute()) as manager:
     start = time.perf_counter()
@@ -86,9 +93,11 @@ def main() -> None:
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--embed_dim', type=int, default=4096)
   options = parser.parse_args()
-  net = model.AVLnet(embed_dim=options.embed_dim)
-  optimizer = train.make_optimizer(learning_rate=1e-3)
-  state = train.create_state(model.init_variables(net, VISUAL), optimizer)
+  net = avlnet.AVLnet(embed_dim=options.embed_dim)
+  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  state = training_step.create_state(
+    avlnet.init_variables(net, VISUAL), optimizer
+  )
   rng = np.random.default_rng(0)  # Zeros would be compressed to nothing.
   state = jax.tree.map(
     lambda x: rng.standard_normal(x.shape, np.float32).astype(x.dtype), state

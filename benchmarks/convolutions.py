@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from avl_jax import convolution
+from avl_jax.layers import winograd
 from benchmarks.full_size import FRAMES
 
 KERNEL = 9
@@ -73,7 +73,7 @@ def mixed(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 def minimal(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
   """Winograd's F(3, 3), what the model takes on a CPU; `nwc` where strided."""
   if stride == 1:
-    return convolution.minimal(x, kernel)
+    return winograd.minimal(x, kernel)
   return nwc(x, kernel, stride)
 
 

@@ -32,10 +32,10 @@ def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def by_blocks(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
   """Ours: 0-based ranks of both directions."""
-  from avl_jax import evaluate, metrics
+  from avl_jax.retrieval import evaluation, metrics
 
   return [
-    metrics.ranks(*evaluate.compare(*sides)[:2])
+    metrics.ranks(*evaluation.compare(*sides)[:2])
     for sides in ((audio, video), (video, audio))
   ]
 
@@ -63,12 +63,13 @@ def by_sorting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
 
 def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
   """Seconds of the clock and of all cores; what compiles is not counted."""
-  from avl_jax import evaluate, model
+  from avl_jax.models import avlnet
+  from avl_jax.retrieval import evaluation
   from benchmarks import full_size
 
-  net = model.AVLnet(dtype=dtype)
-  variables = model.init_variables(net, full_size.VISUAL)
-  run = evaluate.make_embed(net)
+  net = avlnet.AVLnet(dtype=dtype)
+  variables = avlnet.init_variables(net, full_size.VISUAL)
+  run = evaluation.make_embed(net)
 
   def batches(count: int, start: int = 0):
     for first in range(start, start + count, batch_size):

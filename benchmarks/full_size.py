@@ -5,7 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from flax import linen as nn
 
-from avl_jax import davenet, model, parallel, train
+from avl_jax import parallel
+from avl_jax.models import avlnet, davenet
+from avl_jax.train import step as training_step
 
 FRAMES, MEL_BINS, VISUAL = 1000, 40, 4096  # 10 s; 2-D and 3-D features
 
@@ -23,14 +25,16 @@ def make_batch(size: int) -> dict[str, np.ndarray]:
 
 def make_step(
   batch: dict[str, np.ndarray], dtype: str, structure: str, remat: bool
-) -> tuple[Callable, train.TrainState, dict]:
+) -> tuple[Callable, training_step.TrainState, dict]:
   """Returns the step, nothing compiled, its state and the sharded batch."""
   if remat:  # Keep the input of each block only; x, then the static argument.
     davenet.ResidualBlock = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
-  net = model.AVLnet(structure=structure, dtype=dtype)
-  optimizer = train.make_optimizer(learning_rate=1e-3)
-  state = train.create_state(model.init_variables(net, VISUAL), optimizer)
-  step = train.make_step(
+  net = avlnet.AVLnet(structure=structure, dtype=dtype)
+  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  state = training_step.create_state(
+    avlnet.init_variables(net, VISUAL), optimizer
+  )
+  step = training_step.make_step(
     net, optimizer, pairs=(('audio', 'video'),), margin=0.001
   )
   (on_devices,) = parallel.prefetch([batch])

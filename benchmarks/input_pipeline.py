@@ -115,7 +115,8 @@ def main() -> None:
     if options.tricks:
       other = f'{folder}/compressed'
       with mock.patch(
-        'input_pipeline.datasets.videos.uncompressed', contextlib.nullcontext
+        'input_pipeline.datasets.videos.builder.uncompressed',
+        contextlib.nullcontext,
       ):
         loaders.prepare(other, folder)
       rows = {

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import input_pipeline
-from input_pipeline import splits
-from input_pipeline.datasets import videos
+from input_pipeline.datasets.videos import builder as videos
+from input_pipeline.records import splits
 
 CLIPS, FRAMES, SECONDS = 32, 1000, 10
 WAYS = {

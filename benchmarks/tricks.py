@@ -7,6 +7,9 @@ from unittest import mock
 
 import numpy as np
 
+SPLITS = 'input_pipeline.records.splits'
+FLOAT16 = 'avl_jax.features.float16'
+BUFFERS = 'input_pipeline.records.buffers'
 COMPRESSED = 'records compressed with Zstandard'
 
 
@@ -22,27 +25,33 @@ def _usual_malloc() -> contextlib.AbstractContextManager:
 
 
 def _patch(name: str, value) -> Callable:
-  return lambda: mock.patch(f'input_pipeline.{name}', value)
+  return lambda: mock.patch(name, value)
 
 
 # name -> () -> a context in which the trick is not used
 WITHOUT = {
   'as it is': contextlib.nullcontext,
   COMPRESSED: contextlib.nullcontext,
-  'all records of a batch read in one call': _patch('splits.AT_ONCE', 1 << 60),
-  "TFDS' own decoding": _patch(
-    'splits.Decoder', lambda features: features.deserialize_example_np
+  'all records of a batch read in one call': _patch(
+    f'{SPLITS}.AT_ONCE', 1 << 60
   ),
-  "NumPy's float16 to float32": _patch('halves.to_float32', _convert),
+  "TFDS' own decoding": _patch(
+    f'{SPLITS}.Decoder',
+    lambda features: features.deserialize_example_np,
+  ),
+  "NumPy's float16 to float32": _patch(f'{FLOAT16}.to_float32', _convert),
   'maxima in float16': _patch(
-    'halves.column_maxima', lambda array: array.max(0).astype(np.float32)
+    f'{FLOAT16}.column_maxima',
+    lambda array: array.max(0).astype(np.float32),
   ),
   'maxima in float32': _patch(
-    'halves.column_maxima', lambda array: array.astype(np.float32).max(0)
+    f'{FLOAT16}.column_maxima',
+    lambda array: array.astype(np.float32).max(0),
   ),
   'new memory for each batch': _patch(
-    'memory.Arrays.empty', lambda _, shape, dtype: np.empty(shape, dtype)
+    f'{BUFFERS}.Arrays.empty',
+    lambda _, shape, dtype: np.empty(shape, dtype),
   ),
   "malloc's usual thresholds": _usual_malloc,
-  'numbers not checked to be finite': _patch('splits.fault', lambda _: ''),
+  'numbers not checked to be finite': _patch(f'{SPLITS}.fault', lambda _: ''),
 }

@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from avl_jax.features import words
+from avl_jax.features import word_vectors
 
 WORDS, DIM, LOOKED_UP = 3_000_000, 300, 20_000
 
@@ -52,7 +52,7 @@ def main() -> None:
     wanted = {name(i) for i in range(0, WORDS, WORDS // LOOKED_UP)}
     for attempt in ('first', 'second'):
       start, busy = time.perf_counter(), time.process_time()
-      found = words.Word2Vec(path).look_up(wanted)
+      found = word_vectors.Word2Vec(path).look_up(wanted)
       seconds = time.perf_counter() - start
       busy = time.process_time() - busy
       assert len(found) == len(wanted) == LOOKED_UP

@@ -4,7 +4,7 @@
 
 Data: 1,166,089 of the 1,238,792 videos of HowTo100M, as features in the
 authors' layout or as videos with --config.prepare.resnet152 and resnext101
-(see input_pipeline/datasets/videos.py), in a folder named by
+(see input_pipeline/datasets/videos/builder.py), in a folder named by
 --config.prepare.media_dir. The videos belong to their owners and do not come
 with this program; configs/stamps.py runs without them.
 Expect, zero-shot on YouCook2 (3,350 clips), R@10 61.5 (audio to video) and
@@ -19,8 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
   """The default of every key; other configs change a few."""
   config = ml_collections.ConfigDict()
   config.seed = 1  # of parameters, order, windows and augmentation
-  # Whose cells of the thesis' tables (avl_jax/thesis.py) an evaluation fills,
-  # 'avlnet' for this run; '': none.
+  # Whose cells of the thesis' tables (avl_jax/reports/thesis_tables.py) an
+  # evaluation fills, 'avlnet' for this run; '': none.
   config.recipe = ''
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
   config.data_dir = ''  # of the records; '': ~/tensorflow_datasets

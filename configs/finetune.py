@@ -13,7 +13,7 @@ r"""Fine-tuning on a smaller data set of the thesis, or training on it alone.
 The last is configs/stamps_finetune.py: a laptop's stand-in for the others.
 
 Data: the authors' feature pickles in the folder --config.prepare.media_dir, or
-annotations and videos there (see input_pipeline/datasets/clips.py) with
+annotations and videos there (see input_pipeline/datasets/clips/builder.py) with
 --config.prepare.resnet152 and --config.prepare.resnext101; with text,
 GoogleNews-vectors-negative300.bin as in configs/avlnet_text_tri.py. `alone`,
 behind any of them, evaluates on the data set's own clips only, where the
@@ -76,7 +76,8 @@ INITIAL = {  # model -> workdir that it begins from
   **{name: f'runs/fraction_{share}' for name, share in SHARES.items()},
   **{row: f'runs/ablation_{row}' for row in ablation.NUM_FRAMES},
 }
-RECIPES = {  # model -> first part of its recipe's name in avl_jax/thesis.py
+# Model -> first part of its recipe's name in avl_jax/reports/thesis_tables.py.
+RECIPES = {
   '': 'finetune',
   **{name: f'avlnet/{name}' for name in SHARES},
   **{row: f'ablation/{row}' for row in ablation.NUM_FRAMES},

@@ -12,9 +12,9 @@ resnet152-b121ed2d.pth, --config.image_weights=FILE.
 
 Data: PlacesAudio_400k_distro, PlacesAudioJpn_100k or PlacesHindi100k with the
 images of Places205 in a folder named by --config.prepare.media_dir, see
-input_pipeline/datasets/spoken_captions.py. They belong to their owners and do
-not come with this program, which has been run on made-up ones of their formats
-alone. Of Hindi, `dev` is taken for the evaluation set of the thesis.
+input_pipeline/datasets/spoken_captions/builder.py. They belong to their owners
+and do not come with this program, which has been run on made-up ones of their
+formats alone. Of Hindi, `dev` is taken for the evaluation set of the thesis.
 
 Expect R@1/5/10 among 1,000 (caption to image; image to caption; Tables 3.1,
 5.2 and 5.3; chance .1/.5/1.0):

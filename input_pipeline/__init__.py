@@ -24,11 +24,11 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 
 import tensorflow as tf
 
-from input_pipeline import memory
-from input_pipeline.bad_records import DataError
-from input_pipeline.evaluation import EvalBatches, eval_batches
-from input_pipeline.preparation import prepare
-from input_pipeline.training import TrainBatches
+from input_pipeline.batches.eval import EvalBatches, eval_batches
+from input_pipeline.batches.train import TrainBatches
+from input_pipeline.prepare import prepare
+from input_pipeline.records import buffers
+from input_pipeline.records.bad_records import DataError
 
 __all__ = [
   'DataError',
@@ -41,6 +41,6 @@ __all__ = [
 
 tf.config.set_visible_devices([], 'GPU')  # They belong to JAX.
 
-memory.keep_freed()
+buffers.keep_freed()
 
 train_batches = TrainBatches

@@ -20,7 +20,7 @@ from PIL import Image
 
 import input_pipeline
 from avl_jax import parallel
-from tests import measured
+from tests.helpers import noise_dataset
 
 parallel.cache_compilations('~/.cache/avl_jax/tests')
 
@@ -98,9 +98,9 @@ def stamps_records(stamps_folder, tmp_path_factory) -> str:
 
 @pytest.fixture(scope='session')
 def measured_records(tmp_path_factory) -> pathlib.Path:
-  """A data_dir with the records of tests/measured.py."""
+  """A data_dir with the records of tests/helpers/noise_dataset.py."""
   folder = tmp_path_factory.mktemp('measured')
-  measured.prepare(folder)
+  noise_dataset.prepare(folder)
   return folder
 
 

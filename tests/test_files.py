@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from avl_jax import UserError
+from avl_jax.errors import UserError
 from avl_jax.files import Lock, write_atomically
 
 HOLDS = """

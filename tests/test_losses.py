@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from avl_jax import losses
-from tests import golden
+from tests.helpers import golden
 
-_DESCRIBED, _ARRAYS = golden.load('F_mms_loss')
+_DESCRIBED, _ARRAYS = golden.load('mms_loss')
 # The release keeps the margin in float32 even among float64 scores.
 _MARGIN = float(np.float32(0.001))
 _RULES = {

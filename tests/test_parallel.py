@@ -8,8 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from avl_jax import UserError, losses, parallel, train
-from avl_jax.model import AVLnet, init_variables
+from avl_jax import losses, parallel
+from avl_jax.errors import UserError
+from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.train import step as training_step
 
 N, T, V, STEPS = 16, 40, 12, 3
 RATE = 1e-2
@@ -56,7 +58,7 @@ def _initial(dtype):
 def _plain_steps(dtype):
   """Three Adam steps with nothing of `parallel`: one device, no gathering."""
   model, batch = _model(dtype, axis_name=None), _batch(dtype)
-  optimizer = train.make_optimizer(learning_rate=RATE)
+  optimizer = training_step.make_optimizer(learning_rate=RATE)
 
   def loss_function(params, stats):
     embeddings, updates = model.apply(
@@ -90,16 +92,16 @@ def _plain_steps(dtype):
 
 def _mapped_steps(dtype, model=None):
   """The same through `parallel` and `train`; the state of every device."""
-  optimizer = train.make_optimizer(learning_rate=RATE)
+  optimizer = training_step.make_optimizer(learning_rate=RATE)
   step = parallel.pmap_step(
-    train.make_step(
+    training_step.make_step(
       model or _model(dtype),
       optimizer,
       pairs=(('audio', 'video'),),
       margin=0.001,
     )
   )
-  state = train.create_state(_initial(dtype), optimizer)
+  state = training_step.create_state(_initial(dtype), optimizer)
   batch, trace = parallel.shard(_batch(dtype)), []
   for _ in range(STEPS):
     with count_compilations() as compilations:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
-from avl_jax import davenet
-from avl_jax.release import networks, weights
+from avl_jax.models import davenet
+from avl_jax.torch_files import pretrained, weight_map
 
 _STAGES = 4
 _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -151,21 +151,21 @@ class BottleneckNetwork(nn.Module):
     return x.mean(range(1, axes + 1))
 
 
-def layers(blocks: tuple[int, ...], axes: int) -> Iterable[weights.Layer]:
+def layers(blocks: tuple[int, ...], axes: int) -> Iterable[weight_map.Layer]:
   """The layers of a file by their names there, and ours."""
   ones = tuple(range(2, 2 + axes))
   yield 'conv1', 'stem', ()
-  yield 'bn1', 'stem_norm', weights.NORM
+  yield 'bn1', 'stem_norm', weight_map.NORM
   for stage, count in enumerate(blocks, 1):
     for block in range(count):
       theirs, ours = f'layer{stage}.{block}', f'stage{stage}_block{block}'
       for i in (1, 2, 3):
         yield f'{theirs}.conv{i}', f'{ours}/conv{i}', () if i == 2 else ones
-        yield f'{theirs}.bn{i}', f'{ours}/norm{i}', weights.NORM
+        yield f'{theirs}.bn{i}', f'{ours}/norm{i}', weight_map.NORM
       if not block:
         yield f'{theirs}.downsample.0', f'{ours}/shortcut', ones
-        yield f'{theirs}.downsample.1', f'{ours}/shortcut_norm', weights.NORM
-  yield 'fc', weights.UNUSED, weights.LINEAR
+        yield f'{theirs}.downsample.1', f'{ours}/shortcut_norm', weight_map.NORM
+  yield 'fc', weight_map.UNUSED, weight_map.LINEAR
 
 
 def _blocks(names: Iterable[str]) -> tuple[int, ...]:
@@ -197,16 +197,16 @@ def load(
   Raises:
     ReleaseError: see `networks.read_network` and `networks.check_variables`.
   """
-  state = networks.read_network(file)
+  state = pretrained.read_network(file)
   model = network(_blocks(state))
   shapes: Mapping = jax.eval_shape(
     functools.partial(model.init, train=False),
     jax.random.key(0),
     jax.ShapeDtypeStruct(shape, jnp.uint8),
   )
-  variables = networks.check_variables(
+  variables = pretrained.check_variables(
     state,
-    weights.table(*layers(model.blocks, len(shape) - 2)),
+    weight_map.table(*layers(model.blocks, len(shape) - 2)),
     traverse_util.flatten_dict(shapes),
     f'{os.fspath(file)}: not the weights of a {network.__name__}',
   )

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from avl_jax import release
-from avl_jax.release import networks, weights
+from avl_jax import torch_files
+from avl_jax.torch_files import pretrained, weight_map
 
 WIDTH = 1280
 # Blocks, kernel, stride of the first block, expansion, width.
@@ -143,23 +143,23 @@ class EfficientNetLite0(nn.Module):
     return self.fc(self(images))
 
 
-def _layers() -> Iterable[weights.Layer]:
+def _layers() -> Iterable[weight_map.Layer]:
   """The layers by the names of the release, and ours."""
   yield '_conv_stem', 'conv_stem', ()
-  yield '_bn0', 'bn0', weights.NORM
+  yield '_bn0', 'bn0', weight_map.NORM
   expansions = [stage[3] for stage in _STAGES for _ in range(stage[0])]
   for i, expansion in enumerate(expansions):
     theirs, ours = f'_blocks.{i}', f'blocks_{i}'
     if expansion > 1:
       yield f'{theirs}._expand_conv', f'{ours}/expand_conv', (2, 3)
-      yield f'{theirs}._bn0', f'{ours}/bn0', weights.NORM
+      yield f'{theirs}._bn0', f'{ours}/bn0', weight_map.NORM
     yield f'{theirs}._depthwise_conv', f'{ours}/depthwise_conv', ()
-    yield f'{theirs}._bn1', f'{ours}/bn1', weights.NORM
+    yield f'{theirs}._bn1', f'{ours}/bn1', weight_map.NORM
     yield f'{theirs}._project_conv', f'{ours}/project_conv', (2, 3)
-    yield f'{theirs}._bn2', f'{ours}/bn2', weights.NORM
+    yield f'{theirs}._bn2', f'{ours}/bn2', weight_map.NORM
   yield '_conv_head', 'conv_head', (2, 3)
-  yield '_bn1', 'bn1', weights.NORM
-  yield '_fc', 'fc', weights.LINEAR
+  yield '_bn1', 'bn1', weight_map.NORM
+  yield '_fc', 'fc', weight_map.LINEAR
 
 
 def load_variables(path: str | os.PathLike) -> dict:
@@ -176,15 +176,15 @@ def load_variables(path: str | os.PathLike) -> dict:
       of the network; the message names them. The counters
       `num_batches_tracked` may be there or not.
   """
-  state = release.read_state_dict(path)
+  state = torch_files.read_state_dict(path)
   shapes = jax.eval_shape(
     functools.partial(EfficientNetLite0().init, method='logits'),
     jax.random.key(0),
     jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32),
   )
-  return networks.check_variables(
+  return pretrained.check_variables(
     state,
-    weights.table(*_layers()),
+    weight_map.table(*_layers()),
     traverse_util.flatten_dict(shapes),
     f'{path}: not the weights of EfficientNet-Lite0',
   )
@@ -207,7 +207,7 @@ def packaged_weights() -> pathlib.Path:
   with path.open('rb') as file:
     digest = hashlib.file_digest(file, 'sha256').hexdigest()
   if digest != _SHA256:
-    raise release.ReleaseError(
+    raise torch_files.ReleaseError(
       f'{path} has SHA-256 {digest}, expected {_SHA256}: reinstall {_PACKAGE}'
     )
   return path

@@ -1,6 +1,6 @@
 """Media to numpy: what the models eat. Nothing here needs JAX."""
 
-from avl_jax import UserError
+from avl_jax.errors import UserError
 
 
 class MediaError(UserError, ValueError):

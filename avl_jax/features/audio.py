@@ -16,7 +16,7 @@ from avl_jax.features import (
   EmptyMediaError,
   MediaError,
   NoAudioError,
-  containers,
+  ffmpeg,
 )
 
 SAMPLE_RATE = 16_000  # Hz
@@ -59,7 +59,7 @@ def read_audio(
     name, size = f'audio of {len(source)} bytes', len(source)
   else:
     name = os.fspath(source)
-    source = containers.check_file(source)
+    source = ffmpeg.check_file(source)
     size = os.path.getsize(source)
   if not size:
     raise EmptyMediaError(f'{name}: the file has 0 bytes')
@@ -181,10 +181,10 @@ def _decode_av(
   import av
 
   file = io.BytesIO(source) if isinstance(source, bytes) else source
-  formats = containers.VIDEO_FORMATS + containers.AUDIO_FORMATS
+  formats = ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
   with (
-    containers.media_errors(name, 'neither libsndfile nor FFmpeg reads it'),
-    containers.open_container(file, formats) as container,
+    ffmpeg.media_errors(name, 'neither libsndfile nor FFmpeg reads it'),
+    ffmpeg.open_container(file, formats) as container,
   ):
     if not container.streams.audio:
       raise NoAudioError(f'{name}: the file has no audio stream')

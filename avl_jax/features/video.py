@@ -15,7 +15,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avl_jax.features import MediaError, containers, scaling
+from avl_jax.features import MediaError, ffmpeg, ffmpeg_filters
 
 _LONGEST = 24 * 3600  # seconds; a time beyond is no video's, but a damage
 _MARGIN = 1  # second that is decoded before the start, to see what was there
@@ -78,21 +78,21 @@ def frames(
 
 def _open(name: str):
   """The open container, which has a video stream."""
-  path = containers.check_file(name)
-  formats = ', '.join(containers.VIDEO_FORMATS)
-  with containers.media_errors(name, f'no whole file of {formats}'):
-    container = containers.open_container(path, containers.VIDEO_FORMATS)
+  path = ffmpeg.check_file(name)
+  formats = ', '.join(ffmpeg.VIDEO_FORMATS)
+  with ffmpeg.media_errors(name, f'no whole file of {formats}'):
+    container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
   stream = _stream(container)
   context = stream and stream.codec_context
   problem = ''
   if context is None:
     problem = 'the file has no video stream that can be read'
-  elif not 0 < context.width * context.height <= containers.MOST_PIXELS:
+  elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
     # It is unknown, too, where FFmpeg keeps to the limit itself.
     size = f'{context.width} x {context.height}' if context.width else 'unknown'
     problem = (
       f'the size of its frames is {size}, expected at most '
-      f'{containers.MOST_PIXELS} pixels'
+      f'{ffmpeg.MOST_PIXELS} pixels'
     )
   if problem:
     container.close()
@@ -112,18 +112,18 @@ def _frames(name, container, *, fps, size, crop, start, end):
   """The iterator of `frames`; closes the container."""
   with (
     container,
-    containers.media_errors(name, 'damaged or cut off'),
+    ffmpeg.media_errors(name, 'damaged or cut off'),
   ):
     timed = _decode(name, container, start)
     shown = resample(timed, fps, start, end)
-    yield from scaling.scale(name, shown, size, crop)
+    yield from ffmpeg_filters.scale(name, shown, size, crop)
 
 
 def _decode(name, container, start: Fraction) -> Iterator[Timed]:
   """Frames in order with their times, from one that is shown at `start`."""
   stream = _stream(container)
   stream.thread_type = 'AUTO'
-  stream.codec_context.options = {'max_pixels': str(containers.MOST_PIXELS)}
+  stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
   unit = stream.time_base
   # In units, rounded, as ffmpeg shifts times.
   origin = round(Fraction(container.start_time or 0, 10**6) / unit)

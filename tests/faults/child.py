@@ -210,11 +210,13 @@ def _watch() -> None:
 
     return wrapped
 
-  _wrap('avl_jax.loop.Loop.run', run)
+  _wrap('avl_jax.train.loop.Loop.run', run)
   _wrap('avl_jax.parallel.pmap_step()', step)
-  _wrap('input_pipeline.training.TrainBatches.from_step', from_step)
-  _wrap('avl_jax.checkpoint.Checkpoints._write', write)
-  _wrap('avl_jax.checkpoint.load', lambda _: lambda _: sys.exit(0))
+  _wrap('input_pipeline.batches.train.TrainBatches.from_step', from_step)
+  _wrap('avl_jax.checkpoints.checkpointer.Checkpoints._write', write)
+  _wrap(
+    'avl_jax.checkpoints.checkpointer.load', lambda _: lambda _: sys.exit(0)
+  )
 
 
 def _serve() -> Request:

@@ -20,7 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from avl_jax.history import read_history
+from avl_jax.train.metrics_log import read_history
 from tests.faults.child import Request
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.child import Fault
 from tests.faults.conftest import assert_one_message, assert_same_end, some_fast
 
-SPLIT = 'input_pipeline.splits.Split.check'
+SPLIT = 'input_pipeline.records.splits.Split.check'
 
 
 @pytest.fixture

@@ -4,25 +4,31 @@ import shutil
 
 import pytest
 
-from avl_jax import manifest
+from avl_jax.checkpoints import manifest
 from tests.faults.child import Fault
 from tests.faults.conftest import assert_one_message, assert_same_end, some_fast
 
-LOG = 'avl_jax.history.History._write'
+LOG = 'avl_jax.train.metrics_log.History._write'
 FULL = {
   'at the start': Fault('fill', 'avl_jax.files.Lock.__init__', value=0),
   'at the first save': Fault(
-    'fill', 'avl_jax.checkpoint.Checkpoints.save', value=40_000
+    'fill', 'avl_jax.checkpoints.checkpointer.Checkpoints.save', value=40_000
   ),
   'at a save': Fault(
-    'fill', 'avl_jax.checkpoint.Checkpoints.save', call=3, value=40_000
+    'fill',
+    'avl_jax.checkpoints.checkpointer.Checkpoints.save',
+    call=3,
+    value=40_000,
   ),
   'at the final save': Fault(
-    'fill', 'avl_jax.checkpoint.Checkpoints.save', call=5, value=40_000
+    'fill',
+    'avl_jax.checkpoints.checkpointer.Checkpoints.save',
+    call=5,
+    value=40_000,
   ),
   'at the description': Fault(
     'fill',
-    'avl_jax.manifest.write',
+    'avl_jax.checkpoints.manifest.write',
     matching='checkpoints/4.tmp',
     value=0,
   ),

@@ -4,7 +4,7 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
-from avl_jax import hosts
+from avl_jax import multihost
 from tests.faults.child import Fault
 from tests.faults.conftest import (
   assert_close_end,
@@ -53,7 +53,7 @@ def test_killed_and_started_again(pair, tmp_path):
   _end(pair(tmp_path / 'whole'))
   kill = Fault('kill', STEP, call=6)
   for child in pair(tmp_path / 'run', faults=((), [kill])):
-    assert child.wait(hosts.HEARTBEAT + GRACE).exit_code != 0
+    assert child.wait(multihost.HEARTBEAT + GRACE).exit_code != 0
   children = pair(tmp_path / 'run')
   _end(children)
   assert children[0].first == children[1].first
@@ -69,7 +69,7 @@ def test_if_one_is_killed_the_other_ends(index, pair, one, tmp_path):
   children = pair(tmp_path, faults=faults)
   children[index].until('@fault')
   children[index].send(SIGKILL)
-  other = children[1 - index].wait(hosts.HEARTBEAT + GRACE)
+  other = children[1 - index].wait(multihost.HEARTBEAT + GRACE)
   assert other.exit_code not in (0, -9)
   assert other.stderr.strip()
   assert children[index].wait().exit_code == -9
@@ -108,7 +108,7 @@ def test_a_worker_that_hangs_ends_the_run(pair, tmp_path):
 def test_a_step_that_is_not_finite_on_one_host(pair, tmp_path):
   poison = Fault(
     'poison',
-    'input_pipeline.training.TrainBatches.from_step[]',
+    'input_pipeline.batches.train.TrainBatches.from_step[]',
     call=4,
     after=True,
     value=('spectrogram', 3, 'nan'),

@@ -13,7 +13,7 @@ from tests.faults.conftest import (
   some_fast,
 )
 
-SAVE = 'avl_jax.checkpoint.Checkpoints'
+SAVE = 'avl_jax.checkpoints.checkpointer.Checkpoints'
 MOMENTS = {
   'opening the checkpoints': Fault('kill', f'{SAVE}.__init__'),
   'the compilation of the step': Fault(
@@ -22,16 +22,19 @@ MOMENTS = {
   'the first step': Fault('kill', 'avl_jax.parallel.pmap_step()', after=True),
   'a step': Fault('kill', 'avl_jax.parallel.pmap_step()', call=5, after=True),
   'the copy to the host': Fault(
-    'kill', 'avl_jax.checkpoint._items', call=3, after=True
+    'kill', 'avl_jax.checkpoints.checkpointer._items', call=3, after=True
   ),
   'the write': Fault(
     'kill', 'orbax.checkpoint.Checkpointer.save', matching='checkpoints/4.tmp/t'
   ),
   'the manifest': Fault(
-    'kill', 'avl_jax.manifest.write', matching='checkpoints/4.tmp'
+    'kill', 'avl_jax.checkpoints.manifest.write', matching='checkpoints/4.tmp'
   ),
   'before the rename': Fault(
-    'kill', 'avl_jax.manifest.write', matching='checkpoints/4.tmp', after=True
+    'kill',
+    'avl_jax.checkpoints.manifest.write',
+    matching='checkpoints/4.tmp',
+    after=True,
   ),
   'after the rename': Fault(
     'kill', 'os.rename', matching="checkpoints/4.tmp'", after=True
@@ -45,11 +48,11 @@ MOMENTS = {
   'the first evaluation': Fault(
     'kill', 'avl_jax.parallel.pmap_forward()', after=True
   ),
-  'a log': Fault('kill', 'avl_jax.history.History._write', call=4),
+  'a log': Fault('kill', 'avl_jax.train.metrics_log.History._write', call=4),
   'the final write': Fault(
     'kill', 'orbax.checkpoint.Checkpointer.save', matching='checkpoints/8.tmp/v'
   ),
-  'the end': Fault('kill', 'avl_jax.accounting.Clock.__exit__'),
+  'the end': Fault('kill', 'avl_jax.train.timing.Clock.__exit__'),
 }
 
 

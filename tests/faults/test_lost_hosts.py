@@ -4,7 +4,7 @@ from signal import SIGTERM
 
 import pytest
 
-from avl_jax import hosts
+from avl_jax import multihost
 from tests.faults.child import Fault
 from tests.faults.conftest import (
   NUM_STEPS,
@@ -17,7 +17,7 @@ from tests.faults.conftest import (
 STEP = 'avl_jax.parallel.pmap_step()'
 FORWARD = 'avl_jax.parallel.pmap_forward()'
 FIRST, SECOND = 0, 1
-SECONDS = hosts.HEARTBEAT + 30  # until the other is gone too, if it is busy
+SECONDS = multihost.HEARTBEAT + 30  # until the other is gone too, if it is busy
 # Ours, where a message to the other failed; or JAX's, which watches it.
 SAID = ('another process of this run is gone', 'another task died')
 pytestmark = pytest.mark.slow
@@ -51,11 +51,13 @@ LOST = {
   'second, in an evaluation': (SECOND, Fault('kill', FORWARD, 3)),
   'first, in a write': (
     FIRST,
-    Fault('kill', 'avl_jax.manifest.write', matching='checkpoints/4.tmp'),
+    Fault(
+      'kill', 'avl_jax.checkpoints.manifest.write', matching='checkpoints/4.tmp'
+    ),
   ),
   'second, at its start': (
     SECOND,
-    Fault('kill', 'input_pipeline.training.TrainBatches.__init__'),
+    Fault('kill', 'input_pipeline.batches.train.TrainBatches.__init__'),
   ),
   'first, by an error': (FIRST, Fault('fail', STEP, 6, value='a fault')),
   'second, by an error': (SECOND, Fault('fail', STEP, 6, value='a fault')),

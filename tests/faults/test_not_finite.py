@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from avl_jax.history import read_history
+from avl_jax.train.metrics_log import read_history
 from tests.faults.child import Fault
 from tests.faults.conftest import arrays, assert_one_message, rows, some_fast
 
-BATCHES = 'input_pipeline.training.TrainBatches.from_step[]'
+BATCHES = 'input_pipeline.batches.train.TrainBatches.from_step[]'
 
 
 def _poison(name, number, call, example=5):

@@ -47,7 +47,7 @@ MOMENTS = {
     5,
     Fault(
       'signal',
-      'avl_jax.checkpoint.Checkpoints.save',
+      'avl_jax.checkpoints.checkpointer.Checkpoints.save',
       call=3,
       value=[SIGINT],
     ),

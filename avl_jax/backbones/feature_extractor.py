@@ -1,0 +1,144 @@
+"""Visual features of video files, as the authors' extractor makes them.
+
+`extract.py` of `video_feature_extractor`, for any video: 2-D features of one
+frame a second, 3-D features of clips of 16 frames at 24 a second.
+"""
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import numpy as np
+
+from avl_jax.backbones import bottleneck, efficientnet, resnet, resnext3d
+from avl_jax.features import images as image_files
+from avl_jax.features import video
+
+STAND_IN = 'efficientnet_lite0'
+IMAGE_RATE, IMAGE_SIZE = 1, 224  # frames per second; shorter side, in pixels
+CLIP_RATE = 24  # frames per second
+_CLIP_LENGTH, _CLIP_SIZE = resnext3d.CLIP[:2]
+_IMAGES, _CLIPS = 8, 4  # in a batch; smaller ones are no faster, on a CPU too
+
+
+class Extractor:
+  """Maps a video file to its 2-D and, with a second network, 3-D features.
+
+  A batch has always the same number of images or clips, so that a network is
+  compiled once for each size of frames, at its first video.
+  """
+
+  def __init__(self, *, resnet152: str, resnext101: str = ''):
+    """Reads the weights.
+
+    Args:
+      resnet152: a file of torchvision's ResNet-152, such as
+        `resnet152-b121ed2d.pth`, IMAGENET1K_V1; or 'efficientnet_lite0' for
+        the packaged stand-in, which sees whole frames on white squares.
+      resnext101: the file `resnext101.pth`; '': no 3-D features.
+
+    Raises:
+      ReleaseError: a file is not there or not of its network.
+      FileNotFoundError: the package of the stand-in is not installed.
+    """
+    self._is_stand_in = resnet152 == STAND_IN
+    self._widths = {
+      'visual_2d': efficientnet.WIDTH if self._is_stand_in else resnet.WIDTH
+    }
+    self._of_images = (
+      efficientnet.backbone()
+      if self._is_stand_in
+      else _compile(resnet152, *resnet.load(resnet152))
+    )
+    self._of_clips = None
+    if resnext101:
+      self._widths['visual_3d'] = resnext3d.WIDTH
+      self._of_clips = _compile(resnext101, *resnext3d.load(resnext101))
+
+  @property
+  def widths(self) -> dict[str, int]:
+    """The width of each stream, in the order in which they are joined."""
+    return dict(self._widths)
+
+  def __call__(
+    self, path: str | os.PathLike, start: float = 0.0, end: float | None = None
+  ) -> dict[str, np.ndarray]:
+    """Features of a video or a part of it.
+
+    Args:
+      path: see `video.frames`.
+      start: of the part, seconds.
+      end: of the part, seconds; None: all there is.
+
+    Returns:
+      'visual_2d' float16 [S, 2048] (1280 with the stand-in), S the seconds,
+      rounded, which may be none; 'visual_3d' float16 [S', 2048] if there is a
+      network for it, 1.5 a second, the last one's clip filled up with black.
+      Rows have length 1. The authors' extractor writes nothing for a video of
+      one frame; here it has its row.
+
+    Raises:
+      MediaError: the file is no video that can be read to its end.
+    """
+    images = video.frames(path, IMAGE_RATE, IMAGE_SIZE, False, start, end)
+    if self._is_stand_in:
+      images = map(image_files.fit_square, images)
+    streams = {'visual_2d': (images, self._of_images, _IMAGES)}
+    if self._of_clips:
+      small = video.frames(path, CLIP_RATE, _CLIP_SIZE, True, start, end)
+      streams['visual_3d'] = (clips(small), self._of_clips, _CLIPS)
+    return {
+      name: _rows(*stream, self._widths[name])
+      for name, stream in streams.items()
+    }
+
+
+def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+  """Clips of 16 frames, one after the other, the last filled up with black.
+
+  Args:
+    frames: uint8 [112, 112, 3] each.
+
+  Yields:
+    uint8 [16, 112, 112, 3].
+  """
+  frames = iter(frames)
+  while some := list(itertools.islice(frames, _CLIP_LENGTH)):
+    clip = np.zeros(resnext3d.CLIP, np.uint8)
+    clip[: len(some)] = some
+    yield clip
+
+
+def _compile(
+  file: str, network: bottleneck.BottleneckNetwork, variables: dict
+) -> Callable[[np.ndarray], jax.Array]:
+  """The network in full float32, so that features do not depend on a device.
+
+  Says if it is of another depth than the authors', as ResNet-50 is.
+  """
+  if network.blocks != (authors := type(network)().blocks):
+    print(
+      f'{file} is a {type(network).__name__} of blocks {network.blocks}; the '
+      f"authors' has {authors}, and other features"
+    )
+
+  @jax.jit
+  def features(variables, batch):
+    with jax.default_matmul_precision('float32'):
+      return network.apply(variables, batch, train=False)
+
+  return functools.partial(features, jax.device_put(variables))
+
+
+def _rows(
+  items: Iterator[np.ndarray], backbone: Callable, batch_size: int, width: int
+) -> np.ndarray:
+  """Float16 [S, width], rows of length 1; S may be 0."""
+  first = next(items, None)
+  if first is None:
+    return np.zeros((0, width), np.float16)
+  items = itertools.chain([first], items)
+  rows = image_files.extract(items, backbone, batch_size)
+  return image_files.normalise(rows).astype(np.float16)

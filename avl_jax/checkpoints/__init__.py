@@ -1,0 +1,1 @@
+"""Verified checkpoints: writing, loading, metadata, manifest."""

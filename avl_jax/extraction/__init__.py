@@ -1,0 +1,1 @@
+"""Media files to the arrays of a record, without TensorFlow."""

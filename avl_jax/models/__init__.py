@@ -1,0 +1,1 @@
+"""Networks that map clips into the common embedding space."""

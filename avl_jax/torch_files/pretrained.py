@@ -1,0 +1,102 @@
+"""Weights of published image and video networks, read strictly."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from avl_jax.torch_files import checkpoint as torch_checkpoint
+from avl_jax.torch_files import weight_map
+from avl_jax.torch_files.errors import ReleaseError
+
+_COUNTER = '.num_batches_tracked'  # old PyTorch writes none
+_PARALLEL = 'module.'  # what torch.nn.DataParallel puts before each name
+_SHOWN = 8
+
+
+def read_network(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Reads the state dict of a network, saved in parallel or not.
+
+  Args:
+    path: a file of PyTorch.
+
+  Returns:
+    The arrays by name, without the prefix `module.` that all may have.
+
+  Raises:
+    ReleaseError: there is no such file, or as `read_state_dict`.
+  """
+  if not pathlib.Path(path).is_file():
+    raise ReleaseError(
+      f'no file {os.fspath(path)!r}: expected the weights of '
+      'a network as PyTorch saves them, FILE.pth'
+    )
+  state = torch_checkpoint.read_state_dict(path)
+  if state and all(name.startswith(_PARALLEL) for name in state):
+    state = {name.removeprefix(_PARALLEL): x for name, x in state.items()}
+  return state
+
+
+def check_variables(
+  state: Mapping[str, np.ndarray],
+  table: weight_map.Weights,
+  shapes: Mapping[weight_map.Path, Any],
+  title: str,
+) -> dict:
+  """Our variables of a state dict that must have exactly the table's entries.
+
+  Args:
+    state: arrays by name.
+    table: of the network; its counters `num_batches_tracked` may be absent.
+    shapes: path in our variables -> what has the `shape` there.
+    title: of the message: the file and what it should be.
+
+  Returns:
+    {'params', 'batch_stats'}, float32.
+
+  Raises:
+    ReleaseError: entries are missing, unexpected, misshapen or not finite; the
+      message names them. Those never applied may have any shape.
+  """
+  counters = {name for name in table if name.endswith(_COUNTER)}
+  named, given = set(table) - counters, set(state) - counters
+  arrays, misshapen, infinite = {}, [], []
+  for name in sorted(named & given):
+    weight = table[name]
+    if weight.path is None:
+      continue
+    shape = shapes[weight.path].shape
+    try:
+      array = weight_map.to_ours(weight, state[name]).astype(np.float32)
+    except ValueError:  # `ones` that are none
+      array = None
+    if array is None or array.shape != shape:
+      misshapen.append(
+        f'{name} has shape {state[name].shape}, of which {shape} cannot be made'
+      )
+    elif not np.isfinite(array).all():
+      infinite.append(name)
+    arrays[weight.path] = array
+  problems = {
+    'missing': named - given,
+    'unexpected': given - named,
+    'misshapen': misshapen,
+    'not finite': infinite,
+  }
+  if any(problems.values()):
+    raise ReleaseError(
+      f'{title}: '
+      + ', '.join(
+        f'{kind} {_some(names)}' for kind, names in problems.items() if names
+      )
+    )
+  return traverse_util.unflatten_dict(arrays)
+
+
+def _some(names: Iterable[str]) -> str:
+  names = sorted(names)
+  more = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
+  return f'{names[:_SHOWN]}{more}'

@@ -1,0 +1,1 @@
+"""Training: step, loop, optimizer, what a run is resumed with."""

@@ -1,0 +1,1 @@
+"""The thesis' data sets of trimmed clips."""

@@ -1,0 +1,1 @@
+"""Places Audio: images with spoken captions."""

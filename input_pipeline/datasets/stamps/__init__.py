@@ -1,0 +1,1 @@
+"""Tux Paint's stamps: pictures with spoken descriptions."""

@@ -1,0 +1,258 @@
+"""Tux Paint stamps: pictures of objects with spoken descriptions.
+
+A miniature of Places Audio and YouCook2 made of ordinary material: the stamps
+of a drawing program for children (Debian package `tuxpaint-stamps-default`,
+GPL-2), whose descriptions volunteers have recorded in many languages. Three
+kinds of speech or sound, kept apart by the name of the BuilderConfig:
+
+  human_LANG     the volunteer's recordings: train, test, unseen_words
+  narrated_LANG  the captions spoken by espeak-ng: train (ten renderings a
+                 caption), validation (the same captions by voices that never
+                 occur in train), unseen_words (captions, pictures and voices
+                 that never occur in train)
+  sounds         the natural sounds that some stamps have: test
+
+Only PNG pictures of objects are taken (nothing below `symbols/`), one a
+caption. What goes into which split depends on the content of pictures,
+captions and recordings alone: stamps that share any of them form a group, and
+a group stands on one side of every split, in every language.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+from PIL import Image
+
+from avl_jax.backbones import efficientnet
+from avl_jax.errors import UserError
+from avl_jax.extraction.skipped import LeftOut
+from avl_jax.features import MediaError, SilentMediaError, audio
+from avl_jax.features import images as image_files
+from input_pipeline.datasets.stamps import debian, narration, tuxpaint
+from input_pipeline.datasets.stamps.tuxpaint import Stamp
+
+PACKAGE = {
+  'package': 'tuxpaint-stamps-default',
+  'version': '2022.06.04-1',
+  'sha256': '6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34',
+}
+RENDERINGS = 10  # narrations of a training caption
+ACCENTS = {  # of espeak-ng, where a language has several
+  'fr': ('fr', 'fr-be', 'fr-ch'),
+  'es': ('es', 'es-419'),
+  'ca': ('ca', 'ca-va', 'ca-nw', 'ca-ba'),
+}
+SILENCE = 1e-3  # a recording whose peak is below this (-60 dBFS) is silent
+
+
+@dataclasses.dataclass(kw_only=True)
+class StampsConfig(tfds.core.BuilderConfig):
+  """`kind` of speech ('human', 'narrated', 'sounds') and its `language`."""
+
+  kind: str
+  language: str = 'en'
+
+
+class Stamps(tfds.core.GeneratorBasedBuilder):
+  """TFDS builder of the stamps; see the module.
+
+  Args:
+    media_dir: folder of an unpacked package; '': fetch it through apt.
+    **kwargs: of `tfds.core.GeneratorBasedBuilder`.
+  """
+
+  VERSION = tfds.core.Version('1.0.0')
+  BUILDER_CONFIGS = (
+    *(
+      StampsConfig(name=f'{kind}_{language}', kind=kind, language=language)
+      for kind in ('human', 'narrated')
+      for language in tuxpaint.LANGUAGES
+    ),
+    StampsConfig(name='sounds', kind='sounds'),
+  )
+
+  def __init__(self, *, media_dir: str = '', **kwargs):
+    super().__init__(file_format='array_record', **kwargs)
+    self._media_dir = media_dir
+    self._narrator = narration.Narrator()
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    features = tfds.features
+    return self.dataset_info_from_configs(
+      description=__doc__,
+      license='GPL-2',
+      features=features.FeaturesDict(
+        {
+          'id': features.Text(),
+          'group': features.Text(doc='never together in a batch'),
+          'language': features.Text(),
+          'audio': features.Text(doc='FLAC file, 16 kHz mono'),
+          'spectrogram': features.Tensor(
+            shape=(None, 40), dtype=np.float16, encoding='bytes'
+          ),
+          'visual_2d': features.Tensor(
+            shape=(None, 1280), dtype=np.float32, encoding='bytes'
+          ),
+          'image': features.Text(doc='PNG file, 224 x 224, on white'),
+          'captions': features.Sequence(features.Text()),
+          'source': features.Text(doc='recording, or voice and its settings'),
+        }
+      ),
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # The package comes through apt.
+    downloads = pathlib.Path(self._data_dir_root) / 'downloads'
+    folder = self._media_dir or debian.fetch(**PACKAGE, cache=downloads)
+    folder = pathlib.Path(folder).expanduser()
+    stamps = tuxpaint.read_stamps(folder)
+    self._skipped = LeftOut()
+    images = self._read_pictures(self._complete(stamps))
+    chosen = tuxpaint.distinct(
+      [stamp for stamp in stamps if stamp.name in images],
+      self.builder_config.language,
+    )
+    self._skipped['duplicate'] = sorted(
+      images.keys() - {s.name for s in chosen}
+    )
+    pictures = self._features({s.name: images[s.name] for s in chosen})
+    splits = {'train': [], 'test': [], 'unseen_words': []}
+    for stamp in chosen:
+      splits[tuxpaint.split_of(stamp)].append(stamp)
+    kind = self.builder_config.kind
+    if kind == 'sounds':
+      splits = {'test': chosen}
+    elif kind == 'narrated':
+      seen = splits['train'] + splits['test']
+      unseen = splits['unseen_words']
+      splits = {'train': seen, 'validation': seen, 'unseen_words': unseen}
+    for name, members in splits.items():
+      if not members:
+        raise UserError(
+          f'no stamp of {folder} falls into {name!r} of '
+          f'{self.builder_config.name}, which has {len(chosen)} stamps in all; '
+          'use a folder with more'
+        )
+    return {
+      name: self._generate_examples(name, members, pictures)
+      for name, members in splits.items()
+    }
+
+  def _complete(self, stamps: list[Stamp]) -> list[Stamp]:
+    """The stamps that have what this kind and language need."""
+    kind, language = self.builder_config.kind, self.builder_config.language
+    complete = []
+    for stamp in stamps:
+      sound = stamp.sound if kind == 'sounds' else language in stamp.recordings
+      if not sound:
+        self._skipped['no recording'].append(stamp.name)
+      elif language not in stamp.captions:
+        self._skipped['no caption'].append(stamp.name)
+      else:
+        complete.append(stamp)
+    return complete
+
+  def _read_pictures(self, stamps: list[Stamp]) -> dict[str, np.ndarray]:
+    """Name of each stamp whose picture is good -> uint8 [224, 224, 3]."""
+    images = {}
+    for stamp in self._bar(stamps, 'pictures'):
+      try:
+        picture = image_files.read_image(stamp.picture)
+      except MediaError as error:
+        self._skipped[error.reason].append(stamp.name)
+        continue
+      images[stamp.name] = image_files.fit_square(picture)
+    return images
+
+  def _features(self, images: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The part of a record that the picture makes, by name."""
+    bar = self._bar(images.values(), 'features')
+    vectors = image_files.extract(bar, efficientnet.backbone())
+    return {
+      name: {'image': _encode_png(image), 'visual_2d': vector[None]}
+      for (name, image), vector in zip(images.items(), vectors, strict=True)
+    }
+
+  def _generate_examples(self, split: str, stamps, pictures):
+    for stamp in self._bar(stamps, split):
+      for source, make in self._speech(stamp, split):
+        identity = f'{stamp.name}/{self.builder_config.name}/{source}'
+        try:
+          waveform = _not_silent(make(), identity)
+        except MediaError as error:
+          self._skipped[error.reason].append(identity)
+          continue
+        yield (
+          identity,
+          {
+            'id': identity,
+            'group': stamp.group,
+            'language': self.builder_config.language,
+            'audio': audio.encode_flac(waveform),
+            'spectrogram': audio.log_mel_spectrogram(waveform).astype('f2'),
+            'captions': [stamp.captions[self.builder_config.language]],
+            'source': source,
+          }
+          | pictures[stamp.name],
+        )
+    self._skipped.write(self.data_dir)
+
+  def _speech(self, stamp: Stamp, split: str):
+    """(source, function that reads or speaks it) of each of its recordings."""
+    kind, language = self.builder_config.kind, self.builder_config.language
+    if kind == 'narrated':
+      return _narrations(stamp, language, split, self._narrator)
+    path = stamp.sound if kind == 'sounds' else stamp.recordings[language]
+    return [(path.name, functools.partial(audio.read_audio, path))]
+
+  def _bar(self, items: Iterable, what: str) -> Iterable:
+    name = f'{self.name}/{self.builder_config.name} {what}'
+    return tqdm.tqdm(items, name, mininterval=1)
+
+
+def _encode_png(image: np.ndarray) -> bytes:
+  file = io.BytesIO()
+  Image.fromarray(image).save(file, 'png')
+  return file.getvalue()
+
+
+def _narrations(
+  stamp: Stamp, language: str, split: str, narrator: narration.Narrator
+):
+  """Yields (source, function that speaks it) of each rendering of a caption.
+
+  Voice and settings are a function of the caption and the split.
+  """
+  caption = stamp.captions[language]
+  seed = f'{split} {language} {tuxpaint.normalise(caption)}'
+  rng = np.random.default_rng(
+    int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
+  )
+  train = split == 'train'
+  voices = narration.TRAIN_VOICES if train else narration.VALIDATION_VOICES
+  for voice in rng.choice(voices, RENDERINGS if train else 1, replace=False):
+    accent = str(rng.choice(ACCENTS.get(language, [language])))
+    settings = {
+      # Words a minute; volunteers take about 1.2 times as long as 160.
+      'rate': int(rng.integers(85, 200)),
+      'pitch': int(rng.integers(10, 90)),
+      'pitch_range': int(rng.integers(30, 99)),
+    }
+    source = f'{accent}+{voice} {json.dumps(settings)}'
+    speak = functools.partial(narrator.speak, caption, accent, voice)
+    yield source, functools.partial(speak, **settings)
+
+
+def _not_silent(waveform: np.ndarray, name: str) -> np.ndarray:
+  peak = np.abs(waveform).max()
+  if peak < SILENCE:
+    raise SilentMediaError(f'{name}: its peak is {peak:.1e} of full scale')
+  return waveform

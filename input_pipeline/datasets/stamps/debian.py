@@ -1,0 +1,230 @@
+"""Fetches Debian packages that hold data: pinned, verified, without root."""
+
+import errno
+import hashlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from avl_jax.errors import UserError
+
+
+class FetchError(UserError):
+  """A package could not be had; the message says why and what to do."""
+
+
+def fetch(
+  package: str, version: str, cache: str | os.PathLike, *, sha256: str
+) -> pathlib.Path:
+  """Downloads and unpacks a Debian package, once.
+
+  Needs apt and dpkg-deb, but not root. Where the system's package lists do
+  not know the version, lists of our own are fetched into the cache. The .deb
+  stays in the cache; one that was put there by hand saves the download.
+
+  Args:
+    package: its name.
+    version: the one version that is accepted.
+    cache: folder for the .deb and the unpacked tree, made where missing.
+    sha256: of the .deb, in hexadecimal.
+
+  Returns:
+    The folder with the package's `usr/...`. It is complete: it gets its name
+    only after the .deb was verified and unpacked.
+
+  Raises:
+    FetchError: no apt, no network, another version, a wrong checksum, or a
+      full disk.
+  """
+  cache = pathlib.Path(cache).absolute()
+  folder = cache / f'{package}_{version}'
+  if folder.is_dir():
+    return folder
+  deb = cache / f'{package}_{version}.deb'
+  try:
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.fetch-', dir=cache) as temporary:
+      scratch = pathlib.Path(temporary)
+      if deb.exists():
+        _verify(deb, sha256)
+      else:
+        _download(package, version, sha256, deb, scratch)
+      _run('dpkg-deb', '-x', deb, scratch / 'tree', cache=cache)
+      _take_name(scratch / 'tree', folder)
+  except OSError as error:
+    if error.errno == errno.ENOSPC:
+      raise _disk_full(cache) from error
+    raise
+  except subprocess.CalledProcessError as error:
+    raise FetchError(
+      f'{deb}: cannot be unpacked into {cache}: {_last_words(error)}'
+    ) from error
+  return folder
+
+
+def _download(package, version, sha256, deb, scratch):
+  """Puts the verified .deb of the pinned version at `deb`."""
+  cache = deb.parent
+  by_hand = (
+    f'put its .deb at {deb} by hand, or name the folder of its unpacked tree: '
+    '--config.prepare.media_dir=FOLDER'
+  )
+  # Root's apt would warn that it cannot drop its privileges in our folder.
+  options = ['-q', '-o', 'APT::Sandbox::User=root']
+  records = _records(package, options, cache)
+  if version not in records:
+    options += _private_lists(cache / 'apt', options, by_hand)
+    records = _records(package, options, cache)
+  if version not in records:
+    offered = ' and '.join(records) or 'no version'
+    raise FetchError(
+      f'{package}: version {version} is needed, but the package sources of '
+      f'this system offer {offered}; {by_hand}'
+    )
+  size, listed = records[version]
+  if listed != sha256:
+    raise FetchError(
+      f'{package} {version}: the package sources of this system list SHA-256 '
+      f'{listed}, expected {sha256}; {by_hand}'
+    )
+  try:
+    _run(
+      *('apt-get', *options, 'download', f'{package}={version}'),
+      cache=cache,
+      cwd=scratch,
+      progress=_Progress(package, scratch, size),
+    )
+    (downloaded,) = scratch.glob('*.deb')
+  except (subprocess.CalledProcessError, ValueError) as error:
+    raise FetchError(
+      f'{package} {version}: the download failed; check the network and run '
+      f'again, or {by_hand}. apt-get said: {_last_words(error)}'
+    ) from error
+  _verify(downloaded, sha256)
+  os.replace(downloaded, deb)
+
+
+def _records(package, options, cache) -> dict[str, tuple[int, str]]:
+  """The size in bytes and SHA-256 of each version that apt knows."""
+  try:
+    text = _run('apt-cache', *options, 'show', package, cache=cache)
+  except subprocess.CalledProcessError:  # An unknown package.
+    return {}
+  stanzas = [
+    dict(re.findall(r'^(Version|Size|SHA256): (\S+)$', stanza, re.MULTILINE))
+    for stanza in text.split('\n\n')
+  ]
+  return {
+    stanza['Version']: (int(stanza['Size']), stanza['SHA256'])
+    for stanza in stanzas
+    if len(stanza) == 3  # An installed package's own record has no checksum.
+  }
+
+
+def _private_lists(
+  state: pathlib.Path, options: list[str], by_hand: str
+) -> list[str]:
+  """Fetches package lists into `state`; returns apt's options to use them."""
+  private = ['-o', f'Dir::State={state}', '-o', f'Dir::Cache={state}']
+  private += ['-o', f'Dir::State::Lists={state}/lists']
+  (state / 'lists' / 'partial').mkdir(parents=True, exist_ok=True)
+  (state / 'archives' / 'partial').mkdir(parents=True, exist_ok=True)
+  print('Fetching package lists ...', file=sys.stderr)
+  # apt-get takes lists that it could not reach for a success unless told.
+  strict = ['-o', 'APT::Update::Error-Mode=any']
+  try:
+    _run(
+      *('apt-get', *options, *private, *strict, 'update'), cache=state.parent
+    )
+  except subprocess.CalledProcessError as error:
+    raise FetchError(
+      'no package list could be fetched; check the network and run again, or '
+      f'{by_hand}. apt-get said: {_last_words(error)}'
+    ) from error
+  return private
+
+
+def _run(*command, cache, progress=None, **options) -> str:
+  """Standard output of a command of Debian's, `progress()` each second."""
+  try:
+    process = subprocess.Popen(
+      [str(word) for word in command],
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      env={**os.environ, 'LC_ALL': 'C'},
+      **options,
+    )
+  except FileNotFoundError as error:
+    raise FetchError(
+      f'this system has no {command[0]}: unpack the Debian package elsewhere '
+      'and name the folder: --config.prepare.media_dir=FOLDER'
+    ) from error
+  with process:
+    while True:
+      try:
+        output, errors = process.communicate(timeout=1 if progress else None)
+        break
+      except subprocess.TimeoutExpired:
+        progress()
+  if process.returncode and os.strerror(errno.ENOSPC) in errors:
+    raise _disk_full(cache)
+  if process.returncode:
+    raise subprocess.CalledProcessError(
+      process.returncode, command, output, errors
+    )
+  return output
+
+
+class _Progress:
+  """Prints how much of a download has come, how fast, and what is left."""
+
+  def __init__(self, package: str, scratch: pathlib.Path, size: int):
+    self._package, self._scratch, self._size = package, scratch, size
+    self._start = time.monotonic()
+
+  def __call__(self):
+    done = sum(path.stat().st_size for path in self._scratch.glob('*.deb'))
+    rate = done / (time.monotonic() - self._start)
+    left = f'{(self._size - done) / rate:.0f} s left' if rate else 'waiting'
+    print(
+      f'{self._package}: {done / 1e6:.0f} of {self._size / 1e6:.0f} MB, '
+      f'{rate / 1e6:.1f} MB/s, {left}',
+      file=sys.stderr,
+      flush=True,
+    )
+
+
+def _verify(deb: pathlib.Path, sha256: str):
+  with deb.open('rb') as file:
+    found = hashlib.file_digest(file, 'sha256').hexdigest()
+  if found != sha256:
+    raise FetchError(
+      f'{deb}: SHA-256 is {found}, expected {sha256}; delete the file and run '
+      'again'
+    )
+
+
+def _take_name(tree: pathlib.Path, folder: pathlib.Path):
+  """Renames, unless another process has put the same tree there before."""
+  try:
+    os.replace(tree, folder)
+  except OSError:
+    if not folder.is_dir():
+      raise
+
+
+def _disk_full(cache: pathlib.Path) -> FetchError:
+  return FetchError(
+    f'no space left on the disk of {cache}: free some, or name another cache'
+  )
+
+
+def _last_words(error: Exception) -> str:
+  text = (getattr(error, 'stderr', None) or '').strip()
+  return text.splitlines()[-1] if text else 'nothing'

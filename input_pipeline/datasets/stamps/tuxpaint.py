@@ -1,0 +1,178 @@
+"""The files of the Tux Paint stamps: what there is, what belongs together.
+
+Layout below the folder: NAME.png, NAME.txt (a line of English, then lines
+`fr.utf8=caption`), NAME_desc_fr.ogg (the spoken description), NAME.ogg (the
+natural sound).
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import re
+
+import numpy as np
+import scipy.sparse
+
+from avl_jax.errors import UserError
+
+LANGUAGES = ('fr', 'ro', 'ru', 'ca', 'bg', 'es', 'be', 'el')
+UNSEEN_SHARE = 0.1  # of all groups, kept out of all training
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+  """One picture and what belongs to it; paths are absolute.
+
+  Attributes:
+    name: path below the stamps' folder, without ending.
+    picture: the PNG file.
+    captions: language code -> caption; 'en' is always there.
+    recordings: language code -> the spoken description.
+    sound: the natural sound, if there is one.
+    group: hash of all that the stamps of its group contain.
+  """
+
+  name: str
+  picture: pathlib.Path
+  captions: dict[str, str]
+  recordings: dict[str, pathlib.Path]
+  sound: pathlib.Path | None
+  group: str = ''
+
+  @property
+  def fraction(self) -> float:
+    """In [0, 1), uniform over groups; decides the split."""
+    return int(self.group[:12], 16) / 16**12
+
+
+def normalise(caption: str) -> str:
+  """What makes two captions the same: case, quotes and the full stop do not."""
+  return re.sub(r'[^\w ]+', ' ', caption.casefold()).strip()
+
+
+def _read_captions(path: pathlib.Path) -> dict[str, str]:
+  lines = path.read_text('utf-8', errors='replace').splitlines()
+  captions = {'en': lines[0].strip()} if lines else {}
+  for line in lines[1:]:
+    if match := re.match(r'(\w+)\.utf8=(.+)', line):
+      captions[match[1]] = match[2].strip()
+  return {language: text for language, text in captions.items() if text}
+
+
+@functools.cache
+def _digest(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_stamps(folder: pathlib.Path) -> list[Stamp]:
+  """All object stamps, grouped, in an order of their content.
+
+  Those without any caption come last and belong to no group.
+
+  Args:
+    folder: with the stamps, or of the unpacked package.
+
+  Raises:
+    UserError: there is no stamp in the folder.
+  """
+  _digest.cache_clear()  # Files may have changed.
+  unpacked = folder / 'usr/share/tuxpaint/stamps'
+  folder = unpacked if unpacked.is_dir() else folder
+  stamps = []
+  for picture in sorted(folder.rglob('*.png')):
+    relative = picture.relative_to(folder)
+    text = picture.with_suffix('.txt')
+    if relative.parts[0] == 'symbols':
+      continue
+    recordings = {
+      language: path
+      for language in LANGUAGES
+      for ending in ('ogg', 'wav')
+      if (
+        path := picture.with_name(f'{picture.stem}_desc_{language}.{ending}')
+      ).exists()
+    }
+    sounds = [picture.with_suffix(ending) for ending in ('.ogg', '.wav')]
+    stamps.append(
+      Stamp(
+        str(relative.with_suffix('')),
+        picture,
+        _read_captions(text) if text.exists() else {},
+        recordings,
+        next((path for path in sounds if path.exists()), None),
+      )
+    )
+  if not stamps:
+    raise UserError(
+      f'no stamps in {folder}: expected NAME.png beside NAME.txt below it, as '
+      f'in usr/share/tuxpaint/stamps of the Debian package '
+      'tuxpaint-stamps-default; name that folder'
+    )
+  captioned = [stamp for stamp in stamps if stamp.captions]
+  return _grouped(captioned) + [stamp for stamp in stamps if not stamp.captions]
+
+
+def _content(stamp: Stamp, language: str) -> set[str]:
+  """Caption and recording of a language, those that it has."""
+  keys = set()
+  if language in stamp.captions:
+    keys.add(f'caption {language} {normalise(stamp.captions[language])}')
+  if sound := stamp.recordings.get(language):
+    keys.add(f'recording {_digest(sound)}')
+  return keys | {f'picture {_digest(stamp.picture)}'}
+
+
+def _grouped(stamps: list[Stamp]) -> list[Stamp]:
+  contents = [
+    set.union(*(_content(stamp, language) for language in LANGUAGES))
+    for stamp in stamps
+  ]
+  keys = {key: i for i, key in enumerate(sorted(set.union(*contents)))}
+  pairs = [
+    (i, keys[key]) for i, content in enumerate(contents) for key in content
+  ]
+  rows, columns = np.array(pairs).T
+  shares = scipy.sparse.coo_array(
+    (np.ones(len(pairs)), (rows, columns)), (len(stamps), len(keys))
+  ).tocsr()
+  _, labels = scipy.sparse.csgraph.connected_components(shares @ shares.T)
+  members = collections.defaultdict(set)
+  for label, content in zip(labels, contents, strict=True):
+    members[label] |= content
+  groups = {
+    label: hashlib.sha256('\n'.join(sorted(content)).encode()).hexdigest()
+    for label, content in members.items()
+  }
+  grouped = [
+    dataclasses.replace(stamp, group=groups[label])
+    for stamp, label in zip(stamps, labels, strict=True)
+  ]
+  return sorted(grouped, key=lambda s: (s.group, _digest(s.picture), s.name))
+
+
+def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
+  """The first stamp of each picture, caption and sound.
+
+  Args:
+    stamps: each with a recording in the language, or else a natural sound.
+    language: of captions and recordings.
+  """
+  seen, chosen = set(), []
+  for stamp in stamps:
+    content = _content(stamp, language)
+    if language not in stamp.recordings:
+      content.add(f'recording {_digest(stamp.sound)}')
+    if not content & seen:
+      chosen.append(stamp)
+    seen |= content
+  return chosen
+
+
+def split_of(stamp: Stamp) -> str:
+  """'unseen_words' for a tenth of the groups, 'train' or 'test' halves."""
+  if stamp.fraction < UNSEEN_SHARE:
+    return 'unseen_words'
+  middle = UNSEEN_SHARE + (1 - UNSEEN_SHARE) / 2
+  return 'train' if stamp.fraction < middle else 'test'

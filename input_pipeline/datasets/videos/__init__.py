@@ -1,0 +1,1 @@
+"""HowTo100M: untrimmed videos."""

@@ -1,0 +1,205 @@
+"""Every config, with every argument: builds, binds, runs two steps shrunken."""
+
+import functools
+import inspect
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+import input_pipeline
+import main
+from avl_jax import parallel
+from avl_jax.models import avlnet
+from avl_jax.modes import convert
+from avl_jax.reports import comparison
+from avl_jax.retrieval import evaluation
+from avl_jax.train import loop
+from avl_jax.train import step as training_step
+from configs import ablation, finetune, fraction, places, zero_shot
+from input_pipeline.batches import eval as eval_batches
+from input_pipeline.records import reader
+from input_pipeline.transforms import audio_augmentation, caption_vectors
+from tests.helpers import golden
+
+CONFIGS = pathlib.Path(main.__file__).parent / 'configs'
+ARGUMENTS = {  # config -> its arguments; '': none
+  'ablation': tuple(ablation.NUM_FRAMES),
+  'avlnet': ('',),
+  'avlnet_2d': ('',),
+  'avlnet_text_fused': ('',),
+  'avlnet_text_tri': ('',),
+  'cascade': ('', 'fr+el'),
+  'finetune': (*finetune.ARGUMENTS, 'youcook2,alone', 'stamps_fr', 'stamps_el'),
+  'fraction': tuple(map(str, fraction.SHARES)),
+  'low_resource': ('', 'es'),
+  'places': places.ARGUMENTS,
+  'sounds': ('', 'es'),
+  'stamps': ('', 'es', 'fr+es', 'fr,tri', 'es+ru,fused'),
+  'stamps_finetune': ('', 'es'),
+  'zero_shot': (*zero_shot.MODELS, 'tri,msrvtt'),
+}
+NAMES = [f'{name}:{a}' for name, each in ARGUMENTS.items() for a in each]
+EXAMPLES, FRAMES, VISUAL, WORDS, SIDE = 8, 16, 6, 3, 32
+DEVICES = 2
+
+
+def test_every_config_is_listed():
+  assert set(ARGUMENTS) == {path.stem for path in CONFIGS.glob('*.py')}
+
+
+def read(name):
+  """The config of 'avlnet:' or 'stamps:fr+es'."""
+  file, _, argument = name.partition(':')
+  path = CONFIGS / f'{file}.py'
+  return main.read_config(f'{path}:{argument}' if argument else str(path))
+
+
+def _runs(name):
+  """The config itself and what its comparison trains; each with one seed."""
+  config = read(name)
+  runs = [config]
+  if config.comparison.runs:
+    each = {run: c for run, _, c in comparison.expand(config)}.values()
+    runs += [run for run in each if run.num_steps]
+  return runs
+
+
+def _bind(function, options):
+  inspect.signature(function).bind_partial(**options)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_binds_to_the_functions_it_configures(name):
+  config = read(name)
+  _bind(input_pipeline.prepare, config.prepare)
+  _bind(convert.import_release, config.release)
+  for run in _runs(name):
+    words = {'words': run.words}
+    network = avlnet.AVLnet(**run.model)
+    optimizer = training_step.make_optimizer(
+      **run.optimizer, num_steps=run.num_steps
+    )
+    training_step.make_step(network, optimizer, **run.loss)
+    audio_augmentation.Augmentation(**run.train_data.augmentation)
+    _bind(input_pipeline.train_batches, {**run.train_data, **words})
+    _bind(input_pipeline.eval_batches, {**run.eval_data, **words})
+    _bind(caption_vectors.Captions, run.words)
+    _bind(evaluation.retrieval, run.eval)
+    _bind(loop.Loop, run.train)
+    for evaluations in (
+      run.eval_data.evaluations,
+      config.comparison.evaluations,
+    ):
+      for each in evaluations.values():
+        _bind(eval_batches.EvalBatches, each)
+        _bind(reader.Records, each.get('groups_of', {}))
+
+
+def _shrunken(config):
+  """The same regime with a narrow model; an epoch is a step, a run is two.
+
+  Those that differ only in sizes become one, so that they compile once.
+  """
+  config = config.copy_and_resolve_references()
+  if config.model.word_dim:
+    config.model.word_dim = 4
+  config.model.update(embed_dim=8, widths=(4, 6), blocks=(1,), dtype='float32')
+  if config.model.image_blocks:
+    config.model.image_blocks = (1,)
+  config.optimizer.decay_steps = 1
+  keys = ('model', 'loss', 'optimizer')
+  return json.dumps({key: config[key].to_dict() for key in keys})
+
+
+@functools.cache
+def _compiled(settings):
+  """(variables, optimizer, step, losses of two steps, state after them)."""
+  settings = main.metadata.tuples(json.loads(settings))
+  network = avlnet.AVLnet(**settings['model'])
+  optimizer = training_step.make_optimizer(**settings['optimizer'], num_steps=2)
+  step = parallel.pmap_step(
+    training_step.make_step(network, optimizer, **settings['loss'])
+  )
+  variables = jax.device_get(avlnet.init_variables(network, VISUAL, seed=1))
+  state = training_step.create_state(variables, optimizer)
+  seen = []
+  for i in range(2):
+    batch = _batch(i, network)
+    state, metrics = step(state, parallel.shard(batch))
+    seen.append({name: float(value) for name, value in metrics.items()})
+  return variables, jax.device_get(state), seen
+
+
+def _batch(step, network):
+  """What the pipeline would give; see the package's docstring."""
+  spectrogram = golden.normal(f'{step}/dB', (EXAMPLES, FRAMES, 40)) - 3
+  num_frames = np.arange(FRAMES, FRAMES - EXAMPLES, -1, dtype=np.int32)
+  for i, length in enumerate(num_frames):
+    spectrogram[i, length:] = 0
+  batch = {
+    'spectrogram': np.clip(spectrogram, -80, 0),
+    'num_frames': num_frames,
+    'visual': np.abs(golden.normal(f'{step}/visual', (EXAMPLES, VISUAL))),
+  }
+  if network.image_blocks:
+    del batch['visual']
+    shape = EXAMPLES, SIDE, SIDE, 3
+    noise = golden.normal(f'{step}/image', shape)
+    batch['image'] = np.uint8(np.clip(128 + 40 * noise, 0, 255))
+  if network.word_dim:
+    shape = EXAMPLES, WORDS, network.word_dim
+    batch['words'] = golden.normal(f'{step}/words', shape)
+    batch['words'][::2, -1] = 0
+  return batch
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_runs_two_steps_shrunken(name, use_devices):
+  use_devices(DEVICES)
+  _check_two_steps([read(name)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'name', [name for name in NAMES if read(name).comparison.runs]
+)
+def test_what_is_compared_runs_two_steps_shrunken(name, use_devices):
+  use_devices(DEVICES)
+  _check_two_steps(_runs(name))
+
+
+def _check_two_steps(configs):
+  for settings in {_shrunken(config) for config in configs}:
+    config = json.loads(settings)
+    variables, state, seen = _compiled(settings)
+    assert int(state.step) == 2
+    assert all(metrics['skipped'] == 0 for metrics in seen)
+    # Two directions of each pair, at first as good as a guess.
+    guess = 2 * np.log(EXAMPLES) * len(config['loss']['pairs'])
+    assert 0.5 * guess < seen[0]['loss'] < 2 * guess
+    # Adam's first step is as large as the learning rate, its second at most
+    # a little larger.
+    rate = training_step.make_schedule(**config['optimizer'], num_steps=2)
+    moved = jax.tree.map(
+      lambda new, old: np.abs(new - old).max(),
+      state.variables['params'],
+      variables['params'],
+    )
+    largest = max(jax.tree.leaves(moved))
+    assert 0.9 * rate(0) < largest < 1.5 * (rate(0) + rate(1))
+    still = {
+      name: set(jax.tree.leaves(jax.tree.map(np.array_equal, *statistics)))
+      for name in variables['batch_stats']
+      if (
+        statistics := [
+          each['batch_stats'][name] for each in (state.variables, variables)
+        ]
+      )
+    }
+    frozen = config['model']['frozen_statistics']
+    assert still.pop('audio_encoder') == {frozen}
+    frozen |= config['model']['frozen_image']
+    assert still == ({'image_encoder': {frozen}} if still else {})

@@ -1,0 +1,274 @@
+"""The authors' feature pickles as records, against golden H."""
+
+import json
+import pathlib
+import pickle
+
+import numpy as np
+import pytest
+
+import input_pipeline
+from avl_jax.errors import UserError
+from avl_jax.features import clips as clip_features
+from input_pipeline.datasets.clips import from_pickles
+from input_pipeline.records import catalog, reader
+from tests.helpers import golden
+
+_H, _ARRAYS = golden.load('loaders')
+
+
+def _tensor(array):
+  torch = pytest.importorskip('torch')
+  return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _clips(kind, keys, to_tensor=lambda x: x):
+  """The items of golden H as the release's pickles hold them."""
+  clips = []
+  for item in _H['sub'][f'{kind}_m1']['params']['items']:
+    name, length = item['audio_in']['name'], item['audio_in']['T']
+    audio = golden._db_audio(name, (1, 40, length))[0]
+    audio = audio.astype(item['audio_in']['dtype'])
+    first, second = (
+      golden.normal(name, (n,))
+      for name, n in zip(item['names'], item['dims'], strict=True)
+    )
+    first = np.zeros_like(first) if item['zero_2d'] else np.abs(first)
+    clip = {
+      'id': item['id'],
+      keys[0]: first.astype(item['feat_dtype']),
+      keys[1]: second.astype(item['feat_dtype']),
+      'audio': to_tensor(audio),
+      'caption': item['caption'],
+    }
+    clips.append(clip)
+  return clips
+
+
+def _write(folder, name, clips):
+  folder.mkdir(exist_ok=True)
+  (folder / name).write_bytes(pickle.dumps(clips))
+
+
+def _prepare(folder, name, data_dir):
+  input_pipeline.prepare(
+    datasets=(name,), data_dir=str(data_dir), media_dir=str(folder)
+  )
+
+
+def _read(name, split, data_dir):
+  data = reader.Records((name,), (split,), str(data_dir))
+  return {
+    example['id'].decode(): example for example in data.read(range(len(data)))
+  }
+
+
+@pytest.fixture(scope='module', params=['numpy', 'torch'])
+def data_dir(tmp_path_factory, request):
+  folder = tmp_path_factory.mktemp('clips')
+  to_tensor = _tensor if request.param == 'torch' else lambda x: x
+  clips = _clips('youcook', ('2d', '3d'), to_tensor)
+  clips[1] |= {'task': '113', 'start': 12, 'end': 20.9, 'video_id': 'vidA'}
+  good = clips[0]
+  wrong = [
+    {'id': 'no audio', '2d': good['2d'], '3d': good['3d'], 'caption': ''},
+    good | {'id': 'nan', '2d': good['2d'] * np.nan},
+    good | {'id': 'flat', 'audio': good['3d']},
+    good | {'id': 'empty', 'audio': good['audio'][:, :0]},
+    {'2d': good['2d']},
+  ]
+  _write(folder, 'youcook_val_audio.pkl', clips + wrong)
+  pooled = _clips('msrvtt', ('2d_pooled', '3d_pooled'), to_tensor)
+  for clip in pooled:
+    sentence = clip['caption']
+    clip |= {'caption': ['one', sentence, 'two'], 'eval_caption': sentence}
+  # Two clips of a video, both named after it.
+  _write(folder, 'msrvtt_jsfusion_test.pkl', [*pooled, pooled[0]])
+  for name in ('clips/youcook2', 'clips/msrvtt'):
+    _prepare(folder, name, folder)
+  return folder
+
+
+@pytest.mark.parametrize(
+  ('kind', 'name', 'split'),
+  [
+    ('youcook', 'clips/youcook2', 'val'),
+    ('msrvtt', 'clips/msrvtt', 'test'),
+  ],
+)
+@pytest.mark.parametrize('multiplier', [1, 2])
+def test_items_meet_the_release(data_dir, kind, name, split, multiplier):
+  examples = _read(name, split, data_dir)
+  items = _H['sub'][f'{kind}_m{multiplier}']['params']['items']
+  for i, item in enumerate(items):
+    clip = clip_features.whole_clip(examples[item['id']], 1024 * multiplier)
+    audio = clip['spectrogram'].T
+    assert list(audio.shape) == item['audio_shape']
+    assert golden.crc(audio) == item['audio_crc32']
+    assert clip['num_frames'] == min(item['nframes'], 1024 * multiplier)
+    np.testing.assert_allclose(
+      clip['visual'], _ARRAYS[f'{kind}/{i}/video'], rtol=0, atol=1e-6
+    )
+    caption = examples[item['id']]['captions'][0].decode()
+    assert caption == item['caption']
+
+
+def test_what_a_clip_carries(data_dir):
+  example = _read('clips/youcook2', 'val', data_dir)['clip1']
+  assert example['group'] == b'vidA'
+  assert (example['start'], example['end']) == (12, np.float32(20.9))
+  assert example['source'] == b'youcook_val_audio.pkl[1] task 113'
+  assert example['language'] == b'en'
+  examples = _read('clips/msrvtt', 'test', data_dir)
+  assert [c.decode() for c in examples['video0']['captions']] == [
+    'add the onions, and stir!',
+    'one',
+    'two',
+  ]
+  np.testing.assert_array_equal(
+    examples['video0/6']['spectrogram'], examples['video0']['spectrogram']
+  )
+
+
+def test_what_is_left_out_is_counted(data_dir):
+  skipped = json.loads(
+    pathlib.Path(data_dir, 'clips/youcook2/1.0.0/skipped.json').read_text()
+  )
+  assert {reason: len(names) for reason, names in skipped.items()} == {
+    'no audio': 1,
+    'not finite': 1,
+    'unreadable': 2,
+    'no id': 1,
+    'no file': 3,
+    'val: clips fewer than expected': 1,
+  }
+  assert skipped['val: clips fewer than expected'] == ['6 of 3,350']
+  assert len(_read('clips/youcook2', 'val', data_dir)) == 6
+
+
+@pytest.mark.parametrize(
+  ('change', 'reason', 'words'),
+  [
+    ({'2d': np.ones(512)}, 'unreadable', r'\(512,\), expected \(2048,\)'),
+    ({'audio': np.ones((41, 30))}, 'unreadable', r'\(41, 30\), expected'),
+    ({'audio': [['a', 'b']] * 40}, 'unreadable', 'no numbers'),
+    ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'no numbers'),
+    ({'3d': [10**400] * 2048}, 'unreadable', 'no numbers'),
+    ({'3d': {}}, 'unreadable', 'no numbers'),
+  ],
+)
+def test_arrays_that_are_none(change, reason, words):
+  clip = {
+    'id': 'a',
+    'audio': np.ones((40, 30)),
+    '2d': np.ones(2048),
+    '3d': np.ones(2048),
+    'caption': None,
+    'start': 'soon',
+  }
+  example = from_pickles.example_of(clip, 'here')
+  assert example['captions'] == ['']
+  assert np.isnan(example['start'])
+  with pytest.raises(from_pickles.ClipError, match=words) as caught:
+    from_pickles.example_of(clip | change, 'here')
+  assert caught.value.reason == reason
+
+
+def test_the_shortfall_is_said(tmp_path, capsys):
+  _write(tmp_path, 'crosstask_clips_val.pkl', _clips('youcook', ('2d', '3d')))
+  _prepare(tmp_path, 'clips/crosstask', tmp_path / 'records')
+  said = capsys.readouterr().out
+  assert 'no crosstask_clips_train.pkl' in said
+  assert '6 of 6 clips in crosstask_clips_val.pkl, 2,813 fewer' in said
+
+
+def test_without_files(tmp_path):
+  with pytest.raises(UserError, match=r'youcook_train_audio\.pkl.*media_dir'):
+    _prepare(tmp_path, 'clips/youcook2', tmp_path / 'records')
+  _write(tmp_path, 'lsmdc_test.pkl', {'a': 1})
+  with pytest.raises(UserError, match='holds a dict, expected a list'):
+    _prepare(tmp_path, 'clips/lsmdc', tmp_path / 'records')
+  assert not list((tmp_path / 'records').rglob('*1.0.0'))
+
+
+def test_batches_from_a_file_equal_the_arrays(data_dir):
+  """An epoch and an evaluation of records, against the pickles' arrays."""
+  clips = {clip['id']: clip for clip in _clips('youcook', ('2d', '3d'))}
+
+  def expected(identity):
+    clip = clips[identity]
+    vectors = [
+      vector / max(np.linalg.norm(vector), 1e-12)
+      for vector in (clip['2d'].astype('f4'), clip['3d'].astype('f4'))
+    ]
+    padded = np.zeros((1024, 40), 'f4')
+    audio = clip['audio'][:, :1024].T
+    padded[: len(audio)] = audio
+    return padded, np.concatenate(vectors)
+
+  train = input_pipeline.train_batches(
+    datasets=('clips/youcook2',),
+    split='val',
+    batch_size=3,
+    clips_per_example=0,
+    num_frames=1024,
+    augmentation={},
+    distinct_groups=False,
+    seed=1,
+    data_dir=str(data_dir),
+  )
+  evaluation = input_pipeline.eval_batches(
+    evaluations={'yc': {'datasets': ('clips/youcook2',), 'splits': ('val',)}},
+    batch_size=4,
+    num_frames=1024,
+    data_dir=str(data_dir),
+  )['yc']
+  for batches in (list(train.from_step(0, 2)), list(evaluation)):
+    ids = [name for batch in batches for name in batch['id']]
+    assert sorted(ids) == sorted(clips)
+    for batch in batches:
+      for i, identity in enumerate(batch['id']):
+        audio, visual = expected(identity)
+        np.testing.assert_array_equal(batch['spectrogram'][i], audio)
+        np.testing.assert_allclose(batch['visual'][i], visual, atol=1e-6)
+
+
+def test_a_split_that_was_not_made(data_dir):
+  evaluation = {'datasets': ('clips/youcook2',), 'splits': ('sounds241',)}
+  with pytest.raises(
+    input_pipeline.DataError, match=r"'sounds241'; it has val:.*Remove .*1\.0"
+  ):
+    input_pipeline.eval_batches(
+      evaluations={'sounds': evaluation},
+      batch_size=2,
+      num_frames=50,
+      data_dir=str(data_dir),
+    )
+
+
+def test_made_up_content_is_marked(tmp_path):
+  clips = _clips('youcook', ('2d', '3d'))
+  fingerprints = []
+  for mark in ('real', 'made-up'):
+    folder = tmp_path / mark
+    _write(folder, 'crosstask_clips_val.pkl', clips)
+    if mark == 'made-up':
+      (folder / catalog.SYNTHETIC).touch()
+    _prepare(folder, 'clips/crosstask', folder / 'records')
+    data = reader.Records(
+      ('clips/crosstask',), ('val',), str(folder / 'records')
+    )
+    fingerprints.append(data.fingerprint)
+  assert fingerprints[1] == f'synthetic-{fingerprints[0]}'
+  vectors = tmp_path / 'words.vec'
+  vectors.write_text('2 2\nthe 1 0\nadd 0 1\n')
+  evaluation = {'datasets': ('clips/crosstask',), 'splits': ('val',)}
+  batches = input_pipeline.eval_batches(
+    evaluations={'clips': evaluation},
+    batch_size=1,
+    num_frames=8,
+    words={'vectors': str(vectors), 'max_words': 3},
+    data_dir=str(tmp_path / 'made-up' / 'records'),
+  )['clips']
+  assert batches.fingerprint.startswith('synthetic-')
+  assert batches.fingerprint != fingerprints[1]

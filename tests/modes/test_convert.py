@@ -1,0 +1,405 @@
+"""Importing and exporting the authors' checkpoints."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import main
+from avl_jax import torch_files
+from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.errors import UserError
+from avl_jax.models import avlnet
+from avl_jax.modes import convert
+from avl_jax.torch_files import weight_map
+from avl_jax.train import step as training_step
+from tests.helpers import convert as golden_convert
+from tests.helpers import golden
+
+_RELEASED = json.loads(golden.find('state_dict.json').read_text())
+_SMALL = {  # released width -> ours
+  **{128: 4, 256: 6, 512: 8, 1024: 10, 4096: 12},
+  **{300: 5, 2048: 6, 6144: 14},
+}
+_OPTIONS = {
+  'AVLnet': {},
+  'AVLnet-Text-Tri': {'word_dim': 300, 'embed_dim': 6144},
+  'AVLnet-Text-Fused': {'word_dim': 300, 'fused': True},
+}
+# batchnorm1 and the counts of 21 norms; GU_audio.
+_UNUSED = {
+  'AVLnet': 5 + 21,
+  'AVLnet-Text-Tri': 5 + 21,
+  'AVLnet-Text-Fused': 5 + 21 + 4,
+}
+
+
+def small_state(variant='AVLnet'):
+  """The release's keys with small shapes, and its dead entries not at rest."""
+  described = _RELEASED[variant]['keys']
+  keys = [key for key, *_ in described]
+  state = {}
+  for key, shape, dtype, _ in described:
+    small = [_SMALL.get(n, n) for n in shape]
+    state[key] = np.asarray(golden.weight(key, small, keys)).astype(dtype)
+    if key.endswith('num_batches_tracked'):
+      state[key] = np.array(123456789012, dtype)
+  state['DAVEnet.batchnorm1.weight'] = np.array([0.75], np.float32)
+  return state
+
+
+@pytest.fixture(scope='module', params=_OPTIONS)
+def imported(tmp_path_factory, request):
+  """(workdir, state dict, variant) of a small checkpoint, imported by main."""
+  folder = tmp_path_factory.mktemp('imported')
+  state = small_state(request.param)
+  torch_files.write_state_dict(folder / 'AVLnet_release.pth', state)
+  main.main(
+    [
+      'main.py',
+      '--mode=import',
+      f'--workdir={folder}/run',
+      f'--config.release.file={folder}/AVLnet_release.pth',
+    ]
+  )
+  return folder / 'run', state, request.param
+
+
+def _assert_same(actual, expected):
+  assert list(actual) == list(expected)
+  for key, value in expected.items():
+    np.testing.assert_array_equal(actual[key], value, key, strict=True)
+
+
+@pytest.mark.parametrize('variant', _OPTIONS)
+def test_the_table_has_the_release_keys_in_their_order(variant):
+  table, described = weight_map.VARIANTS[variant], _RELEASED[variant]['keys']
+  assert list(table) == [key for key, *_ in described]
+  assert len(table) == 141 + 6 * ('Tri' in variant) + 8 * ('Fused' in variant)
+  unused = [key for key, weight in table.items() if weight.path is None]
+  dead = ('DAVEnet.batchnorm1.', *('GU_audio.',) * ('Fused' in variant))
+  assert all(key.startswith(dead) or key.endswith('_tracked') for key in unused)
+  assert len(unused) == _UNUSED[variant]
+  network = avlnet.AVLnet(structure='release', **_OPTIONS[variant])
+  shapes = jax.eval_shape(lambda: avlnet.init_variables(network, 4096))
+  arrays = {
+    key: np.broadcast_to(np.zeros((), dtype), shape)
+    for key, shape, dtype, _ in described
+  }
+  expected = jax.tree.map(lambda x: (x.shape, x.dtype), shapes)
+  ours = {
+    weight.path: (
+      np.squeeze(arrays[key], weight.ones).T.shape,
+      arrays[key].dtype,
+    )
+    for key, weight in table.items()
+    if weight.path
+  }
+  assert ours == {
+    tuple(part.key for part in path): leaf
+    for path, leaf in jax.tree.leaves_with_path(
+      expected, is_leaf=lambda x: isinstance(x, tuple)
+    )
+  }
+
+
+def test_every_number_arrives_where_the_release_applies_it():
+  """Naive: each kernel's element by element, the others as they are."""
+  state = small_state()
+  variables, unused = weight_map.variables_of(
+    state, weight_map.VARIANTS['AVLnet']
+  )
+  assert set(unused) < set(state)
+  encoder = variables['params']['audio_encoder']
+  kernel = state['DAVEnet.layer2.0.conv1.weight']
+  out, into, _, time = kernel.shape
+  for i, j, k in np.ndindex(out, into, time):
+    ours = encoder['stage2_block0']['conv1']['kernel'][k, j, i]
+    assert ours == kernel[i, j, 0, k]
+  stem = state['DAVEnet.conv1.weight']
+  for i, j in np.ndindex(stem.shape[0], stem.shape[2]):
+    assert encoder['stem']['kernel'][j, i] == stem[i, 0, j, 0]
+  shortcut = state['DAVEnet.layer3.0.downsample.0.weight']
+  np.testing.assert_array_equal(
+    encoder['stage3_block0']['shortcut']['kernel'], shortcut[:, :, 0, 0].T
+  )
+  statistics = variables['batch_stats']['audio_encoder']['stem_norm']
+  np.testing.assert_array_equal(
+    statistics['var'], state['DAVEnet.bn1.running_var']
+  )
+
+
+def test_text_arrives_where_the_release_applies_it():
+  tri, fused = (
+    weight_map.variables_of(
+      small_state(f'AVLnet-Text-{name}'),
+      weight_map.VARIANTS[f'AVLnet-Text-{name}'],
+    )
+    for name in ('Tri', 'Fused')
+  )
+  state = small_state('AVLnet-Text-Tri')
+  params = tri[0]['params']
+  for theirs, ours in (
+    ('text_pooling_caption.fc', params['text_pool']['linear']),
+    ('GU_text_captions.fc', params['text_head']['linear']),
+    ('GU_text_captions.cg.fc', params['text_head']['gate']['linear']),
+    ('GU_audio.fc', params['audio_head']['linear']),
+  ):
+    np.testing.assert_array_equal(ours['kernel'], state[f'{theirs}.weight'].T)
+    np.testing.assert_array_equal(ours['bias'], state[f'{theirs}.bias'])
+  state, head = small_state('AVLnet-Text-Fused'), fused[0]['params']
+  assert 'audio_head' not in head
+  for theirs, ours in (
+    ('text_pooling_caption.fc', head['text_pool']['linear']),
+    ('GU_audio_text.fc_audio', head['audio_text_head']['audio']),
+    ('GU_audio_text.fc_text', head['audio_text_head']['text']),
+    ('GU_audio_text.cg.fc', head['audio_text_head']['gate']['linear']),
+  ):
+    np.testing.assert_array_equal(ours['kernel'], state[f'{theirs}.weight'].T)
+    np.testing.assert_array_equal(ours['bias'], state[f'{theirs}.bias'])
+  np.testing.assert_array_equal(
+    fused[1]['GU_audio.fc.weight'], state['GU_audio.fc.weight']
+  )
+
+
+def test_round_trip_is_exact(imported, tmp_path):
+  workdir, state, _ = imported
+  path = tmp_path / 'again.pth'
+  arguments = ['--mode=export', f'--workdir={workdir}']
+  main.main(['main.py', *arguments, f'--config.release.file={path}'])
+  _assert_same(torch_files.read_state_dict(path), state)
+
+
+def test_the_import_lists_every_entry(imported):
+  workdir, state, variant = imported
+  report = (workdir / 'import.md').read_text()
+  for key, value in state.items():
+    norm = np.linalg.norm(value.astype(np.float64).ravel())
+    (line,) = (
+      line
+      for line in report.replace('\\', '').splitlines()
+      if line.startswith(f'| {key} |')
+    )
+    assert f'{norm:.6g}' in line
+  assert report.count('never applied, kept') == _UNUSED[variant]
+  assert json.loads((workdir / 'config.json').read_text())['model'] == {
+    **checkpointer.load(workdir)[2]['model'],
+    'structure': 'release',
+    'embed_dim': 14 if 'Tri' in variant else 12,
+    'widths': [4, 4, 6, 8, 10],
+    'word_dim': 5 if 'Text' in variant else 0,
+    'fused': 'Fused' in variant,
+  }
+
+
+_TINY = {'embed_dim': 8, 'widths': (4, 4, 4, 4, 6), 'structure': 'release'}
+
+
+@pytest.mark.parametrize('options', [{}, {'word_dim': 3, 'fused': True}])
+def test_a_new_run_is_exported_with_entries_at_rest(options):
+  network = avlnet.AVLnet(**_TINY, **options)
+  variables = jax.tree.map_with_path(
+    lambda path, x: golden.normal(jax.tree_util.keystr(path), x.shape),
+    jax.eval_shape(lambda: avlnet.init_variables(network, 5)),
+  )
+  table = weight_map.weights_of(variables)
+  state = weight_map.state_dict_of(variables, table, {})
+  again, unused = weight_map.variables_of(state, table)
+  jax.tree.map(np.testing.assert_array_equal, again, variables)
+  for key, rest in [('weight', 1), ('bias', 0), ('running_mean', 0)]:
+    assert unused[f'DAVEnet.batchnorm1.{key}'] == [rest]
+  assert unused['DAVEnet.batchnorm1.running_var'] == [1]
+  assert unused['DAVEnet.bn1.num_batches_tracked'] == 0
+  assert unused['DAVEnet.bn1.num_batches_tracked'].dtype == np.int64
+  gates = {key: x for key, x in unused.items() if key.startswith('GU_audio.')}
+  assert {key: x.shape for key, x in gates.items()} == (
+    {
+      'GU_audio.fc.weight': (6, 6),
+      'GU_audio.fc.bias': (6,),
+      'GU_audio.cg.fc.weight': (6, 6),
+      'GU_audio.cg.fc.bias': (6,),
+    }
+    if options
+    else {}
+  )
+  assert not any(x.any() for x in gates.values())
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'structure': 'thesis'},
+    {'fused': True},
+    {'structure': 'thesis', 'word_dim': 3},
+    {'blocks': (1, 1, 1, 1)},
+  ],
+)
+def test_models_that_the_release_does_not_have(options):
+  network = avlnet.AVLnet(**_TINY | options)
+  variables = jax.eval_shape(lambda: avlnet.init_variables(network, 5))
+  assert weight_map.weights_of(variables) is None
+
+
+def test_refuses_what_it_cannot_write_or_find(tmp_path):
+  with pytest.raises(UserError, match='no checkpoint in'):
+    convert.export_release(file='x.pth', workdir=tmp_path)
+  with pytest.raises(UserError, match='name the file'):
+    convert.export_release(file='', workdir=tmp_path)
+  with pytest.raises(UserError, match='no file'):
+    convert.import_release(file='', workdir=tmp_path, model={})
+  description = metadata.describe(
+    {'embed_dim': 8, 'widths': (4, 4, 4, 4, 6)}, 5, 'data'
+  )
+  run = checkpointer.Checkpoints(tmp_path, description)
+  variables = avlnet.init_variables(avlnet.AVLnet(**description['model']), 5)
+  run.save(
+    training_step.TrainState(np.int32(0), variables, {}, np.int32(0)), {}
+  )
+  run.close()
+  with pytest.raises(UserError, match="none of the release's: structure"):
+    convert.export_release(file='x.pth', workdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda s: s.pop('GU_video.fc.bias'), 'lacks GU_video.fc.bias and has'),
+    (
+      lambda s: s.update({f'module.{k}': s.pop(k) for k in list(s)}),
+      r'lacks DAVEnet\..* and 138 more',
+    ),
+    (
+      lambda s: s.update({'DAVEnet_projection.bias': np.zeros(3, 'f4')}),
+      'DAVEnet_projection.bias has shape .3,.*expected .12,',
+    ),
+    (
+      lambda s: s.update({'GU_audio.fc.bias': np.zeros(10, 'f2')}),
+      'GU_audio.fc.bias .*float16.*float32',
+    ),
+    (
+      lambda s: s.update({'GU_audio.fc.bias': np.full(10, np.nan, 'f4')}),
+      'GU_audio.fc.bias is not finite',
+    ),
+    (
+      lambda s: s.update({'DAVEnet.conv1.weight': np.ones((4, 2, 40, 1))}),
+      r'release\.pth: ',
+    ),
+  ],
+)
+def test_refuses_what_does_not_fit(tmp_path, change, message):
+  state = small_state()
+  change(state)
+  torch_files.write_state_dict(tmp_path / 'release.pth', state)
+  with pytest.raises(torch_files.ReleaseError, match=message):
+    convert.import_release(
+      file=str(tmp_path / 'release.pth'), workdir=tmp_path / 'run', model={}
+    )
+  assert not (tmp_path / 'run').exists()
+
+
+def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
+  """What the model never applies is there before the checkpoint is."""
+  torch_files.write_state_dict(tmp_path / 'a.pth', small_state())
+  arguments = {
+    'file': str(tmp_path / 'a.pth'),
+    'workdir': tmp_path / 'run',
+    'model': {},
+  }
+
+  def interrupted(*_):
+    assert (tmp_path / 'run' / convert.UNUSED).exists()
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpointer.Checkpoints, 'save', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      convert.import_release(**arguments)
+  convert.import_release(**arguments)
+  convert.export_release(
+    file=str(tmp_path / 'b.pth'), workdir=arguments['workdir']
+  )
+  _assert_same(torch_files.read_state_dict(tmp_path / 'b.pth'), small_state())
+
+
+@pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
+def test_refuses_a_workdir_with_checkpoints(imported):
+  workdir, *_ = imported
+  options = metadata.tuples(checkpointer.load(workdir)[2]['model'])
+  with pytest.raises(UserError, match='has checkpoints already'):
+    convert.import_release(
+      file=str(workdir.parent / 'AVLnet_release.pth'),
+      workdir=workdir,
+      model=options,
+    )
+
+
+@pytest.mark.parametrize(
+  ('case', 'sub', 'is_zip'),
+  [
+    ('avlnet_eval', 'small', False),
+    ('avlnet_eval', 'small', True),
+    ('text_models', 'tri_small', False),
+    ('text_models', 'fused_small', False),
+  ],
+)
+def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
+  """Bytes that PyTorch wrote become the variables that the golden cases use."""
+  torch = pytest.importorskip('torch')
+  net = golden.load(case)[0]['sub'][sub]['params']['net']
+  variant = golden_convert.variant(net)
+  state = golden.state_dict(variant, embd_dim=net['embd_dim'])
+  path = tmp_path / 'AVLnet_release.pth'
+  torch.save(
+    {key: torch.from_numpy(value) for key, value in state.items()},
+    path,
+    _use_new_zipfile_serialization=is_zip,
+  )
+  if is_zip:
+    read, _ = weight_map.variables_of(
+      torch_files.read_state_dict(path), weight_map.VARIANTS[variant]
+    )
+  else:
+    convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
+    network, read, _ = checkpointer.load(tmp_path / 'run')
+    for name, value in golden_convert.options(net).items():
+      assert getattr(network, name) == value
+  jax.tree.map(
+    np.testing.assert_array_equal, read, golden_convert.golden_variables(net)
+  )
+
+
+def test_an_apex_checkpoint_is_imported(tmp_path):
+  torch = pytest.importorskip('torch')
+  state = small_state()
+  net = {key: torch.from_numpy(value) for key, value in state.items()}
+  weight = torch.nn.Parameter(net['GU_video.fc.bias'])
+  adam = torch.optim.Adam([weight])
+  weight.sum().backward()
+  adam.step()
+  amp = {'loss_scaler0': {'loss_scale': 65536.0, 'unskipped': 1}}
+  path = tmp_path / 'amp_checkpoint.pt'
+  torch.save({'net': net, 'optimizer': adam.state_dict(), 'amp': amp}, path)
+  convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
+  again = tmp_path / 'again.pth'
+  convert.export_release(file=str(again), workdir=tmp_path / 'run')
+  state['GU_video.fc.bias'] = weight.detach().numpy()
+  loaded = torch.load(again, weights_only=True)
+  _assert_same({k: v.numpy() for k, v in loaded.items()}, state)
+
+
+def test_torch_reads_what_is_exported(tmp_path):
+  torch = pytest.importorskip('torch')
+  state = small_state()
+  path = tmp_path / 'export.pth'
+  torch_files.write_state_dict(path, state)
+  for only in (True, False):
+    loaded = torch.load(path, weights_only=only)
+    _assert_same({k: v.numpy() for k, v in loaded.items()}, state)
+  layer = torch.nn.BatchNorm2d(1)
+  prefix = 'DAVEnet.batchnorm1.'
+  layer.load_state_dict(
+    {re.sub(prefix, '', k): loaded[k] for k in loaded if prefix in k}
+  )
+  assert layer.weight.item() == 0.75

@@ -1,0 +1,117 @@
+"""What the processes of a run tell each other."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from avl_jax import multihost
+from avl_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+PROGRAM = """
+import json, sys
+import numpy as np
+from avl_jax import multihost, parallel
+multihost.connect(sys.argv[1], *map(int, sys.argv[2:]))
+index, count = multihost.this()
+zero = {'x': np.array([-0.0, 1.5 + index], np.float32), 'n': np.int32(4)}
+zero['n'] = zero['n'] + np.int32(index)
+zero = multihost.from_first(zero)
+multihost.wait('a word')
+print(json.dumps({
+  'this': [index, count],
+  'devices': [len(parallel.devices()), len(parallel.local_devices())],
+  'largest': multihost.largest(3 + index),
+  'first': [float(np.copysign(1, zero['x'][0])), float(zero['x'][1]),
+            int(zero['n'])],
+  'all': multihost.from_all({
+    'ids': np.array(['é' * (1 + 4 * index), 'b']), 'x': np.full((2, 2), index)
+  })['ids'].tolist(),
+}))
+"""
+
+
+def free_port() -> int:
+  with socket.socket() as server:
+    server.bind(('127.0.0.1', 0))
+    return server.getsockname()[1]
+
+
+def _run(arguments, environment):
+  return subprocess.Popen(
+    [sys.executable, '-c', PROGRAM, *arguments],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    text=True,
+    env=os.environ
+    | {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+    | environment,
+  )
+
+
+def _as_launched_by(launcher, port, index):
+  """What srun and mpirun say; Jax makes the port from the job's number."""
+  job = (port - (65535 - 2**12 + 1)) % 2**12
+  if launcher == 'slurm':
+    return {
+      'SLURM_JOB_ID': str(job),
+      'SLURM_STEP_NODELIST': 'localhost',
+      'SLURM_NTASKS': '2',
+      'SLURM_STEP_NUM_TASKS': '2',
+      'SLURM_PROCID': str(index),
+      'SLURM_LOCALID': str(index),
+    }
+  return {
+    'OMPI_MCA_orte_hnp_uri': f'{job * 2**12}.0;tcp://127.0.0.1:34911',
+    'OMPI_COMM_WORLD_SIZE': '2',
+    'OMPI_COMM_WORLD_RANK': str(index),
+    'OMPI_COMM_WORLD_LOCAL_RANK': str(index),
+  }
+
+
+@pytest.mark.parametrize('launcher', ['explicit', 'slurm', 'mpirun'])
+def test_two_processes_agree(launcher):
+  port = free_port()
+  processes = []
+  for index in range(2):
+    arguments = [f'127.0.0.1:{port}', '2', str(index)]
+    environment = {}
+    if launcher != 'explicit':
+      arguments = ['', '0', '0']
+      environment = _as_launched_by(launcher, port, index)
+    processes.append(_run(arguments, environment))
+  said = [
+    json.loads(p.communicate(timeout=60)[0].splitlines()[-1]) for p in processes
+  ]
+  for index, told in enumerate(said):
+    assert told == {
+      'this': [index, 2],
+      'devices': [4, 2],
+      'largest': 4,
+      'first': [-1.0, 1.5, 4],  # To the bit: the sign of zero too.
+      'all': ['é', 'b', 'ééééé', 'b'],
+    }
+
+
+def test_alone_there_is_nobody_to_ask():
+  multihost.connect('', None, None)
+  assert multihost.this() == (0, 1)
+  assert multihost.largest(7) == 7
+  x = np.array(['a', 'b'])
+  assert multihost.from_all(x) is x
+
+
+def test_a_process_without_the_others_says_so(monkeypatch):
+  monkeypatch.setattr(
+    multihost.jax.distributed,
+    'initialize',
+    lambda *_, **__: (_ for _ in ()).throw(RuntimeError('deadline exceeded')),
+  )
+  with pytest.raises(UserError, match=r'deadline exceeded.*--coordinator'):
+    multihost.connect('127.0.0.1:1', 2, 1)
