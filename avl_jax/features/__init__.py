@@ -2,6 +2,14 @@
 
 from avl_jax.errors import UserError
 
+SAMPLE_RATE = 16_000  # Hz, of every waveform that is not a file's own
+MEL_BINS = 40  # of a spectrogram
+WINDOW_LENGTH = 400  # samples of a frame, 25 ms
+HOP_LENGTH = 160  # samples from frame to frame: 100 frames a second
+FEATURE_RATES = {'visual_2d': 1.0, 'visual_3d': 1.5}  # features a second
+STREAMS = tuple(FEATURE_RATES)  # of visual features
+IMAGE = ('image',)  # in place of the streams: an image encoder is in the loop
+
 
 class MediaError(UserError, ValueError):
   """A video, image or sound that cannot be used; the message names it.

@@ -12,6 +12,10 @@ import soundfile
 import soxr
 
 from avl_jax.features import (
+  HOP_LENGTH,
+  MEL_BINS,
+  SAMPLE_RATE,
+  WINDOW_LENGTH,
   BeyondEndError,
   EmptyMediaError,
   MediaError,
@@ -19,10 +23,6 @@ from avl_jax.features import (
   ffmpeg,
 )
 
-SAMPLE_RATE = 16_000  # Hz
-N_FFT = 400  # samples, 25 ms
-HOP_LENGTH = 160  # samples, 10 ms
-NUM_MELS = 40
 LONGEST = 2**29  # samples that are read: three hours at 48 kHz
 PREROLL = 1.0  # seconds decoded before a piece
 
@@ -106,13 +106,13 @@ def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
   waveform = waveform - waveform.mean()
   waveform[1:] -= np.float32(0.97) * waveform[:-1]
   # librosa would warn of a waveform shorter than a window, and pad it alike.
-  padded = np.pad(waveform, N_FFT // 2, mode='reflect')
+  padded = np.pad(waveform, WINDOW_LENGTH // 2, mode='reflect')
   # An array, because librosa takes the name 'hamming' for the periodic window.
   spectrum = librosa.stft(
     padded,
-    n_fft=N_FFT,
+    n_fft=WINDOW_LENGTH,
     hop_length=HOP_LENGTH,
-    window=np.hamming(N_FFT),
+    window=np.hamming(WINDOW_LENGTH),
     center=False,
   )
   # Not `@`: where cores are busy, BLAS waits 20 ms for its threads.
@@ -137,7 +137,7 @@ def decode_flac(data: bytes) -> np.ndarray:
 def _mel_filters() -> np.ndarray:
   """Float32 [40, 201]."""
   return librosa.filters.mel(
-    sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=NUM_MELS, fmin=20.0, fmax=8000.0
+    sr=SAMPLE_RATE, n_fft=WINDOW_LENGTH, n_mels=MEL_BINS, fmin=20.0, fmax=8000.0
   )
 
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avl_jax.features import float16
-
-SAMPLE_RATE = 16000
-HOP = 160  # samples from frame to frame: 100 frames a second
-WINDOW = 400  # samples of a frame
-FEATURE_RATES = {'visual_2d': 1.0, 'visual_3d': 1.5}  # features a second
-STREAMS = tuple(FEATURE_RATES)  # or one of them, or the picture:
-IMAGE = ('image',)
+from avl_jax.features import (
+  FEATURE_RATES,
+  HOP_LENGTH,
+  SAMPLE_RATE,
+  WINDOW_LENGTH,
+  float16,
+)
 
 
 def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
@@ -70,11 +69,11 @@ def time_to_frame(seconds: float) -> int:
   The release lets times before 0.0125 s become negative and then reads from
   the end in its caption windows; here they are clamped everywhere.
   """
-  return max(0, (int(seconds * SAMPLE_RATE) - WINDOW // 2) // HOP)
+  return max(0, (int(seconds * SAMPLE_RATE) - WINDOW_LENGTH // 2) // HOP_LENGTH)
 
 
 def _whole_seconds(num_frames: int) -> int:
-  return (num_frames * HOP + WINDOW // 2) // SAMPLE_RATE
+  return (num_frames * HOP_LENGTH + WINDOW_LENGTH // 2) // SAMPLE_RATE
 
 
 def random_starts(

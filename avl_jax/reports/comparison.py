@@ -17,6 +17,7 @@ import ml_collections
 import numpy as np
 
 from avl_jax.errors import ConfigError
+from avl_jax.features.media import Media
 from avl_jax.files import write_atomically
 from avl_jax.reports import figures, page, retrieval_report
 from avl_jax.reports import learning_curves as learning
@@ -171,7 +172,7 @@ def _percent(share: float) -> str:
 def write(
   directory: str | os.PathLike,
   results: Mapping[str, Sequence[Sequence[Retrieval]]],
-  items: Mapping[str, Sequence[retrieval_report.Item]],
+  items: Mapping[str, Sequence[Media]],
   *,
   side_by_side: Sequence[str],
   curve: Sequence[tuple[str, str, float]] = (),
@@ -223,7 +224,7 @@ def write(
 
 
 def _side_by_side(
-  before: Side, after: Side, items: Sequence[retrieval_report.Item]
+  before: Side, after: Side, items: Sequence[Media]
 ) -> Iterator[page.Block]:
   """The same queries with the answers of two runs."""
   (old_run, old), (new_run, new) = before, after

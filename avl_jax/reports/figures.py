@@ -3,20 +3,16 @@
 Each function returns the bytes of a PNG file, the same for the same input.
 """
 
-from __future__ import annotations
-
 import bisect
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import axes, figure, font_manager, lines
 from matplotlib.backends import backend_agg
 
-if TYPE_CHECKING:
-  from avl_jax.reports import retrieval_report
+from avl_jax.features.media import Media
 
 # Okabe and Ito's palette: distinct under every common colour blindness.
 COLOURS = ('#0072B2', '#D55E00', '#E69F00', '#CC79A7', '#56B4E9', '#000000')
@@ -119,8 +115,8 @@ def interval_chart(rows: Sequence[Mapping]) -> bytes:
 
 
 def sheet_row(
-  query: retrieval_report.Item,
-  answers: Sequence[retrieval_report.Item],
+  query: Media,
+  answers: Sequence[Media],
   expressions: tuple[str, str],
   labels: Sequence[str],
   right: Sequence[bool],
@@ -173,9 +169,7 @@ def sheet_row(
   return _png(canvas)
 
 
-def _draw(
-  plot: axes.Axes, item: retrieval_report.Item, expression: str, framed: bool
-) -> None:
+def _draw(plot: axes.Axes, item: Media, expression: str, framed: bool) -> None:
   """Draws an item's picture or waveform; text is written by `sheet_row`."""
   plot.set(xticks=[], yticks=[])
   plot.spines[:].set(color=GREEN if framed else GREY)
@@ -208,7 +202,7 @@ def _envelope(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return low / peak, high / peak
 
 
-def _caption(item: retrieval_report.Item, expression: str) -> list[str]:
+def _caption(item: Media, expression: str) -> list[str]:
   """Lines of an item's caption that fit a cell; '□' for foreign letters."""
   if 'audio' not in expression and 'text' not in expression:
     return []

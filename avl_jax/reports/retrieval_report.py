@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from avl_jax.features.media import Media
 from avl_jax.reports import figures, page
 from avl_jax.train import timing
 
@@ -28,23 +29,6 @@ HEADER = (
   *('Evaluation', 'Task', 'Subset', 'Queries', 'Gallery'),
   *('R@1', 'R@5', 'R@10', 'R@10 by chance', 'Median rank', 'Mean rank'),
 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Item:
-  """What a sheet shows of one item of an evaluation.
-
-  Attributes:
-    id: its name in the data.
-    caption: what is said in it; any script, any length, may be empty.
-    image: uint8 [H, W, 3], the picture or a frame of the clip.
-    waveform: float32 [samples], mono at 16 kHz, within -1 and 1.
-  """
-
-  id: str
-  caption: str
-  image: np.ndarray
-  waveform: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +87,7 @@ def write(
   title: str,
   notes: Mapping[str, str],
   retrievals: Sequence[retrieval_evaluation.Retrieval],
-  items: Mapping[str, Sequence[Item]],
+  items: Mapping[str, Sequence[Media]],
   history: Sequence[Mapping[str, Any]],
 ) -> None:
   """Writes report.md and report.html, with figures and sounds in figures/.
@@ -216,7 +200,7 @@ def _times(history: Sequence[Mapping[str, Any]]) -> Iterator[page.Block]:
 
 
 def _sheet(
-  retrieval: retrieval_evaluation.Retrieval, items: Sequence[Item]
+  retrieval: retrieval_evaluation.Retrieval, items: Sequence[Media]
 ) -> Iterator[page.Block]:
   """Examples of one direction of an evaluation, in three groups."""
   count, name = len(retrieval.ids), retrieval.name
@@ -246,7 +230,7 @@ def _sheet(
 
 def example(
   retrieval: retrieval_evaluation.Retrieval,
-  items: Sequence[Item],
+  items: Sequence[Media],
   index: int,
   run: str = '',
 ) -> page.Figure:
@@ -297,7 +281,7 @@ def example(
   )
 
 
-def _sound(item: Item) -> page.File | None:
+def _sound(item: Media) -> page.File | None:
   """A recording as the page plays it, none where there is no sound."""
   if not len(item.waveform):
     return None

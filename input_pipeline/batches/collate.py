@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from avl_jax import features
 from avl_jax.features import audio
-from avl_jax.features import clips as clip_features
 from input_pipeline.records.bad_records import DataError
 from input_pipeline.records.buffers import Arrays
 from input_pipeline.records.reader import Records
@@ -35,12 +35,12 @@ def check_streams(streams: Sequence[str], records: Records) -> tuple[str, ...]:
       have none of them.
   """
   streams = tuple(streams)
-  if streams != clip_features.IMAGE and (
-    not streams or set(streams) - set(clip_features.STREAMS)
+  if streams != features.IMAGE and (
+    not streams or set(streams) - set(features.STREAMS)
   ):
     raise DataError(
-      f'streams must be some of {clip_features.STREAMS}, or '
-      f'{clip_features.IMAGE} for a model with an image encoder, not {streams}'
+      f'streams must be some of {features.STREAMS}, or '
+      f'{features.IMAGE} for a model with an image encoder, not {streams}'
     )
   if not records.features & set(streams):
     raise DataError(

@@ -1,13 +1,15 @@
 """Batches of evaluation examples; see the package for what is in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 
 import numpy as np
 import tqdm
 
+from avl_jax import features
 from avl_jax.features import audio, images
 from avl_jax.features import clips as clip_features
+from avl_jax.features.media import Media
 from input_pipeline.batches import collate
 from input_pipeline.batches.collate import NO_WORDS, Batch
 from input_pipeline.records.bad_records import DataError, good
@@ -72,7 +74,7 @@ class EvalBatches:
       found = self._records.attempt(
         indices,
         with_waveform=self._augmentation is not None,
-        with_picture=self._streams == clip_features.IMAGE,
+        with_picture=self._streams == features.IMAGE,
       )
       clips = (
         self._clip(index, good(example)) | {'subset': subset}
@@ -103,7 +105,7 @@ class EvalBatches:
     return {'image', 'audio'} <= set(self._records.read(self._indices[:1])[0])
 
   @property
-  def media(self) -> Sequence[SimpleNamespace]:
+  def media(self) -> Sequence[Media]:
     """What an example looks and sounds like, read when asked for.
 
     Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
@@ -133,9 +135,9 @@ class _Media(Sequence):
   def __len__(self) -> int:
     return len(self._indices)
 
-  def __getitem__(self, index: int) -> SimpleNamespace:
+  def __getitem__(self, index: int) -> Media:
     example = self._records.read([self._indices[index]])[0]
-    return SimpleNamespace(
+    return Media(
       id=example['id'].decode(),
       caption=example['captions'][0].decode(),
       image=images.read_image(example['image']),
@@ -149,7 +151,7 @@ def eval_batches(
   batch_size: int,
   num_frames: int,
   words: Mapping = NO_WORDS,
-  streams: Sequence[str] = clip_features.STREAMS,
+  streams: Sequence[str] = features.STREAMS,
   data_dir: str = '',
   host: tuple[int, int] = (0, 1),
 ) -> dict[str, EvalBatches]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from avl_jax import features
 from avl_jax.backbones import resnet
 from avl_jax.features import clips as clip_features
 from input_pipeline.batches import collate
@@ -45,7 +46,7 @@ class TrainBatches:
     words: Mapping = NO_WORDS,
     min_time: float = 0.0,
     word_order: str = 'time',
-    streams: Sequence[str] = clip_features.STREAMS,
+    streams: Sequence[str] = features.STREAMS,
     data_dir: str = '',
     max_bad_records: int = 100,
     bad_records_file: str | os.PathLike | None = None,
@@ -96,7 +97,7 @@ class TrainBatches:
         'train_data.min_time to the seconds of a clip for windows around '
         "captions, or words.vectors=''"
       )
-    if tuple(streams) == clip_features.IMAGE and clips_per_example:
+    if tuple(streams) == features.IMAGE and clips_per_example:
       raise DataError(
         'a picture has no windows: set train_data.clips_per_example=0, or take '
         'features, train_data.streams'
@@ -153,7 +154,7 @@ class TrainBatches:
     return self._records.attempt(
       indices,
       with_waveform=self._windows.need_waveform,
-      with_picture=self._streams == clip_features.IMAGE,
+      with_picture=self._streams == features.IMAGE,
       with_captions=self._windows.need_captions,
     )
 
@@ -184,7 +185,7 @@ class TrainBatches:
       'num_frames': tf.int32,
       'id': tf.string,
     }
-    if self._streams == clip_features.IMAGE:
+    if self._streams == features.IMAGE:
       types['image'] = tf.uint8
     else:
       types['visual'] = tf.float32

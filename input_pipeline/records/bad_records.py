@@ -11,8 +11,7 @@ import numpy as np
 import tqdm
 
 from avl_jax.errors import UserError
-from avl_jax.features import float16
-from avl_jax.features.clips import FEATURE_RATES
+from avl_jax.features import FEATURE_RATES, MEL_BINS, float16
 from avl_jax.files import write_atomically
 
 REMEDY = (
@@ -61,7 +60,7 @@ def fault(example: Mapping) -> str:
       [S', V'] and, where it is needed, waveform [samples].
   """
   shape = example['spectrogram'].shape
-  if len(shape) != 2 or not shape[0] or shape[1] != 40:
+  if len(shape) != 2 or not shape[0] or shape[1] != MEL_BINS:
     return 'spectrogram not [T, 40]'
   streams = [name for name in FEATURE_RATES if name in example]
   for name in streams:

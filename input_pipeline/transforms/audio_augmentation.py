@@ -10,7 +10,8 @@ import numpy as np
 import scipy.fft
 import soxr
 
-SAMPLE_RATE = 16000
+from avl_jax.features import SAMPLE_RATE
+
 Range = tuple[float, float]
 
 

@@ -8,7 +8,8 @@ import scipy.stats
 
 import main
 from avl_jax.errors import ConfigError
-from avl_jax.reports import comparison, page, retrieval_report
+from avl_jax.features.media import Media
+from avl_jax.reports import comparison, page
 from avl_jax.retrieval import evaluation, metrics
 
 N = 30
@@ -144,7 +145,7 @@ def test_queries_without_media_miss_in_the_interval_too():
 class _Items(dict):
   def __missing__(self, index):
     rng = np.random.default_rng(index)
-    return retrieval_report.Item(
+    return Media(
       id=f'clip{index}',
       caption=f'thing {index}',
       image=rng.integers(0, 255, (20, 20, 3), np.uint8),

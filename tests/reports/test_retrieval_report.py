@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from avl_jax.features.media import Media
 from avl_jax.reports import figures, page, retrieval_report
 from avl_jax.train import timing
 
@@ -22,7 +23,7 @@ RANKS = {'audio': (0, 0, 0, 1, 4, 5, 6, 7), 'video': (0, 3, 0, 1, 4, 2, 1, 1)}
 
 def _item(index):
   rng = np.random.default_rng(index)
-  return retrieval_report.Item(
+  return Media(
     id=f'stamp/{index}',
     caption=CAPTIONS[index],
     image=rng.integers(0, 255, (30 + 10 * index, 60, 3), np.uint8),

@@ -9,9 +9,8 @@ import espeakng_loader
 import numpy as np
 import soxr
 
-from avl_jax.features import MediaError
+from avl_jax.features import SAMPLE_RATE, MediaError
 
-_SAMPLE_RATE = 16_000  # Hz, of the result.
 _SHORTEST, _FAINTEST = 0.1, 0.01  # s and full scale; below is no speech.
 
 # Variants chosen by their settings and by measuring what they say: no robots,
@@ -111,7 +110,7 @@ class Narrator:
         'speech; take another voice'
       )
     waveform = pcm.astype(np.float32) / 32768
-    return soxr.resample(waveform, source_rate, _SAMPLE_RATE)
+    return soxr.resample(waveform, source_rate, SAMPLE_RATE)
 
 
 @contextlib.contextmanager

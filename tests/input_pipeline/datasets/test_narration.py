@@ -29,7 +29,7 @@ def test_waveform_is_finite_at_16_khz(narrator, monkeypatch):
   assert np.isfinite(waveform).all()
   assert 0.1 < np.abs(waveform).max() <= 1
   rms = np.sqrt(np.mean(waveform**2))
-  monkeypatch.setattr(narration, '_SAMPLE_RATE', 22_050)
+  monkeypatch.setattr(narration, 'SAMPLE_RATE', 22_050)
   original = narrator.speak(TEXT, 'fr', 'f2')
   assert 1 < len(original) / 22_050 < 4
   assert abs(len(waveform) - len(original) * 16_000 / 22_050) <= 1
