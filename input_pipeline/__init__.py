@@ -26,15 +26,20 @@ import tensorflow as tf
 
 from input_pipeline.batches.eval import EvalBatches, eval_batches
 from input_pipeline.batches.train import TrainBatches
+from input_pipeline.metric_writer import EventFileError, metric_writer
 from input_pipeline.prepare import prepare
 from input_pipeline.records import buffers
 from input_pipeline.records.bad_records import DataError
+from input_pipeline.records.catalog import count
 
 __all__ = [
   'DataError',
   'EvalBatches',
+  'EventFileError',
   'TrainBatches',
+  'count',
   'eval_batches',
+  'metric_writer',
   'prepare',
   'train_batches',
 ]

@@ -1,4 +1,4 @@
-"""The authors' checkpoints as runs of ours, and our runs as theirs."""
+"""--mode=import and export: the authors' checkpoints to runs and back."""
 
 import hashlib
 import io
@@ -9,53 +9,75 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from avl_jax import torch_files
 from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.config import write_config
 from avl_jax.errors import UserError
 from avl_jax.files import write_atomically
 from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import page
 from avl_jax.torch_files import weight_map
 from avl_jax.train.step import TrainState
 
-UNUSED = 'unused.npz'  # beside the checkpoints: what the model never applies
+UNUSED = 'unused.npz'  # beside the checkpoints: entries never applied
 HEADER = ('Entry', 'Shape', 'Type', 'L2 norm', 'Here')
+
+
+def import_mode(
+  config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
+) -> None:
+  """Makes a run whose one checkpoint is one of the authors'."""
+  del pipeline
+  model = import_release(**config.release, workdir=workdir, model=config.model)
+  config.model.update(model)
+  write_config(config, workdir)
+
+
+def export_mode(
+  config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
+) -> None:
+  """Writes the best checkpoint of a run as a file for the authors' code."""
+  del pipeline
+  export_release(**config.release, workdir=workdir)
 
 
 def import_release(
   *, file: str, workdir: str | os.PathLike, model: Mapping
 ) -> dict:
-  """Makes a run whose one checkpoint is that of the authors.
+  """Makes a run whose one checkpoint is one of the authors'.
 
-  What the file holds and the model never applies (`DAVEnet.batchnorm1`,
-  `num_batches_tracked`, `GU_audio` of AVLnet-Text-Fused) is kept beside it for
-  the way back. WORKDIR/import.md and .html list every entry with its shape,
-  norm and place.
+  Entries that the model never applies (`DAVEnet.batchnorm1`,
+  `num_batches_tracked`, `GU_audio` of AVLnet-Text-Fused) are kept beside the
+  checkpoint for an export. WORKDIR/import.md and import.html list every entry
+  with its shape, norm and place.
 
   Args:
     file: `AVLnet_release.pth`, `AVLnet_Text_Tri_release.pth` or
       `AVLnet_Text_Fused_release.pth`, or an `amp_checkpoint.pt` of the
       authors' code.
     workdir: folder of the new run.
-    model: keyword arguments of `AVLnet`, for those that the file leaves open.
+    model: keyword arguments of `AVLnet`; the file overrides those that it
+      decides.
 
   Returns:
     The keyword arguments of the imported model.
 
   Raises:
-    UserError: there is no such file, or the workdir has checkpoints already.
-    ReleaseError: an entry is missing, unknown, not finite, or not of the
-      shape or type that the others make it have.
+    UserError: the file is missing, or the workdir has checkpoints.
+    ReleaseError: an entry is missing, unknown or not finite, or its shape or
+      type does not fit the other entries.
   """
   if not os.path.isfile(file):
     raise UserError(
-      f'no file {file!r}: name a checkpoint of the authors, '
-      '--config.release.file=AVLnet_release.pth'
+      f'There is no file {file!r}. Name a checkpoint of the authors, such as '
+      '--config.release.file=AVLnet_release.pth.'
     )
-  file = pathlib.Path(file)
-  state = torch_files.read_state_dict(file)
-  table = weight_map.VARIANTS[weight_map.variant_of(state, str(file))]
+  path = pathlib.Path(file)
+  state = torch_files.read_state_dict(path)
+  table = weight_map.VARIANTS[weight_map.variant_of(state, file)]
   try:
     variables, unused = weight_map.variables_of(state, table)
     options = {**model, 'structure': 'release', **_options(variables)}
@@ -66,47 +88,51 @@ def import_release(
     lambda: init_variables(AVLnet(**options), visual_width)
   )
   _check(state, table, traverse_util.flatten_dict(expected), file)
-  with file.open('rb') as content:
+  with path.open('rb') as content:
     digest = hashlib.file_digest(content, 'sha256').hexdigest()
   description = metadata.describe(
-    options, visual_width, f'{file.name} sha256:{digest[:16]}'
+    options, visual_width, f'{path.name} sha256:{digest[:16]}'
   )
   checkpoints = checkpointer.Checkpoints(workdir, description)
   if not checkpoints.is_empty:
     checkpoints.close()
-    raise UserError(f'{workdir} has checkpoints already; use another workdir')
-  # First, for without them an export would look as if nothing were missing.
+    raise UserError(
+      f'{workdir} already has checkpoints. Choose another --workdir.'
+    )
+  # Written first: an export without them would look complete.
   buffer = io.BytesIO()
-  np.savez(buffer, **unused)
+  np.savez(buffer, allow_pickle=False, **unused)
   write_atomically(pathlib.Path(workdir) / UNUSED, buffer.getvalue())
   checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
   checkpoints.close()
-  _report(pathlib.Path(workdir), state, table, file.name)
+  _report(pathlib.Path(workdir), state, table, path.name)
   return options
 
 
 def export_release(*, file: str, workdir: str | os.PathLike) -> None:
-  """Writes the best checkpoint of a run as one that the authors' code loads.
+  """Writes the best checkpoint of a run as a file for the authors' code.
 
   Args:
-    file: to be written, in PyTorch's legacy container.
-    workdir: folder of the run. Where it is an imported one, the entries that
-      are never applied are those of the imported file, else a new model's.
+    file: path to write to, in PyTorch's legacy container.
+    workdir: folder of the run. Entries that are never applied come from the
+      imported file if the run was imported; otherwise they are a new model's.
 
   Raises:
-    CheckpointError: there is no checkpoint.
+    CheckpointError: the run has no checkpoint.
     UserError: no file is named, or the authors' code has no such model.
   """
   if not file:
-    raise UserError('name the file to write: --config.release.file=FILE.pth')
+    raise UserError(
+      'No file is named. Name the one to write, --config.release.file=FILE.pth.'
+    )
   network, variables, description = checkpointer.load(workdir)
   table = weight_map.weights_of(variables)
   if table is None:
     raise UserError(
-      f"the model of {workdir} is none of the release's: structure "
-      f'{network.structure!r}, blocks {network.blocks}, fused '
-      f'{network.fused} with word_dim {network.word_dim}; expected '
-      f"'release', {weight_map.BLOCKS}, and fused only with words"
+      f"The authors' code has no model like that of {workdir}: its structure "
+      f'is {network.structure!r}, its blocks {network.blocks}, fused '
+      f'{network.fused} with word_dim {network.word_dim}. Expected '
+      f"'release', {weight_map.BLOCKS}, and fused only with words."
     )
   unused, kept = {}, pathlib.Path(workdir) / UNUSED
   if kept.exists():
@@ -118,7 +144,7 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
 
 
 def _options(variables: Mapping) -> dict:
-  """The keyword arguments that the variables decide."""
+  """Keyword arguments of the model that the variables decide."""
   params = variables['params']
   encoder, pool = params['audio_encoder'], params.get('text_pool')
   stages = range(1, len(weight_map.BLOCKS) + 1)
@@ -139,7 +165,7 @@ def _check(state, table, expected, file) -> None:
   for key, weight in table.items():
     array = state[key]
     if not np.isfinite(array).all():
-      raise torch_files.ReleaseError(f'{file}: {key} is not finite')
+      raise torch_files.ReleaseError(f'{file}: {key} is not finite.')
     if weight.path is None:
       continue
     found = weight_map.to_ours(weight, array).shape, array.dtype
@@ -147,7 +173,7 @@ def _check(state, table, expected, file) -> None:
     if found != wanted:
       raise torch_files.ReleaseError(
         f'{file}: {key} has shape {found[0]} and type {found[1]} in our '
-        f'layout, expected {wanted[0]} and {wanted[1]}'
+        f'layout. Expected {wanted[0]} and {wanted[1]}.'
       )
 
 
@@ -169,4 +195,4 @@ def _report(workdir, state, table, name) -> None:
     'import',
     (page.Heading(1, name), page.Text(summary), page.Table(HEADER, rows)),
   )
-  print(f'{name}: {summary}; look at {workdir}/import.html')
+  print(f'{name}: {summary}. Report: {workdir}/import.html')

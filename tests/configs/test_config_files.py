@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-import main
+from avl_jax.config import read_config
 from avl_jax.models import avlnet
 from avl_jax.reports import comparison
 
@@ -27,7 +27,7 @@ FUSED = TRI | {'audio_text'}
   ],
 )
 def test_what_is_trained_and_asked_is_there(name, embeddings):
-  config = main.read_config(f'configs/{name}')
+  config = read_config(f'configs/{name}')
   network = avlnet.AVLnet(**config.model)
   variables = jax.eval_shape(lambda: avlnet.init_variables(network, 8))
   batch = {
@@ -52,7 +52,7 @@ def test_what_is_trained_and_asked_is_there(name, embeddings):
 
 def test_the_thesis_steps():
   for name, epochs in (('tri', 15), ('fused', 15)):
-    config = main.read_config(f'configs/avlnet_text_{name}.py')
+    config = read_config(f'configs/avlnet_text_{name}.py')
     epoch = math.floor(1_166_089 / config.train_data.batch_size)
     assert config.num_steps == epochs * epoch
     assert config.optimizer.decay_steps == epoch
@@ -62,7 +62,7 @@ def test_the_thesis_steps():
 
 
 def test_low_resource_runs():
-  config = main.read_config('configs/low_resource.py:es')
+  config = read_config('configs/low_resource.py:es')
   assert config.initial_workdir == 'runs/stamps_es'
   runs = {name: run for name, _, run in comparison.expand(config)}
   assert list(runs) == [name for name, _, _ in config.comparison.curve]

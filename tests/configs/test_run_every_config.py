@@ -12,6 +12,7 @@ import pytest
 import input_pipeline
 import main
 from avl_jax import parallel
+from avl_jax.config import read_config, tuples
 from avl_jax.models import avlnet
 from avl_jax.modes import convert
 from avl_jax.reports import comparison
@@ -54,7 +55,7 @@ def read(name):
   """The config of 'avlnet:' or 'stamps:fr+es'."""
   file, _, argument = name.partition(':')
   path = CONFIGS / f'{file}.py'
-  return main.read_config(f'{path}:{argument}' if argument else str(path))
+  return read_config(f'{path}:{argument}' if argument else str(path))
 
 
 def _runs(name):
@@ -117,7 +118,7 @@ def _shrunken(config):
 @functools.cache
 def _compiled(settings):
   """(variables, optimizer, step, losses of two steps, state after them)."""
-  settings = main.metadata.tuples(json.loads(settings))
+  settings = tuples(json.loads(settings))
   network = avlnet.AVLnet(**settings['model'])
   optimizer = training_step.make_optimizer(**settings['optimizer'], num_steps=2)
   step = parallel.pmap_step(

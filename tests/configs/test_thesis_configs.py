@@ -10,6 +10,7 @@ import pytest
 import main
 from avl_jax import torch_files
 from avl_jax.checkpoints import checkpointer
+from avl_jax.config import read_config
 from avl_jax.reports import thesis_tables
 from avl_jax.train import step as training_step
 from configs import ablation, finetune, fraction, places, zero_shot
@@ -17,7 +18,7 @@ from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.datasets.spoken_captions import builder as spoken_captions
 from input_pipeline.records import catalog
 from tests.helpers import golden
-from tests.test_exchange import small_state
+from tests.modes.test_convert import small_state
 
 CONFIGS = [
   *(f'finetune:{argument}' for argument in finetune.ARGUMENTS),
@@ -35,7 +36,7 @@ CONFIGS = [
 def _config(name):
   file, _, argument = name.partition(':')
   path = pathlib.Path(main.__file__).parent / f'configs/{file}.py'
-  return main.read_config(f'{path}:{argument}' if argument else str(path))
+  return read_config(f'{path}:{argument}' if argument else str(path))
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -8,8 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+import input_pipeline
 import main
+from avl_jax.config import read_config
 from avl_jax.errors import UserError
+from avl_jax.modes import compare
 from avl_jax.train.metrics_log import read_history
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -77,7 +80,7 @@ def test_the_same_command_again_changes_nothing(workdir):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (['--config=configs/nothing.py'], 'no config configs/nothing.py'),
+    (['--config=configs/nothing.py'], 'There is no config configs/nothing.py'),
     (['--config=configs/stamps.py:xx'], 'narrated_fr'),
     (
       ['--config=configs/stamps.py', '--config.model.embed_dmi=3'],
@@ -90,13 +93,13 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--config=configs/avlnet.py'], 'configs/stamps.py'),
     (['--mode=eval'], 'runs/avlnet/checkpoints'),
     (['--config.modle.embed_dim=3'], 'Did you mean "model"'),
-    (['eval'], 'unknown arguments: eval'),
+    (['eval'], 'Unknown arguments: eval'),
     (['--config.model.structure=relese'], 'structure must be one of'),
     (['--config.optimizer.schedule=linear'], 'schedule must be'),
     (['--config=configs/avlnet.py:x'], 'is not a config'),
     (['--mode=reproduce', '--workdir=/nowhere/at/all'], 'no folder /nowhere'),
-    (['--mode=import'], "no file ''"),
-    (['--mode=export'], 'name the file to write'),
+    (['--mode=import'], "There is no file ''"),
+    (['--mode=export'], 'Name the one to write'),
     (['--config=configs/finetune.py:lsmdc'], 'expected one of youcook2'),
     (['--config=configs/finetune.py:crosstask'], 'no checkpoint'),
     (
@@ -122,10 +125,10 @@ def test_workdirs(tmp_path):
   assert workdir('--config=configs/stamps.py:fr+es') == 'runs/stamps_fr+es'
   assert workdir('--config', 'configs/stamps.py:es') == 'runs/stamps_es'
   path = tmp_path / 'config.json'
-  path.write_text(main.read_config('configs/stamps.py').to_json())
+  path.write_text(read_config('configs/stamps.py').to_json())
   assert workdir(f'--config={path}') == str(tmp_path)
   _, config, _ = main.read_arguments(['main.py', f'--workdir={tmp_path}'])
-  assert config.to_dict() == main.read_config('configs/stamps.py').to_dict()
+  assert config.to_dict() == read_config('configs/stamps.py').to_dict()
 
 
 def test_a_batch_that_devices_cannot_share(workdir, stamps_records, tmp_path):
@@ -197,7 +200,7 @@ def test_what_is_missing_is_told_before_preparing(
   def prepare(**_):
     pytest.fail('it was prepared first')
 
-  monkeypatch.setattr(main.input_pipeline, 'prepare', prepare)
+  monkeypatch.setattr(input_pipeline, 'prepare', prepare)
   monkeypatch.chdir(ROOT)
   with pytest.raises(UserError, match=message):
     main.main(
@@ -238,7 +241,7 @@ def test_text_is_learned_late(workdir, stamps_folder, stamps_records, tmp_path):
     ('begun', 'both', 0),
     ('read', 'both', 9),
   )
-  main.compare_mode(config, tmp_path)
+  compare.compare(config, tmp_path, input_pipeline)
   assert 'R@10 over captions' in (tmp_path / 'report.md').read_text()
   rows = json.loads((tmp_path / 'comparison.json').read_text())
   recalls = {

@@ -15,7 +15,7 @@ from avl_jax.models import avlnet
 from avl_jax.retrieval import evaluation, metrics
 from avl_jax.train import step as training_step
 from tests.helpers import convert, golden
-from tests.test_training_golden import _convolve_by_matmul
+from tests.train.test_golden_training import _convolve_by_matmul
 
 FRAMES, STEPS, BATCH = 64, 3, 4
 SMALL = {'embed_dim': 8, 'widths': (4, 6), 'blocks': (1,), 'pooling': 'masked'}

@@ -1,0 +1,95 @@
+"""The input pipeline as the modes see it.
+
+`main.py` hands in the package `input_pipeline`, which has these functions; a
+test hands in a fake. The modes therefore import no TensorFlow.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from avl_jax.features.media import Media
+
+Batch = Mapping[str, np.ndarray]
+
+
+class TrainBatches(Protocol):
+  """Batches of training clips of this host.
+
+  Attributes:
+    fingerprint: of the records that are read.
+    visual_width: V of the batches.
+    from_step: (first, last) -> the batches of steps `first` to `last` - 1.
+  """
+
+  fingerprint: str
+  visual_width: int
+  from_step: Callable[[int, int], Iterator[Batch]]
+
+
+class EvalBatches(Protocol):
+  """Batches of one evaluation, which can be iterated over repeatedly.
+
+  Attributes:
+    num_examples: of all hosts.
+    num_queries: of the data set's definition; 0: the examples are all.
+    fingerprint: of the records that are read.
+  """
+
+  num_examples: int
+  num_queries: int
+  fingerprint: str
+
+  def __iter__(self) -> Iterator[Batch]:
+    """Yields the batches."""
+    ...
+
+  @property
+  def has_media(self) -> bool:
+    """Whether the records hold images and recordings."""
+    ...
+
+  @property
+  def media(self) -> Sequence[Media]:
+    """Media of each example, in the order of the batches."""
+    ...
+
+
+class MetricWriter(Protocol):
+  """Writer of a run's metrics, as clu defines it."""
+
+  def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes numbers by name."""
+    ...
+
+  def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+    """Writes texts by name."""
+    ...
+
+  def flush(self) -> None:
+    """Waits until everything is on the disk."""
+    ...
+
+  def close(self) -> None:
+    """Closes the files."""
+    ...
+
+
+class InputPipeline(Protocol):
+  """Functions of `input_pipeline` that the modes call.
+
+  Attributes:
+    prepare: makes the records of data sets that are missing.
+    count: (datasets, split, data_dir) -> number of examples.
+    train_batches: opens the records for training.
+    eval_batches: opens the records of each evaluation, by its name.
+    metric_writer: (workdir or None, *other writers) -> writer of TensorBoard's
+      events in the workdir, and to the other writers before.
+  """
+
+  prepare: Callable[..., None]
+  count: Callable[[Sequence[str], str, str], int]
+  train_batches: Callable[..., TrainBatches]
+  eval_batches: Callable[..., Mapping[str, EvalBatches]]
+  metric_writer: Callable[..., MetricWriter]
