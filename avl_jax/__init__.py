@@ -1,1 +1,25 @@
-"""Audio-video language representations in JAX: search video by voice."""
+"""Audio-video language representations in JAX: search video by voice.
+
+Example:
+  import avl_jax
+
+  model = avl_jax.load('runs/stamps')
+  vectors = avl_jax.embed(model, audio='question.wav', image=['a.png', 'b.png'])
+  scores = vectors['audio'] @ vectors['video'].T  # [1, D] x [D, 2]
+"""
+
+import importlib
+from typing import Any
+
+__all__ = ['embed', 'load']
+
+
+def __getattr__(name: str) -> Any:
+  """Imports the public functions when they are first used, JAX with them."""
+  if name not in __all__:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  return getattr(importlib.import_module('avl_jax.trained_model'), name)
+
+
+def __dir__() -> list[str]:
+  return __all__

@@ -4,17 +4,19 @@
 frame a second, 3-D features of clips of 16 frames at 24 a second.
 """
 
+import fractions
 import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 
+import av
 import jax
 import numpy as np
 
 from avl_jax.backbones import bottleneck, efficientnet, resnet, resnext3d
+from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
-from avl_jax.features import video
 
 STAND_IN = 'efficientnet_lite0'
 IMAGE_RATE, IMAGE_SIZE = 1, 224  # frames per second; shorter side, in pixels
@@ -93,6 +95,35 @@ class Extractor:
       name: _rows(*stream, self._widths[name])
       for name, stream in streams.items()
     }
+
+  def image_features(self, images: Iterable[np.ndarray]) -> np.ndarray:
+    """2-D features of images.
+
+    Args:
+      images: n arrays uint8 [H, W, 3], RGB, of any sizes, n at least 1.
+
+    Returns:
+      float32 [n, 2048] (1280 with the stand-in), not normalised.
+
+    Raises:
+      MediaError: one side of an image is more than ten times the other.
+    """
+    if self._is_stand_in:
+      squares = map(image_files.fit_square, images)
+      return image_files.extract(squares, self._of_images, _IMAGES)
+    rows = [
+      image_files.extract([_as_frame(image)], self._of_images, 1)
+      for image in images
+    ]
+    return np.concatenate(rows)
+
+
+def _as_frame(image: np.ndarray) -> np.ndarray:
+  """An image scaled as `video.frames` scales the frames of a video."""
+  frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), 'rgb24')
+  frame.time_base = fractions.Fraction(1)
+  (scaled,) = ffmpeg_filters.scale('The image', [frame], IMAGE_SIZE, False)
+  return scaled
 
 
 def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

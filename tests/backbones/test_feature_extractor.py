@@ -7,8 +7,8 @@ from avl_jax import torch_files
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.features import MediaError, video
 from avl_jax.features import images as image_files
-from tests.helpers import golden
 from tests.features.test_video import numbered, pattern, write
+from tests.helpers import golden
 
 DESCRIPTION, ARRAYS = golden.load('visual/extractor')
 SUB = DESCRIPTION['sub']

@@ -1,0 +1,171 @@
+"""Files and arrays of a person to the arrays that a model takes."""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from avl_jax.backbones import efficientnet, feature_extractor
+from avl_jax.errors import UserError
+from avl_jax.features import audio, clips
+from avl_jax.features import images as image_files
+
+Source = str | os.PathLike | bytes | np.ndarray
+
+
+def spectrogram(source: Source) -> np.ndarray:
+  """Log-mel spectrogram of a recording.
+
+  Args:
+    source: path or content of a file with sound, in any container that
+      `audio.read_audio` reads; or floating [samples], mono at 16 kHz, full
+      scale 1.
+
+  Returns:
+    float32 [T, 40], dB below the loudest cell.
+
+  Raises:
+    UserError: the file cannot be read, or the array is not a waveform.
+  """
+  if isinstance(source, np.ndarray):
+    if source.ndim != 1 or source.dtype.kind != 'f' or not source.size:
+      raise UserError(
+        f'The audio is an array {source.dtype} {source.shape}. Expected '
+        'floating-point [samples], mono at 16 kHz with full scale 1. Average '
+        'the channels, and divide 16-bit samples by 32768.'
+      )
+    if not np.isfinite(source).all():
+      raise UserError('The audio has infinite or NaN samples.')
+    waveform = source
+  else:
+    waveform = audio.read_audio(source)
+  return audio.log_mel_spectrogram(waveform)
+
+
+def image(source: Source) -> np.ndarray:
+  """Pixels of an image.
+
+  Args:
+    source: path or content of an image file, see `images.read_image`; or
+      uint8 [H, W, 3], RGB.
+
+  Returns:
+    uint8 [H, W, 3].
+
+  Raises:
+    UserError: the file cannot be read, or the array is not an image.
+  """
+  if not isinstance(source, np.ndarray):
+    return image_files.read_image(source)
+  if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+    raise UserError(
+      f'The image is an array {source.dtype} {source.shape}. Expected uint8 '
+      '[H, W, 3], RGB.'
+    )
+  return source
+
+
+class VisualInputs:
+  """Visual features of images and videos for one model.
+
+  They are those of the records that the model was trained on: EfficientNet-
+  Lite0, packaged, for a width of 1280; else the authors' networks.
+  """
+
+  def __init__(
+    self,
+    width: int,
+    streams: Sequence[str],
+    *,
+    resnet152: str = '',
+    resnext101: str = '',
+  ):
+    """Remembers the networks; their weights are read when they are needed.
+
+    Args:
+      width: V that the model takes.
+      streams: 'visual_2d' and perhaps 'visual_3d', of the model.
+      resnet152: see `feature_extractor.Extractor`; '': the packaged network,
+        if it has the width.
+      resnext101: likewise; '': no 3-D features.
+    """
+    self._width, self._streams = width, tuple(streams)
+    if not resnet152 and width == efficientnet.WIDTH:
+      resnet152 = feature_extractor.STAND_IN
+    self._files = {'resnet152': resnet152, 'resnext101': resnext101}
+
+  @functools.cached_property
+  def _extractor(self) -> feature_extractor.Extractor:
+    remedy = (
+      'Name the weights of its networks, avl_jax.load(RUN, resnet152=FILE, '
+      'resnext101=FILE).'
+    )
+    if not self._files['resnet152']:
+      raise UserError(
+        f'The model takes visual features {self._width} wide, and the networks '
+        f'that make them are not packaged. {remedy}'
+      )
+    extractor = feature_extractor.Extractor(**self._files)
+    widths = [extractor.widths.get(name, 0) for name in self._streams]
+    if sum(widths) != self._width:
+      raise UserError(
+        f'The model takes visual features {self._width} wide, but the networks '
+        f'make {" + ".join(map(str, widths))}. {remedy}'
+      )
+    return extractor
+
+  def of_images(self, sources: Sequence[Source]) -> np.ndarray:
+    """Features of n images.
+
+    Returns:
+      float32 [n, V], L2-normalised.
+
+    Raises:
+      UserError: an image cannot be read, or the model needs motion.
+    """
+    if self._needs_motion:
+      raise UserError(
+        'The model takes 3-D features, which an image does not have. Give a '
+        'video.'
+      )
+    rows = self._extractor.image_features(map(image, sources))
+    return np.stack([self._pooled({'visual_2d': row[None]}) for row in rows])
+
+  def of_video(self, source: Source) -> np.ndarray:
+    """Features of a video, pooled over all of it.
+
+    Args:
+      source: path of a video file, see `video.frames`; or uint8 [S, H, W, 3],
+        one frame a second, for a model of 2-D features.
+
+    Returns:
+      float32 [V], each stream L2-normalised.
+
+    Raises:
+      UserError: the video cannot be read, or the model needs motion and got
+        frames.
+    """
+    if isinstance(source, bytes):
+      raise UserError('A video is read from a file. Give its path.')
+    if not isinstance(source, np.ndarray):
+      return self._pooled(self._extractor(source))
+    if source.ndim != 4 or not len(source):
+      raise UserError(
+        f'The video is an array {source.dtype} {source.shape}. Expected uint8 '
+        '[S, H, W, 3], RGB, one frame a second.'
+      )
+    if self._needs_motion:
+      raise UserError(
+        'The model takes 3-D features, of frames at 24 a second. Give the '
+        'path of a video instead of frames.'
+      )
+    rows = self._extractor.image_features(map(image, source))
+    return self._pooled({'visual_2d': rows})
+
+  @property
+  def _needs_motion(self) -> bool:
+    return {'visual_3d'} <= {*self._streams} & {*self._extractor.widths}
+
+  def _pooled(self, example: Mapping[str, np.ndarray]) -> np.ndarray:
+    return clips.pool_visual(clips.choose_streams(dict(example), self._streams))

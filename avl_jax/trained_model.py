@@ -1,0 +1,216 @@
+"""A trained model with all that it needs to embed files.
+
+Example:
+  model = avl_jax.load('runs/stamps')
+  vectors = avl_jax.embed(model, audio='question.wav', image=['a.png', 'b.png'])
+  scores = vectors['audio'] @ vectors['video'].T  # [1, D] x [D, 2]
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from avl_jax import parallel
+from avl_jax.checkpoints import checkpointer
+from avl_jax.config import FILE, read_config
+from avl_jax.errors import UserError
+from avl_jax.extraction import model_inputs
+from avl_jax.extraction.model_inputs import Source
+from avl_jax.features import clips, word_vectors
+from avl_jax.models.avlnet import AVLnet
+
+BATCH_SIZE = 32
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedModel:
+  """A model of a run and how its run makes inputs; see `load`.
+
+  Attributes:
+    model: see `AVLnet`.
+    variables: of the best checkpoint, {'params', 'batch_stats'} of numpy.
+    metadata: of the checkpoint.
+    num_frames: T of a spectrogram, 100 a second; longer ones are cropped.
+    max_words: W of a caption.
+    vectors: file of word vectors; '': the model takes no text.
+    visual: see `model_inputs.VisualInputs`.
+  """
+
+  model: AVLnet
+  variables: Mapping
+  metadata: Mapping
+  num_frames: int
+  max_words: int
+  vectors: str
+  visual: model_inputs.VisualInputs
+
+  @functools.cached_property
+  def forward(self) -> Callable[[Mapping, Any], Any]:
+    """Compiled (variables, batch) -> embeddings, over all devices."""
+    return parallel.pmap_forward(
+      lambda variables, batch: self.model.apply(variables, batch, train=False)
+    )
+
+  @functools.cached_property
+  def words(self) -> Any:
+    """The opened word vectors."""
+    return word_vectors.open_vectors(self.vectors)
+
+
+def load(
+  workdir: str | os.PathLike, *, resnet152: str = '', resnext101: str = ''
+) -> TrainedModel:
+  """Loads the best checkpoint of a run.
+
+  Args:
+    workdir: folder of the run, with checkpoints/ and config.json.
+    resnet152: weights of the 2-D network, for models whose visual features are
+      the authors'; '': what the run's config names in `prepare`, else the
+      packaged network.
+    resnext101: weights of the 3-D network, likewise.
+
+  Returns:
+    The model, for `embed`.
+
+  Raises:
+    CheckpointError: there is no checkpoint, or the best one is damaged.
+    ConfigError: the run has no config.json.
+  """
+  workdir = pathlib.Path(workdir).expanduser()
+  model, variables, metadata = checkpointer.load(workdir)
+  config = read_config(str(workdir / FILE))
+  return TrainedModel(
+    model=model,
+    variables=variables,
+    metadata=metadata,
+    num_frames=config.eval_data.num_frames,
+    max_words=config.words.max_words,
+    vectors=config.words.vectors,
+    visual=model_inputs.VisualInputs(
+      metadata['visual_width'],
+      config.eval_data.streams,
+      resnet152=resnet152 or config.prepare.resnet152,
+      resnext101=resnext101 or config.prepare.resnext101,
+    ),
+  )
+
+
+def embed(
+  trained: TrainedModel,
+  *,
+  audio: Source | Sequence[Source] | None = None,
+  image: Source | Sequence[Source] | None = None,
+  video: Source | Sequence[Source] | None = None,
+  text: str | Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+  """Embeds recordings, images or videos, and texts.
+
+  Each is one of them or a list; lists may differ in length. The embeddings are
+  those of an evaluation of the run: recordings are cropped to
+  `trained.num_frames`, captions to `trained.max_words`.
+
+  Args:
+    trained: of `load`.
+    audio: path or content of a file with sound (also a video), or floating
+      [samples], mono at 16 kHz.
+    image: path or content of an image file, or uint8 [H, W, 3].
+    video: path of a video file, or uint8 [S, H, W, 3], one frame a second.
+    text: a caption.
+
+  Returns:
+    'audio', 'video' (of images or videos) and 'text', of what was given:
+    float32 [n, D]. With `audio` and `text` of one length, a fused model adds
+    'audio_text'.
+
+  Raises:
+    UserError: nothing or both images and videos are given, a file cannot be
+      read, an array has another shape or type, or the model takes no text.
+  """
+  if image is not None and video is not None:
+    raise UserError(
+      "Images and videos both give 'video' embeddings. Embed one at a time."
+    )
+  rows = {}
+  if audio is not None:
+    rows['audio'] = [_recording(trained, x) for x in _listed(audio)]
+  if image is not None:
+    visual = trained.visual.of_images(_listed(image))
+    rows['video'] = [{'visual': row} for row in visual]
+  if video is not None:
+    rows['video'] = [
+      {'visual': trained.visual.of_video(x)} for x in _listed(video)
+    ]
+  if text is not None:
+    rows['text'] = _captions(trained, _listed(text))
+  if not rows:
+    raise UserError(
+      'There is nothing to embed. Give audio, image, video or text.'
+    )
+  if trained.model.fused and {'audio', 'text'} <= rows.keys():
+    rows['audio_text'] = _joined(rows['audio'], rows['text'])
+  return {name: _forward(trained, name, each) for name, each in rows.items()}
+
+
+def _listed(sources: Any) -> list:
+  """One source, or several, as a list.
+
+  Raises:
+    UserError: the list is empty.
+  """
+  if isinstance(sources, (str, bytes, os.PathLike, np.ndarray)):
+    return [sources]
+  if not (sources := list(sources)):
+    raise UserError('The list is empty. Give at least one file or array.')
+  return sources
+
+
+def _recording(trained: TrainedModel, source: Source) -> dict:
+  spectrogram = model_inputs.spectrogram(source)
+  padded = clips.pad_or_crop(spectrogram, trained.num_frames)
+  num_frames = min(len(spectrogram), trained.num_frames)
+  return {'spectrogram': padded, 'num_frames': np.int32(num_frames)}
+
+
+def _captions(trained: TrainedModel, texts: Sequence[str]) -> list[dict]:
+  if not (trained.vectors and trained.model.word_dim):
+    raise UserError(
+      'The model takes no text. Load one that was trained with text, such as '
+      'that of configs/stamps.py:fr,tri.'
+    )
+  found = trained.words.look_up(word_vectors.count_words(texts))
+  return [
+    {
+      'words': word_vectors.caption_vectors(
+        text, found, trained.max_words, trained.words.dim
+      )
+    }
+    for text in texts
+  ]
+
+
+def _joined(audio: Sequence[dict], text: Sequence[dict]) -> list[dict]:
+  if len(audio) != len(text):
+    raise UserError(
+      f'There are {len(audio)} recordings and {len(text)} texts. A fused model '
+      'embeds them together: give one text for each recording.'
+    )
+  return [{**a, **t} for a, t in zip(audio, text, strict=True)]
+
+
+def _forward(
+  trained: TrainedModel, name: str, rows: Sequence[dict]
+) -> np.ndarray:
+  """float32 [n, D], computed in batches."""
+
+  def batches() -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, len(rows), BATCH_SIZE):
+      some = rows[start : start + BATCH_SIZE]
+      yield {key: np.stack([row[key] for row in some]) for key in some[0]}
+
+  found = [trained.forward(trained.variables, batch) for batch in batches()]
+  return np.concatenate([embeddings[name] for embeddings in found])
