@@ -73,7 +73,7 @@ for name in sys.argv[1:]:
     os._exit(3 if 'tensorflow' in sys.modules else 0)
   if os.waitpid(child, 0)[1]:
     failed.append(name)
-sys.exit(' '.join(failed))
+sys.exit(' '.join(failed) or 0)
 """
 
 

@@ -81,13 +81,36 @@ def import_release(
   try:
     variables, unused = weight_map.variables_of(state, table)
     options = {**model, 'structure': 'release', **_options(variables)}
-    visual_width = len(variables['params']['video_head']['linear']['kernel'])
   except (ValueError, IndexError) as error:
     raise torch_files.ReleaseError(f'{file}: {error}') from error
-  expected = jax.eval_shape(
+  visual_width = len(variables['params']['video_head']['linear']['kernel'])
+  _check(state, table, _expected(options, visual_width), file)
+  checkpoints = _open_empty(workdir, options, visual_width, path)
+  # Written first: an export without them would look complete.
+  buffer = io.BytesIO()
+  np.savez(buffer, allow_pickle=False, **unused)
+  write_atomically(pathlib.Path(workdir) / UNUSED, buffer.getvalue())
+  checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
+  checkpoints.close()
+  _report(pathlib.Path(workdir), state, table, path.name)
+  return options
+
+
+def _expected(options: Mapping, visual_width: int) -> Mapping:
+  """Shapes and types of the model's variables, by their paths."""
+  shapes = jax.eval_shape(
     lambda: init_variables(AVLnet(**options), visual_width)
   )
-  _check(state, table, traverse_util.flatten_dict(expected), file)
+  return traverse_util.flatten_dict(shapes)
+
+
+def _open_empty(
+  workdir: str | os.PathLike,
+  options: Mapping,
+  visual_width: int,
+  path: pathlib.Path,
+) -> checkpointer.Checkpoints:
+  """Checkpoints of a new run; UserError if the workdir has some."""
   with path.open('rb') as content:
     digest = hashlib.file_digest(content, 'sha256').hexdigest()
   description = metadata.describe(
@@ -99,14 +122,7 @@ def import_release(
     raise UserError(
       f'{workdir} already has checkpoints. Choose another --workdir.'
     )
-  # Written first: an export without them would look complete.
-  buffer = io.BytesIO()
-  np.savez(buffer, allow_pickle=False, **unused)
-  write_atomically(pathlib.Path(workdir) / UNUSED, buffer.getvalue())
-  checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
-  checkpoints.close()
-  _report(pathlib.Path(workdir), state, table, path.name)
-  return options
+  return checkpoints
 
 
 def export_release(*, file: str, workdir: str | os.PathLike) -> None:

@@ -1,7 +1,6 @@
 """Importing and exporting the authors' checkpoints."""
 
 import json
-import re
 
 import jax
 import numpy as np
@@ -15,14 +14,8 @@ from avl_jax.models import avlnet
 from avl_jax.modes import convert
 from avl_jax.torch_files import weight_map
 from avl_jax.train import step as training_step
-from tests.helpers import convert as golden_convert
-from tests.helpers import golden
+from tests.helpers import golden, small_release
 
-_RELEASED = json.loads(golden.find('state_dict.json').read_text())
-_SMALL = {  # released width -> ours
-  **{128: 4, 256: 6, 512: 8, 1024: 10, 4096: 12},
-  **{300: 5, 2048: 6, 6144: 14},
-}
 _OPTIONS = {
   'AVLnet': {},
   'AVLnet-Text-Tri': {'word_dim': 300, 'embed_dim': 6144},
@@ -36,25 +29,11 @@ _UNUSED = {
 }
 
 
-def small_state(variant='AVLnet'):
-  """The release's keys with small shapes, and its dead entries not at rest."""
-  described = _RELEASED[variant]['keys']
-  keys = [key for key, *_ in described]
-  state = {}
-  for key, shape, dtype, _ in described:
-    small = [_SMALL.get(n, n) for n in shape]
-    state[key] = np.asarray(golden.weight(key, small, keys)).astype(dtype)
-    if key.endswith('num_batches_tracked'):
-      state[key] = np.array(123456789012, dtype)
-  state['DAVEnet.batchnorm1.weight'] = np.array([0.75], np.float32)
-  return state
-
-
 @pytest.fixture(scope='module', params=_OPTIONS)
 def imported(tmp_path_factory, request):
   """(workdir, state dict, variant) of a small checkpoint, imported by main."""
   folder = tmp_path_factory.mktemp('imported')
-  state = small_state(request.param)
+  state = small_release.small_state(request.param)
   torch_files.write_state_dict(folder / 'AVLnet_release.pth', state)
   main.main(
     [
@@ -67,15 +46,12 @@ def imported(tmp_path_factory, request):
   return folder / 'run', state, request.param
 
 
-def _assert_same(actual, expected):
-  assert list(actual) == list(expected)
-  for key, value in expected.items():
-    np.testing.assert_array_equal(actual[key], value, key, strict=True)
-
-
 @pytest.mark.parametrize('variant', _OPTIONS)
 def test_the_table_has_the_release_keys_in_their_order(variant):
-  table, described = weight_map.VARIANTS[variant], _RELEASED[variant]['keys']
+  table, described = (
+    weight_map.VARIANTS[variant],
+    small_release.RELEASED[variant]['keys'],
+  )
   assert list(table) == [key for key, *_ in described]
   assert len(table) == 141 + 6 * ('Tri' in variant) + 8 * ('Fused' in variant)
   unused = [key for key, weight in table.items() if weight.path is None]
@@ -107,7 +83,7 @@ def test_the_table_has_the_release_keys_in_their_order(variant):
 
 def test_every_number_arrives_where_the_release_applies_it():
   """Naive: each kernel's element by element, the others as they are."""
-  state = small_state()
+  state = small_release.small_state()
   variables, unused = weight_map.variables_of(
     state, weight_map.VARIANTS['AVLnet']
   )
@@ -134,12 +110,12 @@ def test_every_number_arrives_where_the_release_applies_it():
 def test_text_arrives_where_the_release_applies_it():
   tri, fused = (
     weight_map.variables_of(
-      small_state(f'AVLnet-Text-{name}'),
+      small_release.small_state(f'AVLnet-Text-{name}'),
       weight_map.VARIANTS[f'AVLnet-Text-{name}'],
     )
     for name in ('Tri', 'Fused')
   )
-  state = small_state('AVLnet-Text-Tri')
+  state = small_release.small_state('AVLnet-Text-Tri')
   params = tri[0]['params']
   for theirs, ours in (
     ('text_pooling_caption.fc', params['text_pool']['linear']),
@@ -149,7 +125,10 @@ def test_text_arrives_where_the_release_applies_it():
   ):
     np.testing.assert_array_equal(ours['kernel'], state[f'{theirs}.weight'].T)
     np.testing.assert_array_equal(ours['bias'], state[f'{theirs}.bias'])
-  state, head = small_state('AVLnet-Text-Fused'), fused[0]['params']
+  state, head = (
+    small_release.small_state('AVLnet-Text-Fused'),
+    fused[0]['params'],
+  )
   assert 'audio_head' not in head
   for theirs, ours in (
     ('text_pooling_caption.fc', head['text_pool']['linear']),
@@ -169,7 +148,7 @@ def test_round_trip_is_exact(imported, tmp_path):
   path = tmp_path / 'again.pth'
   arguments = ['--mode=export', f'--workdir={workdir}']
   main.main(['main.py', *arguments, f'--config.release.file={path}'])
-  _assert_same(torch_files.read_state_dict(path), state)
+  small_release.assert_same(torch_files.read_state_dict(path), state)
 
 
 def test_the_import_lists_every_entry(imported):
@@ -289,7 +268,7 @@ def test_refuses_what_it_cannot_write_or_find(tmp_path):
   ],
 )
 def test_refuses_what_does_not_fit(tmp_path, change, message):
-  state = small_state()
+  state = small_release.small_state()
   change(state)
   torch_files.write_state_dict(tmp_path / 'release.pth', state)
   with pytest.raises(torch_files.ReleaseError, match=message):
@@ -301,7 +280,7 @@ def test_refuses_what_does_not_fit(tmp_path, change, message):
 
 def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
   """What the model never applies is there before the checkpoint is."""
-  torch_files.write_state_dict(tmp_path / 'a.pth', small_state())
+  torch_files.write_state_dict(tmp_path / 'a.pth', small_release.small_state())
   arguments = {
     'file': str(tmp_path / 'a.pth'),
     'workdir': tmp_path / 'run',
@@ -320,7 +299,9 @@ def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
   convert.export_release(
     file=str(tmp_path / 'b.pth'), workdir=arguments['workdir']
   )
-  _assert_same(torch_files.read_state_dict(tmp_path / 'b.pth'), small_state())
+  small_release.assert_same(
+    torch_files.read_state_dict(tmp_path / 'b.pth'), small_release.small_state()
+  )
 
 
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
@@ -333,73 +314,3 @@ def test_refuses_a_workdir_with_checkpoints(imported):
       workdir=workdir,
       model=options,
     )
-
-
-@pytest.mark.parametrize(
-  ('case', 'sub', 'is_zip'),
-  [
-    ('avlnet_eval', 'small', False),
-    ('avlnet_eval', 'small', True),
-    ('text_models', 'tri_small', False),
-    ('text_models', 'fused_small', False),
-  ],
-)
-def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
-  """Bytes that PyTorch wrote become the variables that the golden cases use."""
-  torch = pytest.importorskip('torch')
-  net = golden.load(case)[0]['sub'][sub]['params']['net']
-  variant = golden_convert.variant(net)
-  state = golden.state_dict(variant, embd_dim=net['embd_dim'])
-  path = tmp_path / 'AVLnet_release.pth'
-  torch.save(
-    {key: torch.from_numpy(value) for key, value in state.items()},
-    path,
-    _use_new_zipfile_serialization=is_zip,
-  )
-  if is_zip:
-    read, _ = weight_map.variables_of(
-      torch_files.read_state_dict(path), weight_map.VARIANTS[variant]
-    )
-  else:
-    convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
-    network, read, _ = checkpointer.load(tmp_path / 'run')
-    for name, value in golden_convert.options(net).items():
-      assert getattr(network, name) == value
-  jax.tree.map(
-    np.testing.assert_array_equal, read, golden_convert.golden_variables(net)
-  )
-
-
-def test_an_apex_checkpoint_is_imported(tmp_path):
-  torch = pytest.importorskip('torch')
-  state = small_state()
-  net = {key: torch.from_numpy(value) for key, value in state.items()}
-  weight = torch.nn.Parameter(net['GU_video.fc.bias'])
-  adam = torch.optim.Adam([weight])
-  weight.sum().backward()
-  adam.step()
-  amp = {'loss_scaler0': {'loss_scale': 65536.0, 'unskipped': 1}}
-  path = tmp_path / 'amp_checkpoint.pt'
-  torch.save({'net': net, 'optimizer': adam.state_dict(), 'amp': amp}, path)
-  convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
-  again = tmp_path / 'again.pth'
-  convert.export_release(file=str(again), workdir=tmp_path / 'run')
-  state['GU_video.fc.bias'] = weight.detach().numpy()
-  loaded = torch.load(again, weights_only=True)
-  _assert_same({k: v.numpy() for k, v in loaded.items()}, state)
-
-
-def test_torch_reads_what_is_exported(tmp_path):
-  torch = pytest.importorskip('torch')
-  state = small_state()
-  path = tmp_path / 'export.pth'
-  torch_files.write_state_dict(path, state)
-  for only in (True, False):
-    loaded = torch.load(path, weights_only=only)
-    _assert_same({k: v.numpy() for k, v in loaded.items()}, state)
-  layer = torch.nn.BatchNorm2d(1)
-  prefix = 'DAVEnet.batchnorm1.'
-  layer.load_state_dict(
-    {re.sub(prefix, '', k): loaded[k] for k in loaded if prefix in k}
-  )
-  assert layer.weight.item() == 0.75
