@@ -1,0 +1,145 @@
+"""Modes with a made-up input pipeline: no TensorFlow, no records."""
+
+import json
+
+import numpy as np
+import pytest
+
+from avl_jax.config import read_config
+from avl_jax.errors import UserError
+from avl_jax.features.media import Media
+from avl_jax.modes import evaluate, prepare, train
+from avl_jax.train.metrics_log import read_history
+
+VISUAL, FRAMES, CLIPS = 6, 32, 8
+
+
+def batch(seed: int) -> dict:
+  rng = np.random.default_rng(seed)
+  return {
+    'spectrogram': rng.uniform(-80, 0, (CLIPS, FRAMES, 40)).astype(np.float32),
+    'num_frames': np.full(CLIPS, FRAMES, np.int32),
+    'visual': rng.standard_normal((CLIPS, VISUAL), dtype=np.float32),
+    'id': np.array([f'{seed}-{i}' for i in range(CLIPS)]),
+  }
+
+
+class MadeUpTraining:
+  """Batches of noise, a function of the step."""
+
+  fingerprint, visual_width = 'made up', VISUAL
+
+  def from_step(self, first, last):
+    return (batch(step) for step in range(first, last))
+
+
+class MadeUpEvaluation:
+  """One batch of noise, with media."""
+
+  num_examples, num_queries, fingerprint = CLIPS, 0, 'made up too'
+  has_media = True
+
+  def __iter__(self):
+    yield batch(99) | {'subset': np.array(['test'] * CLIPS)}
+
+  @property
+  def media(self):
+    image, sound = np.zeros((8, 8, 3), np.uint8), np.zeros(160, np.float32)
+    return [Media(str(name), '', image, sound) for name in batch(99)['id']]
+
+
+class Writer:
+  """A metric writer that hands everything on to the others."""
+
+  def __init__(self, workdir, *others):
+    self.workdir, self._others = workdir, others
+
+  def write_scalars(self, step, scalars):
+    for other in self._others:
+      other.write_scalars(step, scalars)
+
+  def write_texts(self, step, texts):
+    for other in self._others:
+      other.write_texts(step, texts)
+
+  def flush(self):
+    for other in self._others:
+      other.flush()
+
+  def close(self):
+    for other in self._others:
+      other.close()
+
+
+class Pipeline:
+  """An input pipeline of noise; remembers the calls."""
+
+  metric_writer = Writer
+
+  def __init__(self):
+    self.calls = []
+
+  def prepare(self, **options):
+    self.calls.append(('prepare', options))
+
+  def count(self, datasets, split, data_dir):
+    self.calls.append(('count', datasets, split, data_dir))
+    return 24
+
+  def train_batches(self, **options):
+    self.calls.append(('train_batches', options))
+    return MadeUpTraining()
+
+  def eval_batches(self, **options):
+    self.calls.append(('eval_batches', options))
+    return {'noise': MadeUpEvaluation()}
+
+
+@pytest.fixture
+def config():
+  config = read_config('configs/stamps.py')
+  config.num_steps = 3
+  config.best_metric = 'noise/test/audio_to_video/R@10'
+  config.model.update(embed_dim=8, widths=(4, 4), blocks=(1,))
+  config.train_data.batch_size = CLIPS
+  config.train.update(log_every=1, eval_every=2)
+  return config
+
+
+def test_trains_evaluates_and_resumes(config, tmp_path):
+  pipeline = Pipeline()
+  train.train(config, tmp_path, pipeline)
+  names = [name for name, *_ in pipeline.calls]
+  assert names[0] == 'prepare'
+  assert {'count', 'train_batches', 'eval_batches'} < set(names)
+  (options,) = (call[1] for call in pipeline.calls if call[0] == 'prepare')
+  assert options == {**config.prepare, 'data_dir': config.data_dir}
+  (options,) = (c[1] for c in pipeline.calls if c[0] == 'train_batches')
+  assert options['seed'] == config.seed
+  assert options['host'] == (0, 1)
+  assert options['bad_records_file'] == tmp_path / 'bad_records.json'
+  rows = read_history(tmp_path / 'metrics.jsonl')
+  assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3]
+  record = json.loads((tmp_path / 'evaluation.json').read_text())
+  assert record['facts']['examples'] == 24
+  assert record['facts']['data'] == 'made up'
+  assert {row['data'] for row in record['rows']} == {'made up too'}
+  assert (tmp_path / 'report.html').exists()
+  # Three steps are done: the same again only evaluates.
+  config.num_steps = 4
+  train.train(config, tmp_path, pipeline)
+  rows = read_history(tmp_path / 'metrics.jsonl')
+  assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3, 4]
+
+
+def test_evaluation_needs_a_checkpoint(config, tmp_path):
+  with pytest.raises(UserError, match=r'[Nn]o checkpoint'):
+    evaluate.evaluate(config, tmp_path, Pipeline())
+
+
+def test_preparation_gets_the_config(config, tmp_path):
+  pipeline = Pipeline()
+  config.prepare.media_dir = 'somewhere'
+  prepare.prepare(config, tmp_path, pipeline)
+  ((name, options),) = pipeline.calls
+  assert (name, options['media_dir']) == ('prepare', 'somewhere')
