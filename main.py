@@ -34,7 +34,7 @@ from avl_jax.errors import UserError
 from avl_jax.features import word_vectors
 from avl_jax.files import Lock, write_atomically
 from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
-from avl_jax.modes import convert
+from avl_jax.modes import compare, convert
 from avl_jax.reports import comparison, reproduction, retrieval_report
 from avl_jax.retrieval import evaluation
 from avl_jax.train import initialization, loop, preemption, timing
@@ -274,15 +274,13 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   facts |= {'checkpoint': evaluation.fingerprint(variables)}
   facts |= {'recipe': config.recipe, 'seed': config.seed}
   evaluation.write_record(workdir / 'evaluation.json', results, facts)
-  items = {
-    name: data.media for name, data in evaluations.items() if data.has_media
-  }
   notes = {key: json.dumps(value).strip('"') for key, value in facts.items()}
   history = read_history(workdir / 'metrics.jsonl')
+  media = evaluation.media_of(evaluations)
   retrieval_report.write(
-    workdir, f'AVLnet: {workdir.name}', notes, results, items, history
+    workdir, f'AVLnet: {workdir.name}', notes, results, media, history
   )
-  print(f'Look at {workdir}/report.html')
+  print(f'Report: {workdir}/report.html')
 
 
 def initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
@@ -300,7 +298,7 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     config, evaluations=config.comparison.evaluations
   )
   results = collections.defaultdict(list)
-  for name, seed, settings in comparison.expand(config):
+  for name, seed, settings in compare.expand(config):
     folder = workdir / name / f'seed{seed}'
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
@@ -310,18 +308,15 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
       model, variables = initial_model(settings)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
-  items = {
-    name: data.media for name, data in evaluations.items() if data.has_media
-  }
   comparison.write(
     workdir,
     results,
-    items,
+    evaluation.media_of(evaluations),
     side_by_side=config.comparison.side_by_side,
     curve=config.comparison.curve,
     amount=config.comparison.amount,
   )
-  print(f'Look at {workdir}/report.html')
+  print(f'Report: {workdir}/report.html')
 
 
 def import_mode(config: ConfigDict, workdir: pathlib.Path) -> None:

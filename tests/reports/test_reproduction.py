@@ -96,7 +96,7 @@ def test_damaged_records_are_named(tmp_path):
     (tmp_path / name / 'evaluation.json').write_text(text)
   _cells(tmp_path, 'x', 'y')
   assert (tmp_path / 'thesis.md').read_text().count('cannot be read') == 3
-  with pytest.raises(UserError, match='no folder'):
+  with pytest.raises(UserError, match='There is no folder'):
     reproduction.write(tmp_path / 'none')
 
 
@@ -135,7 +135,7 @@ def test_the_curve_of_shares(tmp_path):
   assert cells[3:6] == ['a plot', '40.0', '']
   (figure,) = tmp_path.rglob('shares*.png')
   assert figure.read_bytes()[:4] == b'\x89PNG'
-  assert '50.0% at 100 %' in (tmp_path / 'thesis.md').read_text()
+  assert '50.0 % at 100 %' in (tmp_path / 'thesis.md').read_text()
 
 
 def test_the_rows_of_chance():
