@@ -200,9 +200,10 @@ def _side_by_side(
     2, f'{new.evaluation}: {new.task.label}, {old_run} and {new_run}'
   )
   yield page.Text(
-    f'The same queries with the five best answers of {old_run}, then with those'
-    f' of {new_run}. Examples are chosen by a hash of their names, not by how'
-    ' good they look. The size of each group says how common such queries are.'
+    f'The same queries with the five best answers of run {old_run}, then with'
+    f' those of run {new_run}. Examples are chosen by a hash of their names,'
+    ' not by how good they look. The size of each group says how common such'
+    ' queries are.'
   )
   in_top = [r.ranks < 5 for r in (old, new)]
   for title, early, late in GROUPS:

@@ -1,10 +1,10 @@
 """Fills the thesis' tables with the results of runs, beside its own numbers."""
 
-import dataclasses
 import json
 import os
 import pathlib
 import statistics
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 
 from avl_jax.checkpoints import metadata
@@ -20,8 +20,7 @@ HEADER = (
 NOT_RUN, OTHERS = 'not run', 'not ours'
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
+class Record(typing.NamedTuple):
   """Content of an evaluation.json that may fill cells.
 
   Attributes:
@@ -37,14 +36,8 @@ class Record:
   results: Sequence[Result]
 
 
-@dataclasses.dataclass(frozen=True)
-class Obtained:
-  """Result of one checkpoint for a cell.
-
-  Attributes:
-    result: on all queries.
-    examples: see Record.
-  """
+class Obtained(typing.NamedTuple):
+  """Result of a checkpoint on all queries; examples as in `Record`."""
 
   result: Result
   examples: int

@@ -109,20 +109,15 @@ def retrieval(
       combine(embedded.embeddings, task.query),
       combine(embedded.embeddings, task.gallery),
     )
+    facts = {'evaluation': name, 'data': data, 'task': task}
     results = [
       _result(
-        metrics.summary(
-          metrics.ranks(better[chosen], equal[chosen], ties=ties),
-          queries=queries,
-          gallery=len(better),
-          missing=missing,
-        ),
-        evaluation=name,
-        data=data,
-        task=task,
-        subset=subset,
+        metrics.ranks(better[chosen], equal[chosen], ties=ties),
         queries=queries,
         gallery=len(better),
+        missing=missing,
+        subset=subset,
+        **facts,
       )
       for subset, chosen, queries in _subsets(embedded.subsets, num_queries)
     ]
@@ -153,10 +148,15 @@ def _subsets(
 
 
 def _result(
-  numbers: Mapping[str, float], *, gallery: int, **facts: Any
+  ranks: np.ndarray, *, queries: int, gallery: int, missing: str, **facts: Any
 ) -> Result:
-  """Result with the numbers of `metrics.summary`."""
+  """Result from 0-based ranks, see `metrics.summary`."""
+  numbers = metrics.summary(
+    ranks, queries=queries, gallery=gallery, missing=missing
+  )
   return Result(
+    **facts,
+    queries=queries,
     gallery=gallery,
     recall_at_1=numbers['R@1'],
     recall_at_5=numbers['R@5'],
@@ -164,7 +164,6 @@ def _result(
     median_rank=numbers['median_rank'],
     mean_rank=numbers['mean_rank'],
     chance_recall_at_10=min(10, gallery) / gallery,
-    **facts,
   )
 
 
