@@ -175,6 +175,11 @@ def make_evaluate(
 ) -> Callable[[Mapping], list[Retrieval]]:
   """Returns evaluate(variables) -> every task on every evaluation.
 
+  Example:
+    evaluate = make_evaluate(model, evaluations, tasks=(('audio', 'video'),))
+    for retrieval in evaluate(variables):
+      print(retrieval.task.label, retrieval.results[-1].recall_at_10)
+
   Args:
     model: see AVLnet.
     evaluations: name -> batches.

@@ -22,7 +22,7 @@ def test_interval_over_queries_is_binomial(hits):
   for bound, share in ((low, 0.025), (high, 0.975)):
     expected = scipy.stats.binom.ppf(share, 60, hits / 60) / 60
     assert bound == pytest.approx(expected, abs=1 / 60 + 1e-9)
-  # Seeds that agree say nothing new.
+  # Seeds with the same hits do not narrow the interval.
   same = metrics.interval(np.stack([found] * 3))
   np.testing.assert_allclose(same, (low, high), atol=1 / 60 + 1e-9)
 
@@ -103,7 +103,7 @@ class _AllMedia(dict):
 
 
 def test_the_page_and_the_printed_table(results, tmp_path, capsys):
-  results = {  # one direction is enough to look at
+  results = {  # one task is enough
     run: [seed[:1] for seed in seeds] for run, seeds in results.items()
   }
   media = {'toy': _AllMedia()}
@@ -118,7 +118,7 @@ def test_the_page_and_the_printed_table(results, tmp_path, capsys):
   best = f'{100 * rows[1].recall_at_10:.1f} %'
   assert f'| after | 3 | {100 * rows[1].recall_at_1:.1f} % |' in printed
   assert f'| {best} | {100 * rows[1].low:.1f} % to ' in printed
-  # Each query with both answers, the groups as large as the ranks say.
+  # The sizes of the groups follow from the ranks.
   early, late = (results[run][0][0].ranks < 5 for run in ('before', 'after'))
   for title, count in (
     ('only after', (late & ~early).sum()),

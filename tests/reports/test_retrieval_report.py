@@ -1,4 +1,4 @@
-"""The report against the results it is made of."""
+"""Reports of evaluations: tables, curves, example queries."""
 
 import html.parser
 import io
@@ -87,7 +87,7 @@ def _files(directory):
 
 
 class _Parser(html.parser.HTMLParser):
-  """Gathers the tags and the text of a page."""
+  """Collects the tags and the text of a page."""
 
   def __init__(self, text):
     super().__init__()
@@ -133,7 +133,7 @@ def test_choice_depends_on_ids_alone():
   assert [ids[i] for i in first.examples] == [
     ids[order[i]] for i in again.examples
   ]
-  assert max(first.examples) > 10  # not simply those that come first
+  assert max(first.examples) > 10  # not the first four
 
 
 def test_examples_need_one_rank_per_query():
@@ -147,7 +147,7 @@ def test_fewer_queries_than_examples_and_empty_groups():
   assert [group.size for group in groups] == [1, 0, 1]
 
 
-def test_table_says_the_numbers_given(files, parsed):
+def test_table_of_scores(files, parsed):
   numbers = '8 8 37.5 % 62.5 % 100.0 % 98.8 % 3.5 3.9'
   markdown = files['report.md'].decode()
   cells = f'{N} | {N} | 37.5 % | 62.5 % | 100.0 % | 98.8 % | 3.5'
@@ -182,7 +182,7 @@ def test_captions_are_escaped(files, parsed):
   assert r'&lt;script&gt;alert("1")&lt;/script&gt; \| a\*b\*' in markdown
 
 
-def test_figures_and_sounds_are_there_and_alive(files, parsed):
+def test_figures_and_sounds_are_written(files, parsed):
   pictures = [attrs['src'] for tag, attrs in parsed.tags if tag == 'img']
   sounds = [attrs['src'] for tag, attrs in parsed.tags if tag == 'audio']
   assert len(pictures) == 2 + 3 + 2 + 3 + 2 + 4
@@ -204,7 +204,7 @@ def test_curves_keep_the_last_row_of_a_step(parsed):
   assert 'human, validation, video → audio: 25.0 % at step 4' in alts
 
 
-def test_the_last_account_of_the_time_is_shown(tmp_path):
+def test_training_time_of_the_last_row_is_shown(tmp_path):
   rows = [
     {'step': step, 'seconds/total': 40.0 * step}
     | {f'seconds/{key}': 5.0 * step for key in timing.SECTIONS}
@@ -271,7 +271,9 @@ def test_interrupted_report_leaves_the_old_one(tmp_path, monkeypatch):
       page.write(tmp_path, 'report', blocks(b'b'))
   assert before.items() <= _files(tmp_path).items()
   page.write(tmp_path, 'report', blocks(b'c'))
-  assert len(_files(tmp_path)) == 3  # leftovers went
+  assert (
+    len(_files(tmp_path)) == 3
+  )  # files of the interrupted write are removed
 
 
 def test_media_must_be_those_of_the_ids(tmp_path):
@@ -285,7 +287,7 @@ def test_media_must_be_those_of_the_ids(tmp_path):
   assert not _files(tmp_path)
 
 
-def test_text_alone_is_written_into_its_cell():
+def test_text_alone_is_written_in_its_cell():
   def inked(expression):
     png = figures.sheet_row(
       _item(1), [_item(2)], Task(expression, 'video'), ('1',), (False,)
@@ -297,4 +299,4 @@ def test_text_alone_is_written_into_its_cell():
 
   (text, height), (_, taller) = inked('text'), inked('audio')
   assert text
-  assert height < taller  # Nothing stands below.
+  assert height < taller  # There is no caption below.

@@ -49,7 +49,7 @@ def test_every_example_once_whatever_the_batches(model, use_devices, count):
     np.testing.assert_allclose(
       got.embeddings[name], expected[name], rtol=1e-4, atol=1e-5
     )
-  # The last two examples as padding.
+  # The last two examples are padding.
   fewer = embed(variables, parts, 11)
   assert fewer.ids.tolist() == whole['id'][:11].tolist()
   np.testing.assert_array_equal(

@@ -34,7 +34,7 @@ def test_forms_of_a_task():
 
 
 @pytest.mark.parametrize('text', ['', 'audio', 'audio -> ', 'audio_to_video'])
-def test_what_is_no_title(text):
+def test_invalid_titles(text):
   with pytest.raises(ValueError, match='is not a retrieval task'):
     Task.from_title(text)
 
