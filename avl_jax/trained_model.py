@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from avl_jax import parallel
 from avl_jax.checkpoints import checkpointer
 from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
@@ -23,6 +22,7 @@ from avl_jax.extraction import model_inputs
 from avl_jax.extraction.model_inputs import Source
 from avl_jax.features import clips, word_vectors
 from avl_jax.models.avlnet import AVLnet
+from avl_jax.retrieval import embedding
 
 BATCH_SIZE = 32
 
@@ -50,11 +50,9 @@ class TrainedModel:
   visual: model_inputs.VisualInputs
 
   @functools.cached_property
-  def forward(self) -> Callable[[Mapping, Any], Any]:
-    """Compiled (variables, batch) -> embeddings, over all devices."""
-    return parallel.pmap_forward(
-      lambda variables, batch: self.model.apply(variables, batch, train=False)
-    )
+  def embed_batch(self) -> Callable[[Mapping, Mapping], embedding.Embeddings]:
+    """See `embedding.make_embed`."""
+    return embedding.make_embed(self.model)
 
   @functools.cached_property
   def words(self) -> Any:
@@ -212,5 +210,5 @@ def _forward(
       some = rows[start : start + BATCH_SIZE]
       yield {key: np.stack([row[key] for row in some]) for key in some[0]}
 
-  found = [trained.forward(trained.variables, batch) for batch in batches()]
+  found = [trained.embed_batch(trained.variables, batch) for batch in batches()]
   return np.concatenate([embeddings[name] for embeddings in found])

@@ -1,12 +1,13 @@
-"""Embedding and ranking of a large evaluation, in seconds and in memory.
+"""Time and memory of embedding and ranking a large evaluation.
 
   python -m benchmarks.evaluate
   python -m benchmarks.evaluate --pairs 5000 --clips 0
 
-Ranks every audio among all videos and back: `evaluate.compare`, by blocks,
-and numpy with the whole matrix of scores (counting, and sorting as the release
-does). Each is a process of its own, so that its peak memory is. Embedding
-is measured on `--clips` clips of 10 s and is proportional to their number.
+Ranks all videos for every audio, and all audio for every video, with
+`ranking.rank_against_gallery`, block by block, and with numpy on the whole
+matrix of scores (by counting, and by sorting as the release does). Each method
+runs in its own process, so that its peak memory can be measured. Embedding is
+measured on `--clips` clips of 10 s; its time is proportional to their number.
 """
 
 import argparse
@@ -19,9 +20,9 @@ import numpy as np
 
 
 def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-  """Two float32 [pairs, width] whose partners resemble each other a little.
+  """Two float32 [pairs, width] arrays whose matching rows are similar.
 
-  The similarity is such that the partner is among the first ten of 50,000 for
+  The similarity is such that the correct match is in the top 10 of 50,000 for
   about half of the queries.
   """
   rng = np.random.default_rng(0)
@@ -31,17 +32,17 @@ def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_blocks(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
-  """Ours: 0-based ranks of both directions."""
-  from avl_jax.retrieval import evaluation, metrics
+  """0-based ranks in both directions, computed by this library."""
+  from avl_jax.retrieval import metrics, ranking
 
   return [
-    metrics.ranks(*evaluation.compare(*sides)[:2])
+    metrics.ranks(*ranking.rank_against_gallery(*sides)[:2])
     for sides in ((audio, video), (video, audio))
   ]
 
 
 def by_counting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
-  """Numpy's whole matrix; those at least as good as the partner, counted."""
+  """Whole matrix in numpy; counts items at least as good as the match."""
   scores = audio @ video.T
   own = scores.diagonal()
   return [
@@ -51,7 +52,7 @@ def by_counting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
 
 
 def by_sorting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
-  """Numpy's whole matrix, sorted, row by row to spare memory."""
+  """Whole matrix in numpy; sorts row by row to save memory."""
   scores = audio @ video.T
   return [
     np.array(
@@ -62,14 +63,14 @@ def by_sorting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
 
 
 def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
-  """Seconds of the clock and of all cores; what compiles is not counted."""
+  """Wall and processor seconds of embedding, compilation not included."""
   from avl_jax.models import avlnet
-  from avl_jax.retrieval import evaluation
+  from avl_jax.retrieval import embedding
   from benchmarks import full_size
 
   net = avlnet.AVLnet(dtype=dtype)
   variables = avlnet.init_variables(net, full_size.VISUAL)
-  run = evaluation.make_embed(net)
+  run = embedding.make_embed_evaluation(net)
 
   def batches(count: int, start: int = 0):
     for first in range(start, start + count, batch_size):
@@ -86,7 +87,7 @@ def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
 
 
 def _work(connection, function: Callable, sizes: tuple[int, int]) -> None:
-  """A process: ranks, seconds and peak memory of one way."""
+  """Sends the ranks, seconds and peak bytes of one method."""
   sides = embeddings(*sizes)
   start = time.perf_counter()
   ranks = function(*sides)
@@ -96,7 +97,7 @@ def _work(connection, function: Callable, sizes: tuple[int, int]) -> None:
 
 
 def measure(function: Callable, sizes: tuple[int, int]) -> tuple:
-  """(ranks, seconds, bytes) of a way in its own process."""
+  """(ranks, seconds, bytes) of a method in its own process."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(theirs, function, sizes))
@@ -108,30 +109,30 @@ def measure(function: Callable, sizes: tuple[int, int]) -> tuple:
 
 
 def rank(pairs: int, width: int, sorting: bool) -> None:
-  """Prints the table of the ways to rank."""
-  ways = (by_blocks, by_counting) + (by_sorting,) * sorting
+  """Prints a table of the methods of ranking."""
+  methods = (by_blocks, by_counting) + (by_sorting,) * sorting
   inputs = 2 * 4 * pairs * width / 2**30
   print(f'{pairs} pairs of {width}: {inputs:.1f} GiB\n')
-  print('| way | seconds | peak, GiB | other ranks | R@10 |')
+  print('| method | seconds | peak, GiB | other ranks | R@10 |')
   print('| --- | --- | --- | --- | --- |')
   first = None
-  for way in ways:
-    ranks, seconds, peak = measure(way, (pairs, width))
+  for method in methods:
+    ranks, seconds, peak = measure(method, (pairs, width))
     first = first or ranks
-    # Sums in another order differ in the last bit, which decides ties.
+    # The order of a sum changes its last bit, which decides ties.
     others = sum(
       np.count_nonzero(a != b) for a, b in zip(ranks, first, strict=True)
     )
     recall = np.mean(ranks[0] < 10)
     print(
-      f'| {way.__name__} | {seconds:.1f} | {peak / 2**30:.1f} | {others} of '
+      f'| {method.__name__} | {seconds:.1f} | {peak / 2**30:.1f} | {others} of '
       f'{2 * pairs} | {recall:.3f} |',
       flush=True,
     )
 
 
 def main() -> None:
-  """Prints the table and a line about embedding."""
+  """Prints the table of ranking, and the time of embedding."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

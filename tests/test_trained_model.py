@@ -12,7 +12,7 @@ from avl_jax.config import read_config, write_config
 from avl_jax.errors import UserError
 from avl_jax.features import audio, clips
 from avl_jax.models import avlnet
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding
 from avl_jax.train import step as training_step
 from tests.helpers import media
 
@@ -83,7 +83,7 @@ def test_embeddings_are_those_of_an_evaluation(run, trained, stamps_records):
     },
     data_dir=stamps_records,
   ).values()
-  embed = evaluation.make_embed(trained.model)
+  embed = embedding.make_embed_evaluation(trained.model)
   expected = embed(trained.variables, batches, batches.num_examples).embeddings
   found = avl_jax.embed(
     trained,

@@ -3,10 +3,12 @@
 import collections
 import pathlib
 import time
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
 from avl_jax.checkpoints import checkpointer
+from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
 from avl_jax.modes import evaluate, train
 from avl_jax.modes.pipeline import InputPipeline
@@ -24,7 +26,7 @@ def compare(
     config, pipeline, evaluations=config.comparison.evaluations
   )
   results = collections.defaultdict(list)
-  for name, seed, settings in comparison.expand(config):
+  for name, seed, settings in expand(config):
     folder = workdir / name / f'seed{seed}'
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
@@ -37,7 +39,7 @@ def compare(
   comparison.write(
     workdir,
     results,
-    evaluate.media_of(evaluations),
+    evaluation.media_of(evaluations),
     side_by_side=config.comparison.side_by_side,
     curve=config.comparison.curve,
     amount=config.comparison.amount,
@@ -51,3 +53,49 @@ def _initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
   return model, carry_over(source, fresh)
+
+
+def expand(
+  config: ConfigDict,
+) -> Iterator[tuple[str, int, ConfigDict]]:
+  """Yields the runs of a comparison, each with a complete config.
+
+  Args:
+    config: with `comparison.runs`, (name, keys that differ in this run), and
+      `comparison.seeds`. A run of no steps is the model in its
+      `initial_workdir`, which does not depend on the seed, so it comes once.
+
+  Yields:
+    (name, seed, config) of each run.
+
+  Raises:
+    ConfigError: there are no runs, a run changes a key that does not exist, or
+      `comparison.side_by_side` names a run that does not exist.
+  """
+  if not config.comparison.runs:
+    raise ConfigError(
+      'There is nothing to compare: comparison.runs is empty in this config. '
+      'Choose a config with runs, such as configs/finetune.py:stamps_fr.'
+    )
+  names = [name for name, _ in config.comparison.runs]
+  for name in config.comparison.side_by_side:
+    if name not in names:
+      raise ConfigError(
+        f'comparison.side_by_side has no run {name!r}. '
+        f'Choose from {", ".join(names)}.'
+      )
+  for name, changes in config.comparison.runs:
+    for seed in config.comparison.seeds:
+      run = config.copy_and_resolve_references().lock()
+      try:
+        run.update(changes)
+      except (KeyError, TypeError) as error:
+        reason = str(error).split(' Other fields')[0].strip('\'"')
+        raise ConfigError(
+          f'Invalid change in comparison.runs, run {name!r}: {reason}'
+        ) from error
+      run.seed = seed
+      run.comparison.runs = ()
+      yield name, seed, run
+      if not run.num_steps:
+        break

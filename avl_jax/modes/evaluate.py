@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from avl_jax import multihost
 from avl_jax.checkpoints import checkpointer
-from avl_jax.modes.pipeline import EvalBatches, InputPipeline
+from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
 from avl_jax.retrieval import evaluation
+from avl_jax.retrieval.evaluation import EvalBatches
 from avl_jax.train.metrics_log import read_history
 
 
@@ -35,7 +36,7 @@ def evaluate(
     f'AVLnet: {workdir.name}',
     {key: json.dumps(value).strip('"') for key, value in facts.items()},
     results,
-    media_of(evaluations),
+    evaluation.media_of(evaluations),
     read_history(workdir / 'metrics.jsonl'),
   )
   print(f'Report: {workdir}/report.html')
@@ -57,12 +58,3 @@ def open_evaluations(
     data_dir=config.data_dir,
     host=multihost.this(),
   )
-
-
-def media_of(evaluations: Mapping[str, EvalBatches]) -> dict:
-  """Media of each evaluation whose records hold images and recordings."""
-  return {
-    name: batches.media
-    for name, batches in evaluations.items()
-    if batches.has_media
-  }

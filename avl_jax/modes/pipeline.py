@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from avl_jax.features.media import Media
+from avl_jax.retrieval.evaluation import EvalBatches
 
 Batch = Mapping[str, np.ndarray]
 
@@ -26,34 +26,6 @@ class TrainBatches(Protocol):
   fingerprint: str
   visual_width: int
   from_step: Callable[[int, int], Iterator[Batch]]
-
-
-class EvalBatches(Protocol):
-  """Batches of one evaluation, which can be iterated over repeatedly.
-
-  Attributes:
-    num_examples: of all hosts.
-    num_queries: of the data set's definition; 0: the examples are all.
-    fingerprint: of the records that are read.
-  """
-
-  num_examples: int
-  num_queries: int
-  fingerprint: str
-
-  def __iter__(self) -> Iterator[Batch]:
-    """Yields the batches."""
-    ...
-
-  @property
-  def has_media(self) -> bool:
-    """Whether the records hold images and recordings."""
-    ...
-
-  @property
-  def media(self) -> Sequence[Media]:
-    """Media of each example, in the order of the batches."""
-    ...
 
 
 class MetricWriter(Protocol):

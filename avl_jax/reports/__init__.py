@@ -1,1 +1,1 @@
-"""Pages, tables and figures for people."""
+"""Reports: pages, figures, comparisons and the tables of the thesis."""

@@ -1,45 +1,35 @@
-"""R@10 over the amount of data that runs were trained on: learning curves."""
+"""Learning curves: R@10 over the amount of training data."""
 
 import collections
 from collections.abc import Iterator, Mapping, Sequence
 
 from avl_jax.errors import ConfigError
-from avl_jax.reports import figures, page
+from avl_jax.reports import charts, page
+from avl_jax.retrieval.result import RunResult
+
+Lines = Mapping[str, Mapping[float, RunResult]]  # line -> amount -> result
 
 
 def blocks(
-  rows: Sequence[Mapping],
+  rows: Sequence[RunResult],
   curve: Sequence[tuple[str, str, float]],
   amount: str,
 ) -> Iterator[page.Block]:
-  """A table for each evaluation, line by amount, and a figure.
+  """A table for each evaluation, one row per line, and a figure.
 
   Args:
-    rows: of `comparison.summarise`, each run asked one task alone.
-    curve: (run, line that it is on, amount of its data); nothing is shown of
-      an empty one.
-    amount: what the amounts count.
+    rows: of `comparison.summarise`; each run of the curve has one task.
+    curve: (run, line that it is on, amount of its data); if empty, there are no
+      blocks.
+    amount: unit of the amounts, e.g. 'captions'.
 
   Raises:
-    ConfigError: a run of the curve is not among the rows, or was asked more
-      than one task.
+    ConfigError: a run of the curve is not among the rows, or has more than one
+      task.
   """
   if not curve:
     return
-  panels = collections.defaultdict(lambda: collections.defaultdict(dict))
-  asked = collections.defaultdict(list)
-  for row in rows:
-    asked[row['run']].append(row)
-  for run, line, number in curve:
-    tasks = {row['task'] for row in asked[run]}
-    if len(tasks) != 1:
-      raise ConfigError(
-        f'the curve takes R@10 of {run!r}, which was asked {sorted(tasks)}: '
-        'name a run of the comparison with one task in its eval.tasks'
-      )
-    for row in asked[run]:
-      title = f'{row["evaluation"]}, {row["subset"]} (of {row["gallery"]})'
-      panels[title][line][number] = row
+  panels = _panels(rows, curve)
   yield page.Heading(2, f'R@10 over {amount}')
   for title, lines in panels.items():
     yield page.Heading(3, title)
@@ -51,7 +41,28 @@ def blocks(
   )
 
 
-def _table(lines: Mapping[str, Mapping], amount: str) -> page.Table:
+def _panels(
+  rows: Sequence[RunResult], curve: Sequence[tuple[str, str, float]]
+) -> dict[str, Lines]:
+  """The lines of each evaluation, by title."""
+  of_run = collections.defaultdict(list)
+  for row in rows:
+    of_run[row.run].append(row)
+  panels = collections.defaultdict(lambda: collections.defaultdict(dict))
+  for run, line, number in curve:
+    tasks = sorted({row.task.title for row in of_run[run]})
+    if len(tasks) != 1:
+      raise ConfigError(
+        f'Cannot draw the curve of run {run!r}: it was evaluated on {tasks}. '
+        'Choose a run with exactly one task in eval.tasks.'
+      )
+    for row in of_run[run]:
+      title = f'{row.evaluation}, {row.subset} (of {row.gallery})'
+      panels[title][line][number] = row
+  return dict(panels)
+
+
+def _table(lines: Lines, amount: str) -> page.Table:
   numbers = sorted({number for points in lines.values() for number in points})
   return page.Table(
     (f'R@10 by {amount}', *(f'{number:g}' for number in numbers)),
@@ -62,18 +73,19 @@ def _table(lines: Mapping[str, Mapping], amount: str) -> page.Table:
   )
 
 
-def _recall(row: Mapping | None) -> str:
-  return f'{100 * row["R@10"]:.1f} %' if row else '–'
+def _recall(row: RunResult | None) -> str:
+  return page.percent(row.recall_at_10 if row else None)
 
 
-def _figure(panels: Mapping[str, Mapping], amount: str) -> bytes:
+def _figure(panels: Mapping[str, Lines], amount: str) -> bytes:
   chance, curves = {}, {}
   for title, lines in panels.items():
     curves[title] = {}
     for line, points in lines.items():
       numbers = sorted(points)
-      recalls = [points[number]['R@10'] for number in numbers]
-      # Each line is a task of its own, and so are its colour and its style.
-      curves[title][line, points[numbers[0]]['task']] = numbers, recalls
-      chance[title] = points[numbers[0]]['chance_R@10']
-  return figures.recall_curves(curves, chance, amount)
+      recalls = [points[number].recall_at_10 for number in numbers]
+      first = points[numbers[0]]
+      # Each line has a task of its own, so its own colour and style.
+      curves[title][line, first.task] = numbers, recalls
+      chance[title] = first.chance_recall_at_10
+  return charts.recall_curves(curves, chance, amount)

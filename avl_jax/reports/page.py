@@ -1,12 +1,13 @@
-"""A page of text, tables, pictures and sounds, as Markdown and as HTML.
+"""Pages of text, tables, pictures and sounds, as Markdown and as HTML.
 
-A page is a list of blocks, each of which says itself in both languages, so
-that the two files never tell different stories.
+A page is a list of blocks. Each block renders itself in both formats, so the
+two files always have the same content.
 """
 
 import dataclasses
 import hashlib
 import html
+import math
 import os
 import pathlib
 import re
@@ -34,19 +35,35 @@ span { display: block; max-height: 8.1em; overflow: auto;
   overflow-wrap: anywhere }
 audio { display: block; width: 100%; height: 2.2em; margin-top: .3em }
 """
-NUMBER = re.compile(r'[-+]?[\d.,]+( %)?|–')
+DASH = '–'  # in place of a number that does not exist
+NUMBER = re.compile(rf'[-+]?[\d.,]+( %)?|{DASH}')
+
+
+def percent(share: float | None) -> str:
+  """A fraction as a percentage: '37.5 %'; '–' for None and NaN."""
+  return DASH if share is None else decimal(100 * share, ' %')
+
+
+def decimal(value: float, unit: str = '') -> str:
+  """A number with one decimal: '3.5'; '–' for NaN."""
+  return DASH if math.isnan(value) else f'{value:.1f}{unit}'
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-  """A figure or sound beside the page, named after its content."""
+  """A picture or sound file beside the page, named after its content.
 
-  name: str  # what it shows, with the suffix: 'loss.png'
+  Attributes:
+    name: short name with the suffix: 'loss.png'.
+    content: bytes of the file.
+  """
+
+  name: str
   content: bytes = dataclasses.field(repr=False)
 
   @property
   def path(self) -> str:
-    """Where the page finds it; safe in file systems and addresses."""
+    """Path relative to the page, safe in file systems and URLs."""
     stem, suffix = os.path.splitext(self.name)
     stem = re.sub('[^a-z0-9]+', '-', stem.lower())[:60].strip('-')
     digest = hashlib.sha256(self.content).hexdigest()[:12]
@@ -83,7 +100,7 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """A table; columns of numbers stand to the right."""
+  """A table. Columns of numbers are right-aligned."""
 
   header: Sequence[str]
   rows: Sequence[Sequence[str]]
@@ -104,14 +121,21 @@ class Table:
     return f'<div><table>\n{"".join(lines)}</table></div>'
 
   def _numbers(self) -> list[bool]:
-    """Which columns hold numbers, and nothing else."""
+    """For each column, whether all its cells are numbers."""
     columns = zip(self.header, *self.rows, strict=True)
     return [all(map(NUMBER.fullmatch, column[1:])) for column in columns]
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """A picture with a caption and notes below, some with a sound to play."""
+  """A picture with a caption above and notes below.
+
+  Attributes:
+    picture: PNG file.
+    alt: text for readers who do not see the picture.
+    caption: one line.
+    notes: (text, sound to play with it or None).
+  """
 
   picture: File
   alt: str
@@ -119,7 +143,7 @@ class Figure:
   notes: Sequence[tuple[str, File | None]] = ()
 
   def files(self) -> list[File]:
-    """What it needs beside the page."""
+    """Files that the figure refers to."""
     return [self.picture, *(sound for _, sound in self.notes if sound)]
 
   def markdown(self) -> str:  # noqa: D102
@@ -136,7 +160,7 @@ class Figure:
       player = '<audio controls preload="none" src="{}"></audio>'
       played = player.format(sound.path) if sound else ''
       notes += f'<li><span>{html.escape(text)}</span>{played}</li>'
-    # Of the PNG header; shown at 96 of its 144 pixels an inch, to stay sharp.
+    # Width in the PNG header. 144 pixels an inch are shown at 96: sharper.
     width = int.from_bytes(self.picture.content[16:20]) * 96 // 144
     return (
       f'<figure><figcaption>{html.escape(self.caption)}</figcaption>\n'
@@ -152,18 +176,28 @@ Block = Heading | Text | Table | Figure
 def write(
   directory: str | os.PathLike[str], name: str, blocks: Sequence[Block]
 ) -> None:
-  """Writes NAME.md, NAME.html and the files they show under figures/.
+  """Writes NAME.md, NAME.html and their files below figures/.
 
-  New figures do not overwrite old ones, each page is replaced in one piece,
-  and figures no longer shown go last: interrupted, it leaves whole pages.
+  New figures do not overwrite old ones, each page is replaced atomically, and
+  figures that are no longer shown are removed last: after an interruption, the
+  pages on disk are complete.
+
+  Example:
+    table = page.Table(('Run', 'R@10'), [('first', page.percent(0.9))])
+    page.write('runs', 'summary', [page.Heading(1, 'Summary'), table])
 
   Args:
-    directory: made if absent. In its folder figures/, files named as ours
-      (ending in a digest) that these blocks do not show are removed.
+    directory: created if absent. Files in its folder figures/ that these blocks
+      do not show are removed if their names end in a digest, as those written
+      by this function do.
     name: of the two files, without suffix.
-    blocks: what the page says; the first is its title, a Heading.
+    blocks: content of the page; the first is a Heading, its title.
   """
-  directory = pathlib.Path(directory)
+  directory, title = pathlib.Path(directory), blocks[0]
+  if not isinstance(title, Heading):
+    raise TypeError(
+      f'The first block of a page must be a Heading, not {title}.'
+    )
   figures = [block for block in blocks if isinstance(block, Figure)]
   files = {file.path: file for block in figures for file in block.files()}
   for path, file in files.items():
@@ -173,7 +207,7 @@ def write(
   body = '\n'.join(block.html() for block in blocks)
   page = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-    f'<title>{html.escape(blocks[0].text)}</title><style>{STYLE}</style>\n'
+    f'<title>{html.escape(title.text)}</title><style>{STYLE}</style>\n'
     f'</head><body>\n{body}\n</body></html>\n'
   )
   write_atomically(directory / f'{name}.html', page.encode())
@@ -184,6 +218,6 @@ def write(
 
 
 def _escape(text: str) -> str:
-  """Text that Markdown shows as it stands, on one line."""
+  """Escapes text for one line of Markdown."""
   text = html.escape(' '.join(text.split()), quote=False)
   return re.sub(r'([\\`*_\[\]|~$])', r'\\\1', text)

@@ -1,4 +1,4 @@
-"""Fills the thesis' tables with what runs obtained, beside what was printed."""
+"""Fills the thesis' tables with the results of runs, beside its own numbers."""
 
 import json
 import os
@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from avl_jax.checkpoints import metadata
 from avl_jax.errors import UserError
-from avl_jax.reports import figures, page, thesis_tables
+from avl_jax.reports import charts, page, thesis_tables
+from avl_jax.retrieval.result import Result
+from avl_jax.retrieval.task import Task
 
 HEADER = (
   *('Model', 'Data', 'Direction', 'Thesis', 'Obtained'),
@@ -19,19 +21,26 @@ NOT_RUN, OTHERS = 'not run', 'not ours'
 
 
 class Record(typing.NamedTuple):
-  """What an evaluation.json says, if it may fill a cell.
+  """Content of an evaluation.json that may fill cells.
 
   Attributes:
     recipe: of the run.
     checkpoint: fingerprint of the model.
-    examples: that the last training had; 0: there was none, or who knows.
-    rows: of the evaluation, as `evaluate.retrieval` makes them.
+    examples: number of examples of the last training; 0: none, or unknown.
+    results: of the evaluation.
   """
 
   recipe: str
   checkpoint: str
   examples: int
-  rows: Sequence[dict]
+  results: Sequence[Result]
+
+
+class Obtained(typing.NamedTuple):
+  """Result of a checkpoint on all queries; examples as in `Record`."""
+
+  result: Result
+  examples: int
 
 
 def write(root: str | os.PathLike) -> None:
@@ -41,31 +50,34 @@ def write(root: str | os.PathLike) -> None:
     root: folder with runs at any depth, each with its evaluation.json.
 
   Raises:
-    UserError: there is no such folder.
+    UserError: the folder does not exist.
   """
   root = pathlib.Path(root)
   if not root.is_dir():
-    raise UserError(f'no folder {root}: name the one with the runs, --workdir=')
-  records, aside = read_records(root)
-  blocks = [
+    raise UserError(
+      f'There is no folder {root}. Pass the folder that contains the runs as'
+      ' --workdir.'
+    )
+  records, excluded = read_records(root)
+  blocks: list[page.Block] = [
     page.Heading(1, 'The thesis, reproduced'),
     page.Text(
-      'Recalls are in percent, ranks count from 1. Gap: obtained less printed;'
+      'Recalls are in percent; ranks start at 1. Gap: obtained minus printed;'
       ' with several seeds, means and standard deviations. Trained on: the'
-      ' examples there were in the last training, of those of the thesis.'
-      ' Gallery: what was ranked, of what the thesis ranked. A cell is'
+      ' number of examples of the last training, and that of the thesis.'
+      ' Gallery: the number of items ranked, and that of the thesis. A cell is'
       ' filled only from an evaluation that names its recipe, its checkpoint'
-      ' and its data; made-up data never fill one, nor do features of other'
-      ' networks.'
+      ' and its data. Synthetic data and features of other networks never fill'
+      ' a cell.'
     ),
   ]
   for table in thesis_tables.TABLES:
     blocks += _table(table, records)
   blocks += _curves(records)
-  if aside:
+  if excluded:
     blocks += [
-      page.Heading(2, 'Evaluations set aside'),
-      page.Table(('File', 'Why'), aside),
+      page.Heading(2, 'Excluded evaluations'),
+      page.Table(('File', 'Reason'), excluded),
     ]
   page.write(root, 'thesis', blocks)
   filled = sum(
@@ -74,45 +86,57 @@ def write(root: str | os.PathLike) -> None:
     for row in table.rows
     for task in table.tasks
   )
-  print(f'{filled} cells filled; look at {root}/thesis.html')
+  print(f'Filled {filled} cells. Report: {root}/thesis.html')
 
 
 def read_records(
   root: pathlib.Path,
 ) -> tuple[list[Record], list[tuple[str, str]]]:
-  """The evaluations below a folder; those set aside, and why."""
-  records, aside = [], []
+  """Reads every evaluation.json below a folder.
+
+  Returns:
+    The records that may fill cells, and (file, reason) of what is excluded.
+  """
+  records, excluded = [], []
   for path in sorted(root.rglob('evaluation.json')):
+    record, reasons = _read(path)
     name = str(path.relative_to(root))
-    try:
-      content = json.loads(path.read_text())
-      facts, rows = content['facts'], content['rows']
-      recipe, checkpoint = facts.get('recipe'), facts.get('checkpoint')
-      known = [row for row in rows if row.get('data')]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-      aside.append((name, f'cannot be read: {error!r}'))
-      continue
-    real = [row for row in known if not _is_synthetic(row['data'])]
-    if not recipe:
-      aside.append((name, 'belongs to no recipe of the thesis'))
-    elif not checkpoint or not facts.get('data'):
-      aside.append((name, 'no fingerprint of the checkpoint or its data'))
-    elif any(map(_is_synthetic, metadata.provenance(facts).split())):
-      aside.append((name, 'SYNTHETIC: the model was trained on made-up data'))
-    elif (width := facts.get('visual_width')) != thesis_tables.visual_width(
-      recipe
-    ):
-      expected = thesis_tables.visual_width(recipe)
-      why = f'features are {width} wide, those of the thesis {expected}'
-      aside.append((name, why))
-    else:
-      if len(real) < len(known):
-        aside.append((name, 'SYNTHETIC: evaluated on made-up data'))
-      if len(known) < len(rows):
-        aside.append((name, 'no fingerprint of the data evaluated on'))
-      trained = facts.get('examples', 0) if facts.get('step') else 0
-      records.append(Record(recipe, checkpoint, trained, real))
-  return records, aside
+    excluded += [(name, reason) for reason in reasons]
+    if record:
+      records.append(record)
+  return records, excluded
+
+
+def _read(path: pathlib.Path) -> tuple[Record | None, list[str]]:
+  """The record of a file, and why it or some of its results are excluded."""
+  try:
+    content = json.loads(path.read_text())
+    facts = content['facts']
+    results = [Result.from_json(row) for row in content['rows']]
+    recipe, checkpoint = facts.get('recipe'), facts.get('checkpoint')
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    return None, [f'cannot be read: {error!r}']
+  if not recipe:
+    return None, ['belongs to no recipe of the thesis']
+  if not checkpoint or not facts.get('data'):
+    return None, ['no fingerprint of the checkpoint or its data']
+  if any(map(_is_synthetic, metadata.provenance(facts).split())):
+    return None, ['SYNTHETIC: the model was trained on made-up data']
+  width, expected = (
+    facts.get('visual_width'),
+    thesis_tables.visual_width(recipe),
+  )
+  if width != expected:
+    return None, [f'features are {width} wide, those of the thesis {expected}']
+  reasons = []
+  known = [result for result in results if result.data]
+  real = [result for result in known if not _is_synthetic(result.data)]
+  if len(real) < len(known):
+    reasons.append('SYNTHETIC: evaluated on made-up data')
+  if len(known) < len(results):
+    reasons.append('no fingerprint of the data evaluated on')
+  trained = facts.get('examples', 0) if facts.get('step') else 0
+  return Record(recipe, checkpoint, trained, real), reasons
 
 
 def _is_synthetic(fingerprint: str) -> bool:
@@ -120,20 +144,20 @@ def _is_synthetic(fingerprint: str) -> bool:
 
 
 def find(
-  records: Iterable[Record], row: thesis_tables.Row, task: str
-) -> list[dict]:
-  """The rows that fill a cell, one for each checkpoint (each seed)."""
+  records: Iterable[Record], row: thesis_tables.Row, task: Task
+) -> list[Obtained]:
+  """The results that fill a cell, one for each checkpoint (each seed)."""
   found = {}
   for record in records:
     fitting = [
       result
-      for result in record.rows
-      if (result['evaluation'], result['task']) == (row.evaluation, task)
+      for result in record.results
+      if (result.evaluation, result.task) == (row.evaluation, task)
     ]
     if row.recipe and record.recipe == row.recipe and fitting:
-      # All queries, if there are rows of subsets, too.
-      whole = max(fitting, key=lambda r: r['queries'])
-      found[record.checkpoint] = whole | {'examples': record.examples}
+      # The result of all queries, where subsets have results too.
+      whole = max(fitting, key=lambda result: result.queries)
+      found[record.checkpoint] = Obtained(whole, record.examples)
   return list(found.values())
 
 
@@ -149,50 +173,47 @@ def _table(
 def _lines(
   table: thesis_tables.Table, row: thesis_tables.Row, records: list[Record]
 ) -> Iterator[tuple[str, ...]]:
+  """A line for each direction of a row."""
   for i, task in enumerate(table.tasks):
     if row.targets and i >= len(row.targets):
-      continue  # others print one direction
+      continue  # Some works print one direction.
     targets = row.targets[i] if row.targets else ()
     printed = ' / '.join(f'{number:g}' for number in targets) or 'a plot'
-    found = find(records, row, task)
+    obtained = find(records, row, task)
     cells = (NOT_RUN if row.recipe else OTHERS, '', '', '', '')
-    if found:
-      cells = _cells(table, row, targets, found)
-    direction = task.replace('->', '→')
-    yield (
-      row.label,
-      thesis_tables.NAMES[row.evaluation],
-      direction,
-      printed,
-      *cells,
-    )
+    if obtained:
+      cells = _cells(table, row, targets, obtained)
+    name = thesis_tables.NAMES[row.evaluation]
+    yield (row.label, name, task.label, printed, *cells)
 
 
 def _cells(
   table: thesis_tables.Table,
   row: thesis_tables.Row,
   targets: Sequence[float],
-  found: Sequence[dict],
+  obtained: Sequence[Obtained],
 ) -> tuple[str, ...]:
-  """Obtained, gap, seeds, what it was trained on, gallery."""
+  """Obtained, gap, number of seeds, examples of the training, gallery."""
   values = [
-    [_value(result, metric) for result in found] for metric in table.metrics
+    [_value(each.result, metric) for each in obtained]
+    for metric in table.metrics
   ]
-  first = found[0]
+  examples = obtained[0].examples
   ranked = thesis_tables.GALLERIES[row.evaluation] or '?'
-  trained = f'{first["examples"]:,} of {thesis_tables.examples(row.recipe):,}'
+  trained = f'{examples:,} of {thesis_tables.examples(row.recipe):,}'
   return (
     ' / '.join(f'{statistics.mean(seeds):.1f}' for seeds in values),
-    # There are no targets where there is a plot alone.
+    # The points of a plot have no targets.
     ' / '.join(map(_gap, values, targets)),
-    str(len(found)),
-    trained if first['examples'] else '',
-    f'{first["gallery"]} of {ranked}',
+    str(len(obtained)),
+    trained if examples else '',
+    f'{obtained[0].result.gallery} of {ranked}',
   )
 
 
-def _value(result: dict, metric: str) -> float:
-  return result[metric] * (1 if metric == 'median_rank' else 100)
+def _value(result: Result, metric: str) -> float:
+  """As the thesis prints it: a recall in percent, or a median rank."""
+  return result.metric(metric) * (1 if metric == 'median_rank' else 100)
 
 
 def _gap(values: Sequence[float], target: float) -> str:
@@ -201,26 +222,28 @@ def _gap(values: Sequence[float], target: float) -> str:
 
 
 def _curves(records: list[Record]) -> Iterator[page.Block]:
-  """Figure 5-3, what there is of it."""
-  table, panels = thesis_tables.FIGURE_5_3, {}
+  """Figure 5-3, as far as its runs exist."""
+  table, (task, *_) = thesis_tables.FIGURE_5_3, thesis_tables.FIGURE_5_3.tasks
+  panels: dict[str, dict[tuple[str, Task], tuple[list, list]]] = {}
   for row in table.rows:
-    if found := find(records, row, table.tasks[0]):
+    if obtained := find(records, row, task):
       share, regime = row.label.split(' %, ')
       panel = panels.setdefault(thesis_tables.NAMES[row.evaluation], {})
-      shares, recalls = panel.setdefault((regime, 'audio → video'), ([], []))
+      shares, recalls = panel.setdefault((regime, task), ([], []))
       shares.append(int(share))
-      recalls.append(statistics.mean(result['R@10'] for result in found))
-  if panels:
-    ends = '; '.join(
-      f'{name}, {regime}: {recalls[-1]:.1%} at {shares[-1]} %'
-      for name, panel in panels.items()
-      for (regime, _), (shares, recalls) in panel.items()
-    )
-    yield page.Figure(
-      page.File(
-        'shares.png',
-        figures.recall_curves(panels, {}, 'videos of HowTo100M, %'),
-      ),
-      f'R@10 over the share of HowTo100M. {ends}.',
-      table.title,
-    )
+      recalls.append(
+        statistics.mean(each.result.recall_at_10 for each in obtained)
+      )
+  if not panels:
+    return
+  ends = '; '.join(
+    f'{name}, {regime}: {page.percent(recalls[-1])} at {shares[-1]} %'
+    for name, panel in panels.items()
+    for (regime, _), (shares, recalls) in panel.items()
+  )
+  chart = charts.recall_curves(panels, {}, 'videos of HowTo100M, %')
+  yield page.Figure(
+    page.File('shares.png', chart),
+    f'R@10 over the share of HowTo100M. {ends}.',
+    table.title,
+  )

@@ -1,17 +1,24 @@
-"""The tables of the thesis as data: what was printed, and whose cell it is.
+"""Tables of the thesis as data: printed numbers and the runs that fill them.
 
 A row names the recipe of the run that fills it and the evaluation, as configs
-name them (`config.recipe`, `config.eval_data.evaluations`); rows without a
-recipe are other people's work, printed beside ours and never filled.
+name them (`config.recipe`, `config.eval_data.evaluations`). Rows without a
+recipe are of other works: they are printed beside ours and never filled.
 """
 
 # ruff: noqa: E501, a line of a table stays whole
 
 import typing
 
-A_V = ('audio -> video', 'video -> audio')
-T_AV = ('text -> audio+video', 'audio+video -> text')
-AT_V = ('audio_text -> video', 'video -> audio_text')
+from avl_jax.retrieval.task import Task
+
+
+def _directions(one: str, other: str) -> tuple[Task, Task]:
+  return Task(one, other), Task(other, one)
+
+
+A_V = _directions('audio', 'video')
+T_AV = _directions('text', 'audio+video')
+AT_V = _directions('audio_text', 'video')
 RECALLS = ('R@1', 'R@5', 'R@10')
 RANKED = (*RECALLS, 'median_rank')
 R10 = ('R@10',)
@@ -27,7 +34,7 @@ NAMES = {
   'places_ja': 'Places, Japanese',
   'places_hi': 'Places, Hindi',
 }
-GALLERIES = {  # clips or images that the thesis ranked; 0: not printed
+GALLERIES = {  # clips or images ranked in the thesis; 0: not printed
   'youcook2': 3_350,
   'crosstask': 2_819,
   'msrvtt': 1_000,  # of which 968 have sound
@@ -39,13 +46,13 @@ GALLERIES = {  # clips or images that the thesis ranked; 0: not printed
   'places_ja': 1_000,
   'places_hi': 1_000,
 }
-EXAMPLES = {  # videos, clips or images that the thesis trained on
+EXAMPLES = {  # videos, clips or images trained on in the thesis
   'howto100m': 1_166_089,
   'youcook2': 9_586,
   'crosstask': 17_840,
   'msrvtt': 6_783,
   'lsmdc': 101_079,
-  'youcook_japanese': 10_000,  # about, as what follows
+  'youcook_japanese': 10_000,  # approximate, as the next three
   'places_en': 400_000,
   'places_ja': 100_000,
   'places_hi': 100_000,
@@ -53,7 +60,7 @@ EXAMPLES = {  # videos, clips or images that the thesis trained on
 
 
 def examples(recipe: str) -> int:
-  """How many examples the last training of a recipe needs."""
+  """Number of examples of the last training of a recipe."""
   if recipe.startswith('places/'):
     return EXAMPLES[f'places_{recipe.split("/")[1]}']
   *_, last = recipe.split('/')
@@ -63,7 +70,7 @@ def examples(recipe: str) -> int:
 
 
 def visual_width(recipe: str) -> int:
-  """How wide the features are that the models of a recipe take."""
+  """Width of the visual features that the models of a recipe take."""
   is_2d = 'places' in recipe or recipe.startswith('ablation/2d')
   return 2048 if is_2d else 4096
 
@@ -72,11 +79,11 @@ class Row(typing.NamedTuple):
   """A line of a table: one model, one evaluation.
 
   Attributes:
-    label: as the thesis calls the model and its training.
-    recipe: of the run; '': another work's numbers.
+    label: the thesis' name of the model and its training.
+    recipe: of the run that fills the row; '': another work's numbers.
     evaluation: a key of `NAMES`.
-    targets: for each task the printed numbers, in percent (ranks from 1); no
-      tasks where there is a plot alone.
+    targets: for each task the printed numbers, recalls in percent and ranks
+      starting at 1; empty where the thesis has only a plot.
   """
 
   label: str
@@ -86,17 +93,25 @@ class Row(typing.NamedTuple):
 
 
 class Table(typing.NamedTuple):
-  """A table of the thesis; `tasks` and `metrics` name its numbers."""
+  """A table of the thesis.
+
+  Attributes:
+    title: number of the table and its topic.
+    tasks: the directions, in the order of the rows' targets.
+    metrics: names of the numbers of each target.
+    rows: its lines.
+    note: remark shown above the table.
+  """
 
   title: str
-  tasks: tuple[str, ...]
+  tasks: tuple[Task, ...]
   metrics: tuple[str, ...]
   rows: tuple[Row, ...]
   note: str = ''
 
 
 def _row(line: str) -> Row:
-  """Of 'label | recipe | evaluation | a/b/c ; d/e/f', a direction each."""
+  """Parses 'label | recipe | evaluation | a/b/c ; d/e/f': two directions."""
   label, recipe, evaluation, numbers = (
     part.strip() for part in line.split('|')
   )
@@ -129,7 +144,7 @@ def _ablations() -> tuple[Row, ...]:
     '10s': ('Clip length: 10 s', '54.3/63.0/33.0/43.6'),
     '20s': ('Clip length: 20 s', '40.9/52.6/24.5/35.3'),
   }
-  # One model, printed three times.
+  # These three are one model.
   same = {'gating': 'base', 'mms': 'base', '10s': 'base'}
   rows = []
   for key, (label, numbers) in printed.items():
@@ -149,7 +164,7 @@ SHARES = (2, 4, 6, 8, 10, 20, 40, 60, 80, 100)  # of HowTo100M, percent
 
 
 def _share(share: int, evaluation: str, fine_tuned: bool) -> Row:
-  """A point of Figure 5-3, printed as a number for all videos alone."""
+  """A point of Figure 5-3. The thesis prints only those at 100 %."""
   label = f'{share} %, {"fine-tuned" if fine_tuned else "zero-shot"}'
   if share < 100:
     recipe = f'avlnet/{share}%' + (f'/{evaluation}' if fine_tuned else '')
@@ -174,7 +189,7 @@ FIGURE_5_3 = Table(
     for fine_tuned in (False, True)
     for share in SHARES
   ),
-  'The thesis draws the curves and does not print their numbers, but for those'
+  'The thesis draws the curves and does not print their numbers, except those'
   ' of all videos, which are in Tables 3.2 and 5.1.',
 )
 TABLES = (
@@ -278,7 +293,7 @@ Fine-tuned | fused/lsmdc | lsmdc | 17.0/38.0/48.6/11 ; 16.5/37.6/47.6/13
   ),
   Table(
     'Table 4.1: text and video alone, by others, and chance',
-    ('text -> video', 'video -> text'),
+    _directions('text', 'video'),
     RANKED,
     _rows("""
 Random | | youcook2 | .03/.15/.3/1675 ; .03/.15/.3/1675

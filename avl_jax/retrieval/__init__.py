@@ -1,1 +1,1 @@
-"""Retrieval: embedding, ranking, metrics."""
+"""Retrieval: tasks, embedding, ranking, metrics and results."""

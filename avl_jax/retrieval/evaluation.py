@@ -1,161 +1,76 @@
-"""Retrieval: embed every example once, rank, count."""
+"""Evaluates a model on retrieval: embeds every example once and ranks them."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from avl_jax import multihost, parallel
+from avl_jax.features.media import Media
 from avl_jax.files import write_atomically
 from avl_jax.models.avlnet import AVLnet, combine
-from avl_jax.retrieval import metrics
+from avl_jax.retrieval import embedding, metrics, ranking
+from avl_jax.retrieval.embedding import Embedded
+from avl_jax.retrieval.result import METRICS, MetricName, Result
+from avl_jax.retrieval.task import Task
 
 
-@dataclasses.dataclass(frozen=True)
-class Embedded:
-  """Every example of an evaluation.
+class EvalBatches(Protocol):
+  """Batches of an evaluation, which can be iterated repeatedly.
 
-  Attributes:
-    embeddings: modality -> float32 [N, D].
-    ids: str [N].
-    subsets: str [N], the split that each is from.
+  Each is a dict of the model's inputs with 'id' and 'subset', both str [n];
+  see `embedding.make_embed_evaluation`.
   """
 
-  embeddings: Mapping[str, np.ndarray]
-  ids: np.ndarray
-  subsets: np.ndarray
+  def __iter__(self) -> Iterator[Mapping[str, np.ndarray]]: ...
+
+  @property
+  def num_examples(self) -> int:
+    """Number of examples N on all hosts, padding not counted."""
+
+  @property
+  def num_queries(self) -> int:
+    """Number of queries by the data set's own definition, or 0."""
+
+  @property
+  def fingerprint(self) -> str:
+    """Fingerprint of the examples."""
+
+  @property
+  def has_media(self) -> bool:
+    """Whether pictures and recordings can be shown."""
+
+  @property
+  def media(self) -> Sequence[Media]:
+    """Media of the N examples, read when indexed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
-  """One direction of retrieval over all N examples of an evaluation.
+  """One task on all N examples of an evaluation.
 
   Attributes:
-    name: of the evaluation.
-    query: expression over the embeddings, 'audio' or 'audio+video'.
-    gallery: likewise.
+    evaluation: its name.
+    task: query and gallery.
     ids: str [N].
-    subsets: str [N].
-    ranks: int [N], 0-based rank of each example's partner in the gallery, ties
-      counting against it.
+    subsets: str [N], the split that each example is from.
+    ranks: int [N], 0-based rank of each query's correct match in the gallery;
+      items of the same score rank before it.
     top: int [N, 5], gallery indices of the best five, best first.
-    rows: a table: one row a subset of queries, each against all N.
+    results: one for each subset of queries, each against all N items.
   """
 
-  name: str
-  query: str
-  gallery: str
-  ids: np.ndarray
-  subsets: np.ndarray
+  evaluation: str
+  task: Task
+  ids: Sequence[str] | np.ndarray
+  subsets: Sequence[str] | np.ndarray
   ranks: np.ndarray
   top: np.ndarray
-  rows: tuple[dict, ...]
-
-
-def make_embed(
-  model: AVLnet, between: Callable[[], None] = lambda: None
-) -> Callable:
-  """Returns embed(variables, batches, num_examples=None) -> Embedded.
-
-  The work is spread over all devices of all hosts; every host gets all.
-
-  Args:
-    model: see AVLnet.
-    between: called before each batch; what it raises ends the embedding.
-
-  `embed` takes this host's batches, as many on each host, and the number of
-  examples, behind which the last host's are padding; None: all count. It raises
-  ValueError if an id comes twice or an embedding is not finite.
-  """
-  forward = parallel.pmap_forward(
-    lambda variables, batch: model.apply(variables, batch, train=False)
-  )
-
-  def embed(
-    variables, batches: Iterable[Mapping], num_examples: int | None = None
-  ) -> Embedded:
-    parts = []
-    for batch in batches:
-      between()
-      inputs = {
-        key: value
-        for key, value in batch.items()
-        if key not in ('id', 'subset')
-      }
-      parts.append((forward(variables, inputs), batch['id'], batch['subset']))
-    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    embeddings, ids, subsets = jax.tree.map(
-      lambda x: x[:num_examples], multihost.from_all(joined)
-    )
-    for name, x in embeddings.items():
-      if not np.isfinite(x).all():
-        raise ValueError(f'the {name} embeddings are not all finite')
-    if len(np.unique(ids)) < len(ids):
-      raise ValueError('an id comes twice in the evaluation')
-    return Embedded(embeddings, ids, subsets)
-
-  return embed
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _scores(
-  queries: jax.Array, gallery: jax.Array, top: int
-) -> tuple[jax.Array, jax.Array]:
-  scores = jnp.matmul(
-    queries,
-    gallery.T,
-    precision=jax.lax.Precision.HIGHEST,
-    preferred_element_type=jnp.float32,
-  )
-  return scores, jax.lax.top_k(scores, top)[1]
-
-
-def compare(
-  queries: np.ndarray,
-  gallery: np.ndarray,
-  *,
-  block: int = 512,
-  top: int = 5,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Compares queries with a gallery whose item i is the partner of query i.
-
-  Never holds more than block x N scores.
-
-  Args:
-    queries: float32 [N, D].
-    gallery: float32 [N, D].
-    block: number of queries scored at a time.
-    top: how many best items to return.
-
-  Returns:
-    int [N] better and int [N] equal items (see `metrics.counts`), and the best
-    items int [N, min(top, N)].
-
-  Raises:
-    ValueError: a score is NaN.
-  """
-  on_device = jnp.asarray(gallery)
-  counts, best = [], []
-  for start in range(0, len(queries), block):
-    chosen = queries[start : start + block]
-    # One shape for every block: a ragged last one would compile again.
-    padded = np.pad(chosen, ((0, block - len(chosen)), (0, 0)))
-    scores, order = _scores(padded, on_device, min(top, len(gallery)))
-    scores = np.asarray(scores)[: len(chosen)]
-    partners = np.arange(start, start + len(chosen))
-    if np.isnan(scores).any():
-      raise ValueError('NaN among the scores')
-    counts.append(metrics.counts(scores, partners))
-    best.append(np.asarray(order)[: len(chosen)])
-  better, equal = map(np.concatenate, zip(*counts, strict=True))
-  return better, equal, np.concatenate(best)
+  results: tuple[Result, ...]
 
 
 def retrieval(
@@ -168,76 +83,112 @@ def retrieval(
   num_queries: int = 0,
   data: str = '',
 ) -> list[Retrieval]:
-  """Every task on one evaluation: each subset's queries against all N items.
+  """Evaluates every task: each subset's queries against all N items.
 
   Args:
     embedded: the examples.
     name: of the evaluation.
-    tasks: (query, gallery) expressions over the embeddings.
-    ties: of the rows' numbers, see `metrics.ranks`.
-    missing: what queries without media do to the ranks, see `metrics.summary`.
-    num_queries: of the data set's own definition, those without media included
-      (MSR-VTT: 1,000 where 968 have sound); 0: the examples are all there is.
-    data: fingerprint of the examples, which the rows carry.
+    tasks: (query, gallery) expressions over the embeddings, as configs have
+      them.
+    ties: how ties count in the results, see `metrics.ranks`.
+    missing: how queries without media count in the ranks, see
+      `metrics.summary`.
+    num_queries: by the data set's own definition, those without media included
+      (MSR-VTT: 1,000, of which 968 have sound); 0: the number of examples.
+    data: fingerprint of the examples, kept in the results.
 
   Returns:
-    One Retrieval a task.
+    One Retrieval for each task.
 
   Raises:
-    ValueError: an expression names an embedding that the model lacks.
+    ValueError: a task names an embedding that the model lacks.
   """
-  results = []
-  for query, gallery in tasks:
-    better, equal, top = compare(
-      combine(embedded.embeddings, query),
-      combine(embedded.embeddings, gallery),
+  retrievals = []
+  for task in (Task(*expressions) for expressions in tasks):
+    better, equal, top = ranking.rank_against_gallery(
+      combine(embedded.embeddings, task.query),
+      combine(embedded.embeddings, task.gallery),
     )
-    rows = _rows(
-      {
-        'evaluation': name,
-        'data': data,
-        'task': f'{query} -> {gallery}',
-      },
-      embedded.subsets,
-      lambda chosen, better=better, equal=equal: metrics.ranks(
-        better[chosen], equal[chosen], ties=ties
-      ),
-      {'missing': missing, 'gallery': len(better)},
-      num_queries,
-    )
-    results.append(
+    facts = {'evaluation': name, 'data': data, 'task': task}
+    results = [
+      _result(
+        metrics.ranks(better[chosen], equal[chosen], ties=ties),
+        queries=queries,
+        gallery=len(better),
+        missing=missing,
+        subset=subset,
+        **facts,
+      )
+      for subset, chosen, queries in _subsets(embedded.subsets, num_queries)
+    ]
+    retrievals.append(
       Retrieval(
-        name,
-        query,
-        gallery,
-        embedded.ids,
-        embedded.subsets,
-        metrics.ranks(better, equal),
-        top,
-        tuple(rows),
+        evaluation=name,
+        task=task,
+        ids=embedded.ids,
+        subsets=embedded.subsets,
+        ranks=metrics.ranks(better, equal),
+        top=top,
+        results=tuple(results),
       )
     )
-  return results
+  return retrievals
+
+
+def _subsets(
+  subsets: np.ndarray, num_queries: int
+) -> Iterator[tuple[str, np.ndarray, int]]:
+  """Each subset, and 'all' if there are several: name, bool [N], queries."""
+  names = list(dict.fromkeys(subsets.tolist()))
+  whole = 'all' if len(names) > 1 else names[0]
+  for name in dict.fromkeys([*names, whole]):
+    chosen = (subsets == name) | (name == whole)
+    queries = int(chosen.sum())
+    yield name, chosen, max(queries, num_queries * (name == whole))
+
+
+def _result(
+  ranks: np.ndarray, *, queries: int, gallery: int, missing: str, **facts: Any
+) -> Result:
+  """Result from 0-based ranks, see `metrics.summary`."""
+  numbers = metrics.summary(
+    ranks, queries=queries, gallery=gallery, missing=missing
+  )
+  return Result(
+    **facts,
+    queries=queries,
+    gallery=gallery,
+    recall_at_1=numbers['R@1'],
+    recall_at_5=numbers['R@5'],
+    recall_at_10=numbers['R@10'],
+    median_rank=numbers['median_rank'],
+    mean_rank=numbers['mean_rank'],
+    chance_recall_at_10=min(10, gallery) / gallery,
+  )
 
 
 def make_evaluate(
   model: AVLnet,
-  evaluations: Mapping[str, Any],
-  between: Callable[[], None] = lambda: None,
+  evaluations: Mapping[str, EvalBatches],
+  before_batch: Callable[[], None] = lambda: None,
   **options: Any,
 ) -> Callable[[Mapping], list[Retrieval]]:
-  """Returns evaluate(variables): all tasks on all evaluations.
+  """Returns evaluate(variables) -> every task on every evaluation.
+
+  Example:
+    evaluate = make_evaluate(model, evaluations, tasks=(('audio', 'video'),))
+    for retrieval in evaluate(variables):
+      print(retrieval.task.label, retrieval.results[-1].recall_at_10)
 
   Args:
     model: see AVLnet.
-    evaluations: name -> batches, which can be iterated again and again and
-      know their `num_examples`, `num_queries` and `fingerprint`.
-    between: see `make_embed`.
-    **options: of `retrieval`.
+    evaluations: name -> batches.
+    before_batch: see `embedding.make_embed_evaluation`.
+    **options: of `retrieval`, e.g. `tasks=(('audio', 'video'),)`.
   """
-  embed = make_embed(model, between)
+  embed = embedding.make_embed_evaluation(model, before_batch)
 
-  def run(variables: Mapping) -> list[Retrieval]:
+  def evaluate(variables: Mapping) -> list[Retrieval]:
     return [
       result
       for name, batches in evaluations.items()
@@ -250,41 +201,32 @@ def make_evaluate(
       )
     ]
 
-  return run
+  return evaluate
 
 
-def _rows(facts, subsets, ranks, options, num_queries) -> Iterable[dict]:
-  """A row for each subset, and for all together if there are several."""
-  gallery, labels = len(subsets), list(dict.fromkeys(subsets.tolist()))
-  whole = 'all' if len(labels) > 1 else labels[0]
-  for label in dict.fromkeys([*labels, whole]):
-    chosen = (subsets == label) | (label == whole)
-    queries = int(chosen.sum())
-    if label == whole:
-      queries = max(queries, num_queries)
-    yield {
-      **facts,
-      'subset': label,
-      'queries': queries,
-      'gallery': gallery,
-      **metrics.summary(ranks(chosen), queries=queries, **options),
-      'chance_R@10': min(10, gallery) / gallery,
-    }
+def media_of(
+  evaluations: Mapping[str, EvalBatches],
+) -> dict[str, Sequence[Media]]:
+  """Media by evaluation, of those evaluations that have any."""
+  return {
+    name: batches.media
+    for name, batches in evaluations.items()
+    if batches.has_media
+  }
 
 
 def scalars(retrievals: Iterable[Retrieval]) -> dict[str, float]:
-  """Numbers to log: 'human/test/audio_to_video/R@10' and so on."""
+  """Metrics to log: 'human/test/audio_to_video/R@10' and so on."""
   return {
-    f'{row["evaluation"]}/{row["subset"]}/'
-    f'{result.query}_to_{result.gallery}/{key}': float(row[key])
-    for result in retrievals
-    for row in result.rows
-    for key in ('R@1', 'R@5', 'R@10', 'median_rank')
+    str(MetricName(r.evaluation, r.subset, r.task, name)): float(r.metric(name))
+    for retrieval in retrievals
+    for r in retrieval.results
+    for name in METRICS
   }
 
 
 def fingerprint(variables: Mapping) -> str:
-  """Of the numbers of a model, whatever file they came from."""
+  """Fingerprint of a model's variables, independent of their file."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree.leaves_with_path(variables):
     digest.update(jax.tree_util.keystr(path).encode())
@@ -295,7 +237,7 @@ def fingerprint(variables: Mapping) -> str:
 def write_record(
   path: str | os.PathLike, retrievals: Iterable[Retrieval], facts: Mapping
 ) -> None:
-  """Writes the rows and what they are about (model, data, step) as JSON."""
-  rows = [row for result in retrievals for row in result.rows]
+  """Writes evaluation.json: the results and facts (model, data, step)."""
+  rows = [row.to_json() for result in retrievals for row in result.results]
   record = {'facts': dict(facts), 'rows': rows}
   write_atomically(path, json.dumps(record, indent=2) + '\n')

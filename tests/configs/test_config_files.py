@@ -8,7 +8,7 @@ import pytest
 
 from avl_jax.config import read_config
 from avl_jax.models import avlnet
-from avl_jax.reports import comparison
+from avl_jax.modes import compare
 
 TRI = {'audio', 'video', 'text'}
 FUSED = TRI | {'audio_text'}
@@ -64,7 +64,7 @@ def test_the_thesis_steps():
 def test_low_resource_runs():
   config = read_config('configs/low_resource.py:es')
   assert config.initial_workdir == 'runs/stamps_es'
-  runs = {name: run for name, _, run in comparison.expand(config)}
+  runs = {name: run for name, _, run in compare.expand(config)}
   assert list(runs) == [name for name, _, _ in config.comparison.curve]
   assert len({run.model.initial_text_scale for run in runs.values()}) == 2
   for name, _, captions in config.comparison.curve:

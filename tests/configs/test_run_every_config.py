@@ -14,8 +14,7 @@ import main
 from avl_jax import parallel
 from avl_jax.config import read_config, tuples
 from avl_jax.models import avlnet
-from avl_jax.modes import convert
-from avl_jax.reports import comparison
+from avl_jax.modes import compare, convert
 from avl_jax.retrieval import evaluation
 from avl_jax.train import loop
 from avl_jax.train import step as training_step
@@ -63,7 +62,7 @@ def _runs(name):
   config = read(name)
   runs = [config]
   if config.comparison.runs:
-    each = {run: c for run, _, c in comparison.expand(config)}.values()
+    each = {run: c for run, _, c in compare.expand(config)}.values()
     runs += [run for run in each if run.num_steps]
   return runs
 

@@ -12,6 +12,7 @@ from avl_jax import torch_files
 from avl_jax.checkpoints import checkpointer
 from avl_jax.config import read_config
 from avl_jax.reports import thesis_tables
+from avl_jax.retrieval.task import Task
 from avl_jax.train import step as training_step
 from configs import ablation, finetune, fraction, places, zero_shot
 from input_pipeline.datasets.clips import builder as clips
@@ -170,7 +171,7 @@ def test_every_recipe_has_its_cells():
       assert (config.recipe, evaluation) in rows
       filled.add((config.recipe, evaluation))
     if config.recipe:
-      asked = {' -> '.join(task) for task in config.eval.tasks}
+      asked = {Task(*task) for task in config.eval.tasks}
       wanted = {task for recipe, task in tasks if recipe == config.recipe}
       assert wanted <= asked
   heads = {'linear', 'nonlinear'}

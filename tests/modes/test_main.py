@@ -163,7 +163,7 @@ def test_a_comparison_trains_evaluates_and_shows(
   printed = capsys.readouterr().out
   assert '| human\\_fr | audio → video | test | zero-shot | 1 |' in printed
   assert '| human\\_fr | video → audio | test | fine-tuned | 1 |' in printed
-  assert 'Never in the top five' in (tmp_path / 'report.html').read_text()
+  assert 'Never in the top 5' in (tmp_path / 'report.html').read_text()
 
 
 def test_another_model_in_the_workdir(workdir):

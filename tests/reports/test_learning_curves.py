@@ -1,5 +1,6 @@
 """Learning curves from a comparison's rows."""
 
+import dataclasses
 import io
 
 import pytest
@@ -7,6 +8,8 @@ from PIL import Image
 
 from avl_jax.errors import ConfigError
 from avl_jax.reports import learning_curves, page
+from avl_jax.retrieval.result import RunResult
+from avl_jax.retrieval.task import Task
 
 
 def _rows():
@@ -17,15 +20,22 @@ def _rows():
     ('sound-5', 'audio -> video'): (0.375, 0.25),
   }
   return [
-    {
-      'evaluation': evaluation,
-      'run': run,
-      'task': task,
-      'subset': 'test',
-      'gallery': 198,
-      'chance_R@10': 0.05,
-      'R@10': recalls[i],
-    }
+    RunResult(
+      evaluation=evaluation,
+      run=run,
+      task=Task.from_title(task),
+      subset='test',
+      queries=198,
+      gallery=198,
+      recall_at_1=0,
+      recall_at_5=0,
+      recall_at_10=recalls[i],
+      median_rank=1,
+      chance_recall_at_10=0.05,
+      seeds=1,
+      low=0,
+      high=1,
+    )
     for i, evaluation in enumerate(('clean', 'noisy'))
     for (run, task), recalls in scores.items()
   ]
@@ -56,9 +66,9 @@ def test_rows_become_a_table_an_evaluation_and_a_figure():
   assert not list(learning_curves.blocks(_rows(), (), 'captions'))
 
 
-def test_a_run_that_is_not_there_is_named():
-  with pytest.raises(ConfigError, match=r"'both-9', which was asked \[\]"):
+def test_runs_without_exactly_one_task_are_refused():
+  with pytest.raises(ConfigError, match=r"'both-9': it was evaluated on \[\]"):
     list(learning_curves.blocks(_rows(), (('both-9', 'both', 9),), 'captions'))
-  more = [*_rows(), _rows()[0] | {'task': 'text -> video'}]
+  more = [*_rows(), dataclasses.replace(_rows()[0], task=Task('text', 'video'))]
   with pytest.raises(ConfigError, match="'audio_text -> video', 'text -> vid"):
     list(learning_curves.blocks(more, CURVE, 'captions'))

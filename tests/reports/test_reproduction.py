@@ -1,4 +1,4 @@
-"""The thesis' tables, filled from evaluation records and from nothing else."""
+"""The thesis' tables are filled from evaluation records only."""
 
 import json
 
@@ -33,7 +33,7 @@ def _record(root, name, rows, **facts):
 
 
 def _cells(root, label, data, direction='audio → video'):
-  """The cells of the page's lines of a model on a data set."""
+  """Cells of the page's rows of a model on a data set."""
   reproduction.write(root)
   lines = (root / 'thesis.md').read_text().replace('\\', '').splitlines()
   return [
@@ -58,7 +58,7 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path):
     '900,000 of 1,166,089',
     '3350 of 3350',
   ]
-  # Table 5.1 reprints the cell; the other direction was not run.
+  # Table 5.1 has the same cell; the other direction was not run.
   assert _cells(tmp_path, 'HowTo100M', 'YouCook2')[0][4] == cells[4]
   (other,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2', 'video → audio')
   assert other[4:] == ['not run', '', '', '', '']
@@ -81,7 +81,7 @@ def test_a_cell_is_the_mean_of_its_seeds(tmp_path):
     ({'visual_width': 2048}, 'f00d', 'those of the thesis 4096'),
   ],
 )
-def test_what_never_fills_a_cell(tmp_path, facts, data, reason):
+def test_records_that_never_fill_a_cell(tmp_path, facts, data, reason):
   rows = [_result('youcook2', (0.2, 0.5, 0.6, 4), data)]
   _record(tmp_path, 'a', rows, **facts)
   (cells,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2')
@@ -96,7 +96,7 @@ def test_damaged_records_are_named(tmp_path):
     (tmp_path / name / 'evaluation.json').write_text(text)
   _cells(tmp_path, 'x', 'y')
   assert (tmp_path / 'thesis.md').read_text().count('cannot be read') == 3
-  with pytest.raises(UserError, match='no folder'):
+  with pytest.raises(UserError, match='There is no folder'):
     reproduction.write(tmp_path / 'none')
 
 
@@ -111,14 +111,14 @@ def test_all_queries_are_taken_where_subsets_have_rows(tmp_path):
   assert cells[8] == '968 of 1000'
 
 
-def test_what_a_recipe_is_trained_on(tmp_path):
+def test_examples_that_a_recipe_is_trained_on(tmp_path):
   assert thesis_tables.examples('avlnet/10%') == 116_608
   assert thesis_tables.examples('avlnet/10%/youcook2') == 9_586
   assert thesis_tables.examples('ablation/asr') == 1_166_089
   assert thesis_tables.examples('tri/lsmdc') == 101_079
   assert thesis_tables.examples('places/en/frozen') == 400_000
   assert thesis_tables.examples('scratch/places_ja') == 100_000
-  # Weights that were imported, or that begin with text at random.
+  # Without a step of training: imported weights, or a new text branch.
   _record(tmp_path, 'a', [_result('youcook2', (0.2, 0.5, 0.6, 4))], step=0)
   (cells,) = _cells(tmp_path, 'Zero-shot, AVLnet', 'YouCook2')
   assert cells[7:] == ['', '3350 of 3350']
@@ -135,7 +135,7 @@ def test_the_curve_of_shares(tmp_path):
   assert cells[3:6] == ['a plot', '40.0', '']
   (figure,) = tmp_path.rglob('shares*.png')
   assert figure.read_bytes()[:4] == b'\x89PNG'
-  assert '50.0% at 100 %' in (tmp_path / 'thesis.md').read_text()
+  assert '50.0 % at 100 %' in (tmp_path / 'thesis.md').read_text()
 
 
 def test_the_rows_of_chance():
@@ -150,7 +150,7 @@ def test_the_rows_of_chance():
 
 
 def test_the_printed_numbers():
-  """Sums over each table, and the two misprints, kept and marked."""
+  """The number of values of each table; the two misprints are noted."""
   tables = {}
   for table in thesis_tables.TABLES:
     assert table.rows

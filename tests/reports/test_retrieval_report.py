@@ -1,8 +1,7 @@
-"""The report against the results it is made of."""
+"""Reports of evaluations: tables, curves, example queries."""
 
 import html.parser
 import io
-import types
 
 import matplotlib.image
 import numpy as np
@@ -10,7 +9,10 @@ import pytest
 import soundfile
 
 from avl_jax.features.media import Media
-from avl_jax.reports import figures, page, retrieval_report
+from avl_jax.reports import examples, figures, page, retrieval_report
+from avl_jax.retrieval import evaluation
+from avl_jax.retrieval.result import Result
+from avl_jax.retrieval.task import Task
 from avl_jax.train import timing
 
 CAPTIONS = (
@@ -37,16 +39,28 @@ def _retrieval(query, gallery):
   for index, rank in enumerate(ranks):
     others = [i for i in range(N) if i != index]
     top.append([*others[:rank], index, *others[rank:]][:5])
-  row = {
-    **{'evaluation': 'narrated', 'task': f'{query} -> {gallery}'},
-    **{'subset': 'unseen_words', 'queries': N, 'gallery': N},
-    **{'R@1': 0.3751, 'R@5': 0.6252, 'R@10': 1.0, 'chance_R@10': 0.9876},
-    **{'median_rank': 3.5, 'mean_rank': float(np.mean(ranks + 1))},
-  }
-  return types.SimpleNamespace(
-    **{'name': 'narrated', 'query': query, 'gallery': gallery},
-    **{'ids': tuple(f'stamp/{i}' for i in range(N)), 'rows': (row,)},
-    **{'subsets': ('unseen_words',) * N, 'ranks': ranks, 'top': np.array(top)},
+  task = Task(query, gallery)
+  result = Result(
+    evaluation='narrated',
+    task=task,
+    subset='unseen_words',
+    queries=N,
+    gallery=N,
+    recall_at_1=0.3751,
+    recall_at_5=0.6252,
+    recall_at_10=1.0,
+    chance_recall_at_10=0.9876,
+    median_rank=3.5,
+    mean_rank=float(np.mean(ranks + 1)),
+  )
+  return evaluation.Retrieval(
+    evaluation='narrated',
+    task=task,
+    ids=tuple(f'stamp/{i}' for i in range(N)),
+    subsets=('unseen_words',) * N,
+    ranks=ranks,
+    top=np.array(top),
+    results=(result,),
   )
 
 
@@ -73,7 +87,7 @@ def _files(directory):
 
 
 class _Parser(html.parser.HTMLParser):
-  """Gathers the tags and the text of a page."""
+  """Collects the tags and the text of a page."""
 
   def __init__(self, text):
     super().__init__()
@@ -99,10 +113,10 @@ def parsed(files):
   return _Parser(files['report.html'].decode())
 
 
-def test_groups_hold_the_right_ranks():
+def test_ranks_of_the_groups():
   rng = np.random.default_rng(0)
   ranks, ids = rng.integers(0, 12, 300), [f'id{i}' for i in range(300)]
-  groups = retrieval_report.choose_examples(ranks, ids, per_group=7)
+  groups = examples.choose_examples(ranks, ids, per_group=7)
   for group, (low, end) in zip(groups, ((0, 1), (1, 5), (5, 99)), strict=True):
     members = [i for i in range(300) if low <= ranks[i] < end]
     assert group.size == len(members)
@@ -114,30 +128,26 @@ def test_groups_hold_the_right_ranks():
 def test_choice_depends_on_ids_alone():
   ids = [f'id{i}' for i in range(50)]
   order = np.random.default_rng(1).permutation(50)
-  (first, *_) = retrieval_report.choose_examples(np.zeros(50), ids)
-  (again, *_) = retrieval_report.choose_examples(
-    np.zeros(50), [ids[i] for i in order]
-  )
+  (first, *_) = examples.choose_examples(np.zeros(50), ids)
+  (again, *_) = examples.choose_examples(np.zeros(50), [ids[i] for i in order])
   assert [ids[i] for i in first.examples] == [
     ids[order[i]] for i in again.examples
   ]
-  assert max(first.examples) > 10  # not simply those that come first
+  assert max(first.examples) > 10  # not the first four
 
 
 def test_examples_need_one_rank_per_query():
   with pytest.raises(ValueError, match='3 ranks of 2 queries'):
-    retrieval_report.choose_examples(np.zeros(3), ['a', 'b'])
+    examples.choose_examples(np.zeros(3), ['a', 'b'])
 
 
 def test_fewer_queries_than_examples_and_empty_groups():
-  groups = retrieval_report.choose_examples(
-    np.array([0, 9]), ['a', 'b'], per_group=4
-  )
+  groups = examples.choose_examples(np.array([0, 9]), ['a', 'b'], per_group=4)
   assert [group.examples for group in groups] == [(0,), (), (1,)]
   assert [group.size for group in groups] == [1, 0, 1]
 
 
-def test_table_says_the_numbers_given(files, parsed):
+def test_table_of_scores(files, parsed):
   numbers = '8 8 37.5 % 62.5 % 100.0 % 98.8 % 3.5 3.9'
   markdown = files['report.md'].decode()
   cells = f'{N} | {N} | 37.5 % | 62.5 % | 100.0 % | 98.8 % | 3.5'
@@ -153,11 +163,11 @@ def test_table_says_the_numbers_given(files, parsed):
 
 def test_group_sizes_and_ranks_are_stated(parsed):
   for line in (
-    *('Right one first: 3 of 8 queries (37.5%)',),
-    *('Right one in the top five: 2 of 8 queries (25.0%)',),
-    *('Right one beyond the top five: 3 of 8 queries (37.5%)',),
-    *('Right one beyond the top five: 0 of 8 queries (0.0%)No query is',),
-    *('Right one at rank 8 of 8 (unseen_words)', '✓ rank 8: Un lapin.'),
+    *('Correct match first: 3 of 8 queries (37.5 %)',),
+    *('Correct match in the top 5, not first: 2 of 8 queries (25.0 %)',),
+    *('Correct match not in the top 5: 3 of 8 queries (37.5 %)',),
+    *('Correct match not in the top 5: 0 of 8 queries (0.0 %)No query is',),
+    *('Correct match at rank 8 of 8 (unseen_words)', '✓ rank 8: Un lapin.'),
   ):
     assert line in parsed.text.replace('\n', '')
 
@@ -172,7 +182,7 @@ def test_captions_are_escaped(files, parsed):
   assert r'&lt;script&gt;alert("1")&lt;/script&gt; \| a\*b\*' in markdown
 
 
-def test_figures_and_sounds_are_there_and_alive(files, parsed):
+def test_figures_and_sounds_are_written(files, parsed):
   pictures = [attrs['src'] for tag, attrs in parsed.tags if tag == 'img']
   sounds = [attrs['src'] for tag, attrs in parsed.tags if tag == 'audio']
   assert len(pictures) == 2 + 3 + 2 + 3 + 2 + 4
@@ -190,11 +200,11 @@ def test_figures_and_sounds_are_there_and_alive(files, parsed):
 def test_curves_keep_the_last_row_of_a_step(parsed):
   alts = ' '.join(attrs.get('alt', '') for _, attrs in parsed.tags)
   assert 'Training loss from 5 at step 1 to 1.12 at step 4.' in alts
-  assert 'narrated, unseen_words, audio → video: 50.0% at step 4' in alts
-  assert 'human, validation, video → audio: 25.0% at step 4' in alts
+  assert 'narrated, unseen_words, audio → video: 50.0 % at step 4' in alts
+  assert 'human, validation, video → audio: 25.0 % at step 4' in alts
 
 
-def test_the_last_account_of_the_time_is_shown(tmp_path):
+def test_training_time_of_the_last_row_is_shown(tmp_path):
   rows = [
     {'step': step, 'seconds/total': 40.0 * step}
     | {f'seconds/{key}': 5.0 * step for key in timing.SECTIONS}
@@ -202,15 +212,15 @@ def test_the_last_account_of_the_time_is_shown(tmp_path):
   ]
   _write(tmp_path, history=(*HISTORY, *rows), retrievals=RETRIEVALS[1:])
   text = (tmp_path / 'report.md').read_text()
-  assert '| Where 80 s of training went | Seconds | Share |' in text
-  assert text.count('| 10.0 | 12.5% |') == len(timing.SECTIONS)
+  assert '| Training time: 80 s | Seconds | Share |' in text
+  assert text.count('| 10.0 | 12.5 % |') == len(timing.SECTIONS)
 
 
-def test_the_right_one_alone_is_framed():
-  def greens(right):
+def test_only_the_correct_match_is_framed():
+  def greens(correct):
     items = [_item(i) for i in (1, 2, 3)]
     png = figures.sheet_row(
-      items[0], items[1:], ('audio', 'video'), ('1', '2'), right
+      items[0], items[1:], Task('audio', 'video'), ('1', '2'), correct
     )
     pixels = matplotlib.image.imread(io.BytesIO(png), format='png')[..., :3]
     green = np.abs(pixels - np.array([0, 158, 115]) / 255).max(-1) < 0.02
@@ -235,7 +245,7 @@ def test_same_bytes_again_no_curves_without_history(files, tmp_path):
 
 def test_new_report_replaces_the_old_one(tmp_path):
   retrieval_report.write(tmp_path, 'Old', {}, RETRIEVALS, {}, HISTORY[:1])
-  assert len(_files(tmp_path)) == 3  # no items, no sheets
+  assert len(_files(tmp_path)) == 3  # no media, no examples
   (tmp_path / 'figures/mine.png').write_bytes(b'not ours')
   figure = page.Figure(page.File('new.png', b'0' * 24), 'alt', 'caption')
   page.write(tmp_path, 'report', [page.Heading(1, 'New'), figure])
@@ -261,22 +271,26 @@ def test_interrupted_report_leaves_the_old_one(tmp_path, monkeypatch):
       page.write(tmp_path, 'report', blocks(b'b'))
   assert before.items() <= _files(tmp_path).items()
   page.write(tmp_path, 'report', blocks(b'c'))
-  assert len(_files(tmp_path)) == 3  # leftovers went
+  assert (
+    len(_files(tmp_path)) == 3
+  )  # files of the interrupted write are removed
 
 
-def test_items_must_be_those_of_the_ids(tmp_path):
+def test_media_must_be_those_of_the_ids(tmp_path):
   items = [_item(i) for i in range(N)]
-  with pytest.raises(ValueError, match="7 items for evaluation 'narrated'"):
+  with pytest.raises(
+    ValueError, match="media of 7 examples for evaluation 'narrated'"
+  ):
     _write(tmp_path, items[1:], history=())
   with pytest.raises(ValueError, match='in the order of the ids'):
     _write(tmp_path, items[::-1], history=())
   assert not _files(tmp_path)
 
 
-def test_text_alone_is_written_into_its_cell():
+def test_text_alone_is_written_in_its_cell():
   def inked(expression):
     png = figures.sheet_row(
-      _item(1), [_item(2)], (expression, 'video'), ('1',), (False,)
+      _item(1), [_item(2)], Task(expression, 'video'), ('1',), (False,)
     )
     pixels = matplotlib.image.imread(io.BytesIO(png), format='png')[..., :3]
     dark = pixels.max(-1) < 0.5
@@ -285,4 +299,4 @@ def test_text_alone_is_written_into_its_cell():
 
   (text, height), (_, taller) = inked('text'), inked('audio')
   assert text
-  assert height < taller  # Nothing stands below.
+  assert height < taller  # There is no caption below.

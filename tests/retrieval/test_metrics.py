@@ -74,7 +74,7 @@ def test_a_constant_model_is_worst():
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_what_is_not_finite_is_refused(value):
+def test_scores_that_are_not_finite_are_refused(value):
   with pytest.raises(ValueError, match='not finite'):
     _ranks(np.array([[0.0, 1.0], [value, 0.0]]), np.array([1, 0]))
 
@@ -91,8 +91,8 @@ def test_missing_queries():
   assert last['mean_rank'] == (1 + 5 + 21 + 31) / 4
 
 
-def test_unknown_rules_are_refused():
+def test_unknown_options_are_refused():
   with pytest.raises(ValueError, match='against'):
     _ranks(np.zeros((1, 1)), np.zeros(1, int), ties='lucky')
   with pytest.raises(ValueError, match='skip'):
-    metrics.summary(np.zeros(1), missing='lucky')
+    metrics.summary(np.zeros(1, int), missing='lucky')

@@ -134,7 +134,7 @@ def test_an_evaluation_from_a_file_is_one_of_its_arrays(data_dir, use_devices):
   assert len(set(ranks)) > 3
   summary = metrics.summary(ranks)
   for name in ('R@1', 'R@5', 'R@10', 'median_rank'):
-    assert result.rows[0][name] == summary[name]
+    assert result.results[0].metric(name) == summary[name]
 
 
 _D, _D_ARRAYS = golden.load('trajectory')
