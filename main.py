@@ -42,7 +42,11 @@ def read_arguments(
   Raises:
     UserError: an argument is unknown or its value not possible.
   """
-  parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument('--mode', choices=MODES, default='train')
   parser.add_argument('--config')
   parser.add_argument('--workdir', type=pathlib.Path)

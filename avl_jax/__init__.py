@@ -9,7 +9,10 @@ Example:
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from avl_jax.trained_model import embed, load
 
 __all__ = ['embed', 'load']
 
