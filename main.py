@@ -29,15 +29,17 @@ from tensorflow import errors
 
 import input_pipeline
 from avl_jax import multihost, parallel
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import UserError
 from avl_jax.features import word_vectors
 from avl_jax.files import Lock, write_atomically
-from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
+from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.models.transfer import carry_over
 from avl_jax.modes import convert
 from avl_jax.reports import comparison, reproduction, retrieval_report
 from avl_jax.retrieval import evaluation
 from avl_jax.train import initialization, loop, preemption, timing
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.metrics_log import History, read_history
 from input_pipeline.records import catalog
@@ -124,7 +126,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     began: `time.perf_counter()` from which the run's time counts.
   """
   model = AVLnet(**config.model)
-  optimizer = training_step.make_optimizer(
+  optimizer = optimizers.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
   )
   step = parallel.pmap_step(
@@ -136,7 +138,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     lock = stack.enter_context(
       Lock(workdir) if multihost.is_first() else contextlib.nullcontext()
     )
-    check_sources(config, model, workdir)
+    pretrained = load_pretrained(config, model, workdir)
     prepare_mode(config, workdir)
     batches = open_batches(config, workdir)
     description = metadata.describe(
@@ -155,9 +157,12 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
         workdir if multihost.is_first() else None, description
       )
     )
-    if config.initial_workdir and multihost.is_first() and checkpoints.is_empty:
-      checkpoints.begin_from(checkpointer.provenance(config.initial_workdir))
-    variables = initial_variables(config, checkpoints, description)
+    if pretrained:
+      checkpoints.set_initial_provenance(pretrained.provenance)
+    variables = initialization.initialize(model, description, pretrained)
+    del pretrained
+    if multihost.is_first():
+      print(parameter_overview.get_parameter_overview(variables['params']))
     state = checkpoints.restore(
       training_step.create_state(variables, optimizer)
     )
@@ -191,18 +196,24 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     ).run(state)
 
 
-def check_sources(
+def load_pretrained(
   config: ConfigDict, model: AVLnet, workdir: pathlib.Path
-) -> None:
-  """That what a run takes besides data is there, before days of preparing."""
+) -> initialization.Pretrained | None:
+  """Checks and loads the weights of a new run, before data preparation.
+
+  Returns:
+    None in a run that resumes, and in all processes but the first, which get
+    the first's variables.
+  """
   if config.words.vectors:
     word_vectors.open_vectors(config.words.vectors)
-  if not (workdir / checkpointer.FOLDER).is_dir():
-    initialization.check(
-      model,
-      image_weights=config.image_weights,
-      workdir=config.initial_workdir,
-    )
+  if not multihost.is_first() or loading.has_checkpoint(workdir):
+    return None
+  return initialization.load_pretrained(
+    model,
+    image_weights=config.image_weights,
+    initial_workdir=config.initial_workdir,
+  )
 
 
 def open_batches(
@@ -229,26 +240,6 @@ def open_evaluations(config: ConfigDict, **changes: Any) -> dict:
   )
 
 
-def initial_variables(
-  config: ConfigDict, checkpoints: checkpointer.Checkpoints, description: dict
-) -> dict:
-  """Random variables, or, where nothing is restored, what `initial` makes."""
-  model = AVLnet(**config.model)
-  if multihost.is_first() and checkpoints.is_empty:
-    variables = initialization.begin(
-      model,
-      description,
-      image_weights=config.image_weights,
-      workdir=config.initial_workdir,
-    )
-  else:  # The others get those of the first.
-    variables = init_variables(model, description['visual_width'], config.seed)
-  if not multihost.is_first():
-    return variables
-  print(parameter_overview.get_parameter_overview(variables['params']))
-  return variables
-
-
 def open_writer(
   config: ConfigDict, workdir: pathlib.Path, last_step: int
 ) -> metric_writers.MetricWriter:
@@ -264,7 +255,7 @@ def open_writer(
 def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Evaluates the best checkpoint and writes the report."""
   multihost.wait('training')  # All hosts see the same folders.
-  model, variables, facts = checkpointer.load(workdir)
+  model, variables, facts = loading.load(workdir)
   evaluations = open_evaluations(config)
   results = evaluation.make_evaluate(model, evaluations, **config.eval)(
     variables
@@ -287,7 +278,7 @@ def eval_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
   """The model of `initial_workdir`, with new text where it has none."""
-  _, source, facts = checkpointer.load(config.initial_workdir)
+  _, source, facts = loading.load(config.initial_workdir)
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
   return model, carry_over(source, fresh)
@@ -305,7 +296,7 @@ def compare_mode(config: ConfigDict, workdir: pathlib.Path) -> None:
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
       run(settings, folder, time.perf_counter())
-      model, variables, _ = checkpointer.load(folder)
+      model, variables, _ = loading.load(folder)
     else:
       model, variables = initial_model(settings)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)

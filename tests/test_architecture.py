@@ -50,7 +50,7 @@ def test_arrows(path):
     assert roots <= {'configs', 'ml_collections', 'typing'}
   names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
   names |= {name.rpartition('.')[2] for name in imports}
-  if path.name == 'davenet.py':  # BatchNorm's statistics over the devices
+  if path.name == 'batch_norm.py':  # BatchNorm's statistics over the devices
     assert names & COLLECTIVES == {'pmean', 'psum'}
   elif path.name != 'parallel.py':
     assert not names & COLLECTIVES

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
-from avl_jax.models import davenet
+from avl_jax.layers.batch_norm import BatchNorm
 from avl_jax.torch_files import pretrained, weight_map
 
 _STAGES = 4
@@ -33,7 +33,7 @@ class Bottleneck(nn.Module):
       shortcut is a linear projection, else the input itself.
     groups: of the channels in the middle convolution.
     convolve: computes it; as `jax.lax.conv_general_dilated`.
-    axis_name: see `davenet.BatchNorm`.
+    axis_name: see `BatchNorm`.
     dtype: compute type; parameters are float32.
   """
 
@@ -54,7 +54,7 @@ class Bottleneck(nn.Module):
     )
 
     def norm(x: jax.Array, name: str) -> jax.Array:
-      layer = davenet.BatchNorm(self.axis_name, self.dtype, name=name)
+      layer = BatchNorm(self.axis_name, self.dtype, name=name)
       return layer(x, use_running_statistics)
 
     y = nn.relu(norm(pointwise(self.width, name='conv1')(x), 'norm1'))
@@ -132,7 +132,7 @@ class BottleneckNetwork(nn.Module):
       conv_general_dilated=convolve,
       name='stem',
     )(x)
-    norm = davenet.BatchNorm(self.axis_name, self.dtype, name='stem_norm')
+    norm = BatchNorm(self.axis_name, self.dtype, name='stem_norm')
     x = nn.relu(norm(x, not train))
     x = nn.max_pool(x, (3,) * axes, (2,) * axes, padding=((1, 1),) * axes)
     for i, count in enumerate(self.blocks):

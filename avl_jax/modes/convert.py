@@ -11,7 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import UserError
 from avl_jax.files import write_atomically
 from avl_jax.models.avlnet import AVLnet, init_variables
@@ -99,7 +99,7 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
   """
   if not file:
     raise UserError('name the file to write: --config.release.file=FILE.pth')
-  network, variables, description = checkpointer.load(workdir)
+  network, variables, description = loading.load(workdir)
   table = weight_map.weights_of(variables)
   if table is None:
     raise UserError(

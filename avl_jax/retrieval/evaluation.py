@@ -14,7 +14,8 @@ import numpy as np
 
 from avl_jax import multihost, parallel
 from avl_jax.files import write_atomically
-from avl_jax.models.avlnet import AVLnet, combine
+from avl_jax.models.avlnet import AVLnet
+from avl_jax.models.expressions import combine
 from avl_jax.retrieval import metrics
 
 

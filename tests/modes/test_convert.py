@@ -9,7 +9,7 @@ import pytest
 
 import main
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import UserError
 from avl_jax.models import avlnet
 from avl_jax.modes import convert
@@ -185,7 +185,7 @@ def test_the_import_lists_every_entry(imported):
     assert f'{norm:.6g}' in line
   assert report.count('never applied, kept') == _UNUSED[variant]
   assert json.loads((workdir / 'config.json').read_text())['model'] == {
-    **checkpointer.load(workdir)[2]['model'],
+    **loading.load(workdir)[2]['model'],
     'structure': 'release',
     'embed_dim': 14 if 'Tri' in variant else 12,
     'widths': [4, 4, 6, 8, 10],
@@ -326,7 +326,7 @@ def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
 def test_refuses_a_workdir_with_checkpoints(imported):
   workdir, *_ = imported
-  options = metadata.tuples(checkpointer.load(workdir)[2]['model'])
+  options = metadata.tuples(loading.load(workdir)[2]['model'])
   with pytest.raises(UserError, match='has checkpoints already'):
     convert.import_release(
       file=str(workdir.parent / 'AVLnet_release.pth'),
@@ -362,7 +362,7 @@ def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
     )
   else:
     convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
-    network, read, _ = checkpointer.load(tmp_path / 'run')
+    network, read, _ = loading.load(tmp_path / 'run')
     for name, value in golden_convert.options(net).items():
       assert getattr(network, name) == value
   jax.tree.map(

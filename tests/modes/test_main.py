@@ -164,7 +164,9 @@ def test_a_comparison_trains_evaluates_and_shows(
 
 
 def test_another_model_in_the_workdir(workdir):
-  with pytest.raises(UserError, match='embed_dim: 16 there, 32 here'):
+  with pytest.raises(
+    UserError, match='embed_dim: 16 in the checkpoint, 32 in this run'
+  ):
     main.main(
       ['main.py', f'--workdir={workdir}', '--config.model.embed_dim=32']
     )

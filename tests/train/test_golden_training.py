@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 
 from avl_jax import losses
-from avl_jax.models import avlnet
+from avl_jax.models import avlnet, expressions
 from tests.helpers import convert, golden
 
 _STEP, _STEP_ARRAYS = golden.load('train_step')
@@ -82,7 +82,7 @@ def _loss_and_gradients(network, variables, batch, pairs=_AUDIO_VIDEO):
         mutable='batch_stats',
       )
     scores = [
-      avlnet.combine(embeddings, x) @ avlnet.combine(embeddings, y).T
+      expressions.combine(embeddings, x) @ expressions.combine(embeddings, y).T
       for x, y in pairs
     ]
     parts = [

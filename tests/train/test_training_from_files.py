@@ -10,12 +10,13 @@ from flax import linen as nn
 import input_pipeline
 import main
 from avl_jax import parallel
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.models import avlnet
 from avl_jax.retrieval import evaluation, metrics
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from tests.helpers import convert, golden
-from tests.test_training_golden import _convolve_by_matmul
+from tests.train.test_golden_training import _convolve_by_matmul
 
 FRAMES, STEPS, BATCH = 64, 3, 4
 SMALL = {'embed_dim': 8, 'widths': (4, 6), 'blocks': (1,), 'pooling': 'masked'}
@@ -70,7 +71,7 @@ def _batch_of_arrays(ids):
 
 def _trained(batches):
   network = avlnet.AVLnet(**SMALL)
-  optimizer = training_step.make_optimizer(learning_rate=1e-2)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-2)
   step = parallel.pmap_step(
     training_step.make_step(network, optimizer, pairs=AUDIO_VIDEO, margin=0.001)
   )
@@ -165,11 +166,9 @@ def test_an_imported_checkpoint_meets_golden_d(tmp_path, sub, use_devices):
       '--config.model.dtype=float32',
     ]
   )
-  network, variables, _ = checkpointer.load(tmp_path / 'run')
+  network, variables, _ = loading.load(tmp_path / 'run')
   assert network.frozen_statistics == frozen
-  optimizer = training_step.make_optimizer(
-    learning_rate=params['optimizer']['lr']
-  )
+  optimizer = optimizers.make_optimizer(learning_rate=params['optimizer']['lr'])
   step = parallel.pmap_step(
     training_step.make_step(network, optimizer, pairs=AUDIO_VIDEO, margin=0.001)
   )

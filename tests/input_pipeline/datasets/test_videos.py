@@ -16,6 +16,7 @@ from avl_jax import parallel
 from avl_jax.errors import UserError
 from avl_jax.features import clips
 from avl_jax.models import avlnet
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from input_pipeline.records import reader as record_reader
 from tests.helpers import golden
@@ -354,7 +355,7 @@ def test_full_batches_of_howto100m(tmp_path):
   )
   network = avlnet.AVLnet(embed_dim=16, widths=(8, 8, 8, 8, 8))
   variables = avlnet.init_variables(network, batches.visual_width)
-  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-3)
   state = training_step.create_state(variables, optimizer)
   step = parallel.pmap_step(
     training_step.make_step(
