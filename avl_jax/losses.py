@@ -2,15 +2,19 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+Array = jax.Array | np.ndarray
 
 
 def masked_margin_softmax(
-  rows: jax.Array,
-  columns: jax.Array,
-  partners: jax.Array,
+  rows: Float[Array, 'n N'],
+  columns: Float[Array, 'n N'],
+  partners: Int[Array, ' n'],
   *,
   margin: float = 0.001,
-) -> jax.Array:
+) -> Float[jax.Array, '']:
   """Masked Margin Softmax loss of this device's pairs, eq. 3.3 and 3.4.
 
   Args:
@@ -32,8 +36,8 @@ def masked_margin_softmax(
 
 
 def _one_way(
-  scores: jax.Array, partners: jax.Array, margin: float
-) -> jax.Array:
+  scores: Float[Array, 'n N'], partners: Int[Array, ' n'], margin: float
+) -> Float[jax.Array, '']:
   """Mean negative log-probability of the pairs, L(x, y) of eq. 3.4."""
   scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
   is_partner = jax.nn.one_hot(partners, scores.shape[1], dtype=scores.dtype)

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NoReturn, TextIO
 
 import jax
@@ -64,7 +64,7 @@ def connect(
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def together() -> Generator[None, None, None]:
   """Context in which an exception in one process ends all processes.
 
   Raises:

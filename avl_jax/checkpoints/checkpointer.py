@@ -43,7 +43,7 @@ class Checkpoints:
     evaluated: whether the last checkpoint has scores.
   """
 
-  def __init__(self, workdir: str | pathlib.Path | None, description: dict):
+  def __init__(self, workdir: str | os.PathLike | None, description: dict):
     """Opens or creates `workdir`/checkpoints and verifies all checkpoints.
 
     Half-written checkpoints of a killed run are deleted. Damaged ones are
@@ -59,7 +59,7 @@ class Checkpoints:
         model, or of training on other data, with another seed or batch size.
     """
     self._description = description
-    self._folder, self._steps = None, {}
+    self._is_writer, self._steps = workdir is not None, {}
     self._pool = concurrent.futures.ThreadPoolExecutor(1)
     self._pending = concurrent.futures.Future()
     self._pending.set_result(None)
@@ -144,7 +144,7 @@ class Checkpoints:
       CheckpointError: the previous checkpoint was not written; see `wait`.
     """
     self.wait()
-    if self._folder is None:
+    if not self._is_writer:
       return
     # A copy: the next step reuses the state's memory.
     items = jax.tree.map(lambda x: np.array(x, copy=True), storage.items(state))

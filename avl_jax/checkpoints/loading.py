@@ -1,5 +1,6 @@
 """Loading the best checkpoint of a finished or running run."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -12,7 +13,7 @@ from avl_jax.models.avlnet import AVLnet, init_variables
 Tree = Any
 
 
-def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
+def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
   """Loads a trained model; needs only the workdir of its run.
 
   Args:
@@ -45,13 +46,13 @@ def load(workdir: str | pathlib.Path) -> tuple[AVLnet, Tree, dict]:
   return model, variables, {k: v for k, v in description.items() if k != 'run'}
 
 
-def has_checkpoint(workdir: str | pathlib.Path) -> bool:
+def has_checkpoint(workdir: str | os.PathLike) -> bool:
   """Whether a run has a checkpoint to resume from, whole or damaged."""
   folder = pathlib.Path(workdir) / storage.FOLDER
   return folder.is_dir() and bool(storage.steps(folder))
 
 
-def _best(workdir: str | pathlib.Path) -> tuple[pathlib.Path, dict]:
+def _best(workdir: str | os.PathLike) -> tuple[pathlib.Path, dict]:
   """Folder and metadata of the best checkpoint, by the run's best_metric."""
   folder = pathlib.Path(workdir).absolute() / storage.FOLDER
   if not folder.is_dir():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -35,7 +36,7 @@ def first_not_finite(trees: Tree) -> str:
   return ''
 
 
-def save(folder: pathlib.Path, trees: dict[str, Tree]) -> None:
+def save(folder: pathlib.Path, trees: Mapping[str, Tree]) -> None:
   """Writes each item into a subfolder of its name.
 
   Raises:

@@ -9,11 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Int
 
 from avl_jax.layers import winograd
 from avl_jax.layers.batch_norm import BatchNorm
 
+Array = jax.Array | np.ndarray
 _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
@@ -34,7 +37,9 @@ class ResidualBlock(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, use_running_statistics: bool) -> jax.Array:
+  def __call__(
+    self, x: Float[Array, 'N T C'], use_running_statistics: bool
+  ) -> Float[jax.Array, 'N S D']:
     """Maps [N, T, C] to [N, ceil(T / stride), features]."""
     # Explicit padding: 'SAME' pads (3, 4) where the stride is 2 and T is even.
     conv = functools.partial(
@@ -86,7 +91,9 @@ class DAVEnet(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, spectrogram: jax.Array, train: bool) -> jax.Array:
+  def __call__(
+    self, spectrogram: Float[Array, 'N T mel_bins'], train: bool
+  ) -> Float[jax.Array, 'N S D']:
     """Encodes spectrograms.
 
     Padding frames are convolved like any other: mask them after the encoder.
@@ -128,8 +135,8 @@ class DAVEnet(nn.Module):
 
 
 def masked_mean(
-  x: jax.Array, num_frames: jax.Array, num_inputs: int
-) -> jax.Array:
+  x: Float[Array, 'N S C'], num_frames: Int[Array, ' N'], num_inputs: int
+) -> Float[jax.Array, 'N C']:
   """Mean over the encoded frames that are not padding.
 
   Padding must not count: it is zero, and 0 dB is the loudest cell of a file, so

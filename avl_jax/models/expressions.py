@@ -1,6 +1,7 @@
 """Expressions over embeddings, such as 'audio' and 'audio+video'."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 
@@ -40,4 +41,4 @@ def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
         f'names. The model gives {sorted(embeddings)}; join names with "+".'
         + next((hint for key, hint in _HINTS.items() if key in name), '')
       )
-  return sum(embeddings[name] for name in names)
+  return cast(jax.Array, sum(embeddings[name] for name in names))

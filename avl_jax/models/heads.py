@@ -5,8 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen import dtypes
+from jaxtyping import Float
+
+Array = jax.Array | np.ndarray
 
 
 def uniform(bound: float) -> Callable:
@@ -36,7 +40,7 @@ class Linear(nn.Module):
   initial_scale: float = 1.0
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, '*n C']) -> Float[jax.Array, '*n D']:
     """Maps [..., C] to [..., features]."""
     fan_in = x.shape[-1]
     initial = uniform(self.initial_scale * fan_in**-0.5)
@@ -55,7 +59,7 @@ class ContextGate(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, y: jax.Array) -> jax.Array:
+  def __call__(self, y: Float[Array, '*n D']) -> Float[jax.Array, '*n D']:
     """Maps [..., D] to [..., D]."""
     gate = Linear(y.shape[-1], self.dtype, name='linear')(y)
     return y * nn.sigmoid(gate)
@@ -73,7 +77,7 @@ class GatedEmbedding(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: Float[Array, '*n C']) -> Float[jax.Array, '*n D']:
     """Maps [..., C] to [..., D]."""
     y = Linear(self.features, self.dtype, name='linear')(x)
     return ContextGate(self.dtype, name='gate')(y)
@@ -100,13 +104,15 @@ class FusedEmbedding(nn.Module):
 
   @nn.compact
   def __call__(
-    self, audio: jax.Array | None, text: jax.Array | None
-  ) -> dict[str, jax.Array]:
+    self,
+    audio: Float[Array, 'N C'] | None,
+    text: Float[Array, 'N E'] | None,
+  ) -> dict[str, Float[jax.Array, 'N D']]:
     """Embeds each given modality alone and, if both are given, their sum.
 
     Args:
       audio: [N, C] or None.
-      text: [N, C'] or None.
+      text: [N, E] or None.
 
     Returns:
       {'audio': g(a), 'text': g(t), 'audio_text': g(a, t)}, each [N, D], for
@@ -130,7 +136,9 @@ class FusedEmbedding(nn.Module):
     return {name: gate(y + bias.astype(y.dtype)) for name, y in terms.items()}
 
 
-def max_over_words(words: jax.Array) -> jax.Array:
+def max_over_words(
+  words: Float[Array, 'N W E'],
+) -> Float[jax.Array, 'N E']:
   """Maximum of each dimension over the words of a caption.
 
   Slots whose vector is zero are padding and do not count, so the result does
@@ -162,13 +170,13 @@ class WordMaxPool(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, words: jax.Array) -> jax.Array:
+  def __call__(self, words: Float[Array, 'N W E']) -> Float[jax.Array, 'N D']:
     """Maps [N, W, E] to [N, features]."""
     y = Linear(self.features, self.dtype, name='linear')(words)
     return nn.relu(y).max(1)
 
 
-def l2_normalize(x: jax.Array) -> jax.Array:
+def l2_normalize(x: Float[Array, '*n C']) -> Float[jax.Array, '*n C']:
   """Scales vectors [..., C] to length 1.
 
   Lengths below 1e-12 count as 1e-12, as in the input pipeline, so that a zero

@@ -8,6 +8,11 @@ from avl_jax.errors import ConfigError
 
 # Modules that the source may lack: the text branch, the image encoder.
 _NEW = {'text', 'text_head', 'text_pool', 'image_encoder'}
+# Parameters of AVLnet's audio head -> their paths in the fused head.
+_FUSED: dict[tuple[str, ...], tuple[str, ...]] = {
+  ('linear', 'kernel'): ('audio', 'kernel'),
+  ('linear', 'bias'): ('bias',),
+}
 
 
 def carry_over(source: Mapping, fresh: Mapping) -> dict:
@@ -61,8 +66,5 @@ def _fused_path(path: tuple[str, ...]) -> tuple[str, ...]:
   collection, module, *rest = path
   if module != 'audio_head':
     return path
-  moved = {
-    ('linear', 'kernel'): ('audio', 'kernel'),
-    ('linear', 'bias'): ('bias',),
-  }.get(tuple(rest), tuple(rest))
+  moved = _FUSED.get(tuple(rest), tuple(rest))
   return (collection, 'audio_text_head', *moved)

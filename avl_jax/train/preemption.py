@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from avl_jax import multihost
 
@@ -96,14 +96,15 @@ class Stop:
 
 
 @contextlib.contextmanager
-def watchdog(seconds: float) -> Iterator[None]:
+def watchdog(seconds: float) -> Generator[None, None, None]:
   """Context that ends the process with code 1 after `seconds`; 0: never.
 
   The stacks of all threads are printed to stderr first. It works even where no
   Python code can run, as in a collective that waits for a hanging process.
   """
   if seconds:
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    stderr = sys.__stderr__ or sys.stderr
+    faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
   try:
     yield
   finally:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 import jax
 
@@ -55,7 +55,7 @@ class Clock:
     jax.monitoring.register_event_duration_secs_listener(self._compiled)
 
   @contextlib.contextmanager
-  def section(self, name: str) -> Iterator[None]:
+  def section(self, name: str) -> Generator[None, None, None]:
     """Context whose time counts for the section `name`."""
     start, self._section = time.perf_counter(), name
     try:
@@ -69,10 +69,10 @@ class Clock:
     if self._heartbeat:
       os.utime(self._heartbeat)
 
-  def _compiled(self, event: str, seconds: float, **_) -> None:
+  def _compiled(self, event: str, duration_secs: float, **_: object) -> None:
     if event == '/jax/core/compile/backend_compile_duration' and self._section:
-      self._seconds['compile'] += seconds
-      self._seconds[self._section] -= seconds
+      self._seconds['compile'] += duration_secs
+      self._seconds[self._section] -= duration_secs
 
   def seconds(self) -> dict[str, float]:
     """Seconds by section, 'unnamed' and 'total', earlier starts included.

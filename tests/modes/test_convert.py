@@ -349,7 +349,7 @@ def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
   torch = pytest.importorskip('torch')
   net = golden.load(case)[0]['sub'][sub]['params']['net']
   variant = golden_convert.variant(net)
-  state = golden.state_dict(variant, embd_dim=net['embd_dim'])
+  state = golden.state_dict(variant, **net)
   path = tmp_path / 'AVLnet_release.pth'
   torch.save(
     {key: torch.from_numpy(value) for key, value in state.items()},

@@ -181,7 +181,7 @@ def test_errors_end_with_one_line_and_no_success(tmp_path):
     check=False,
   )
   assert result.returncode == 1
-  assert result.stderr.startswith('error: no checkpoint in')
+  assert result.stderr.startswith('error: There is no checkpoint in')
   assert 'Traceback' not in result.stderr
 
 

@@ -144,7 +144,7 @@ def test_pictures_need_an_encoder():
   model = AVLnet(**SMALL)
   variables = init_variables(model, 5)
   embeddings = model.apply(variables, _batch(2), train=False)
-  with pytest.raises(ConfigError, match=r'Pictures need.*model\.image_blocks'):
+  with pytest.raises(ConfigError, match=r'Images need.*model\.image_blocks'):
     combine(embeddings, 'video')
 
 
