@@ -1,43 +1,51 @@
-"""The processes of a run on several hosts, and what they tell each other."""
+"""Multi-process runs across hosts: initialization, barriers, collectives, log.
+
+Broadcast and all-gather here are of numpy arrays, between processes; those of
+devices are in `parallel`.
+"""
 
 import contextlib
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Generator
+from typing import Any, NoReturn, TextIO
 
 import jax
 import numpy as np
+import tqdm
 from jax.experimental import multihost_utils
 
 from avl_jax.errors import UserError
 
 Tree = Any
-HEARTBEAT = 30  # seconds without a sign of life after which a host is given up
-# What srun and mpirun say: the number of processes.
+HEARTBEAT = 30  # seconds without a heartbeat after which a process is lost
+# Where srun and mpirun give the number of processes.
 _LAUNCHERS = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
 
 
-def connect(coordinator: str, num_processes: int, process_id: int) -> None:
-  """Joins the processes of a run on several hosts; alone if there are none.
+def connect(
+  coordinator: str, num_processes: int | None, process_id: int | None
+) -> None:
+  """Joins the processes of a run; returns at once in a single-process run.
 
-  Must come before anything that touches a device. Slurm (srun) and Open MPI
-  (mpirun) say in the environment what is to be said.
+  Must be called before any device is used. Under Slurm (srun) and Open MPI
+  (mpirun) the arguments come from the environment.
 
   Args:
-    coordinator: 'HOST:PORT' of process 0, which listens there; '': ask the
-      launcher.
-    num_processes: of the run.
-    process_id: of this process, from 0.
+    coordinator: 'HOST:PORT' where process 0 listens; '': from the launcher.
+    num_processes: of the run; unused without `coordinator`.
+    process_id: of this process, from 0; unused without `coordinator`.
 
   Raises:
-    UserError: the others did not come, or the launcher says too little.
+    UserError: the other processes did not join in time, or the launcher's
+      variables are incomplete.
   """
   launched = any(int(os.environ.get(name, '1')) > 1 for name in _LAUNCHERS)
   if not coordinator and not launched:
     return
-  # Its own handler of SIGTERM would take the place of ours.
+  # JAX's own handler of SIGTERM would replace ours.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
@@ -49,18 +57,18 @@ def connect(coordinator: str, num_processes: int, process_id: int) -> None:
     )
   except (RuntimeError, ValueError) as error:
     raise UserError(
-      f'the processes of this run could not join: {error}. Start one on each '
-      'host with srun or mpirun, or name --coordinator=HOST:PORT, '
-      '--num_processes and --process_id to each'
+      f'The processes of this run could not connect: {error}. Start one '
+      'process on each host with srun or mpirun, or pass '
+      '--coordinator=HOST:PORT, --num_processes and --process_id to each.'
     ) from error
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-  """What goes wrong on one host ends all of them, and is said plainly.
+def together() -> Generator[None, None, None]:
+  """Context in which an exception in one process ends all processes.
 
   Raises:
-    UserError: another host is gone.
+    UserError: another process is gone.
   """
   try:
     yield
@@ -70,51 +78,73 @@ def together() -> Iterator[None]:
     if not isinstance(error, jax.errors.JaxRuntimeError):
       leave(''.join(traceback.format_exception(error)))
     raise UserError(
-      f'another process of this run is gone: {error}\nStart all again with the '
-      'same command; they go on from the last checkpoint'
+      f'Another process of this run is gone: {error}\nStart all processes '
+      'again with the same command to resume from the last checkpoint.'
     ) from error
 
 
 def leave(message: str) -> NoReturn:
-  """Ends this process with a message and 1; the others then end too."""
+  """Exits with a message and code 1; the other processes then end too."""
   if jax.process_count() == 1:
     sys.exit(message)
   print(message, file=sys.stderr, flush=True)
-  os._exit(1)  # Without waiting for the others, which wait for this one.
+  os._exit(1)  # A normal exit would wait for processes that wait for this one.
 
 
 def this() -> tuple[int, int]:
-  """(index, count) of this process among the hosts of the run."""
+  """Index of this process, and the number of processes of the run."""
   return jax.process_index(), jax.process_count()
 
 
 def is_first() -> bool:
-  """Whether this process writes the files of the run."""
+  """Whether this is process 0, which writes the files of the run."""
   return jax.process_index() == 0
 
 
-def wait(what: str) -> None:
-  """Returns when all hosts have come here."""
+def log(message: str, file: TextIO | None = None) -> None:
+  """Prints a line about long work, with the time and the process.
+
+  The line is '2026-01-31 13:05:00 MESSAGE', in a run of several processes
+  '2026-01-31 13:05:00 [process 1 of 4] MESSAGE'. A progress bar stays intact.
+
+  Args:
+    message: one line.
+    file: None: stdout.
+  """
+  parts = [time.strftime('%Y-%m-%d %H:%M:%S')]
+  # Asking JAX for the index may start its devices; this question does not.
+  if jax.distributed.is_initialized():
+    index, count = this()
+    parts.append(f'[process {index} of {count}]')
+  tqdm.tqdm.write(' '.join([*parts, message]), file=file or sys.stdout)
+  (file or sys.stdout).flush()
+
+
+def wait(name: str) -> None:
+  """Barrier: returns when all processes have called it with this name."""
   if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(what)
+    multihost_utils.sync_global_devices(name)
 
 
 def largest(number: int) -> int:
-  """The largest of all hosts' numbers."""
+  """Maximum of a number over all processes."""
   if jax.process_count() == 1:
     return number
   return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
 def from_first(tree: Tree) -> Tree:
-  """The first host's arrays, to the bit, on every host; as numpy arrays.
+  """Broadcasts process 0's arrays to all processes, bit for bit.
 
   Args:
-    tree: arrays of the same shapes and types on all hosts.
+    tree: arrays of the same shapes and types in all processes.
+
+  Returns:
+    The same tree of numpy arrays.
   """
   if jax.process_count() == 1:
     return jax.tree.map(np.asarray, tree)
-  # As bytes: the broadcast is a sum, and -0.0 + 0.0 is 0.0.
+  # As bytes: the broadcast is a sum, in which -0.0 + 0.0 is 0.0.
   data = jax.tree.map(
     lambda x: np.frombuffer(np.asarray(x).tobytes(), np.uint8), tree
   )
@@ -126,10 +156,14 @@ def from_first(tree: Tree) -> Tree:
 
 
 def from_all(tree: Tree) -> Tree:
-  """Numpy arrays [n, ...] of all hosts joined, in the order of the hosts.
+  """Gathers arrays of all processes, joined along the first axis.
 
   Args:
-    tree: arrays of numbers or str, as many examples on each host.
+    tree: numpy arrays [n, ...] of numbers or str, with the same n in all
+      processes.
+
+  Returns:
+    Numpy arrays [n * processes, ...] in the order of the processes.
   """
   if jax.process_count() == 1:
     return tree

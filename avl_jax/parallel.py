@@ -1,6 +1,7 @@
-"""The only room that knows of devices: `jax.pmap`, its axis, its collectives.
+"""Data parallelism over devices: `jax.pmap`, its axis, its collectives.
 
-State is not mapped (`in_axes=None`, `out_axes=None`): parameters have no
+No other module uses pmap or its axis; collectives are also in BatchNorm. The
+state is not mapped (`in_axes=None`, `out_axes=None`), so parameters have no
 leading device axis. Batches are mapped over their first axis.
 """
 
@@ -20,43 +21,44 @@ Tree = Any
 
 
 def cache_compilations(folder: str) -> None:
-  """Keeps what XLA compiled in `folder`, private to the user, for later runs.
+  """Enables XLA's persistent compilation cache in a private folder.
 
-  A later process then starts in seconds. The folder holds executable code, so
-  it has mode 0700 and must be the user's own.
+  Later processes then start in seconds. The folder holds executable code, so
+  it gets mode 0700 and must belong to the user.
 
   Raises:
-    UserError: the folder cannot be made, or belongs to somebody else.
+    UserError: the folder cannot be created, or belongs to another user.
   """
   path = pathlib.Path(folder).expanduser()
   try:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)  # Only its owner can.
+    path.chmod(0o700)  # Fails unless the user owns the folder.
   except OSError as error:
     raise UserError(
-      f'the compilation cache cannot be in {path}: {error}; name another '
-      'folder, --config.compilation_cache=FOLDER, or none'
+      f'The compilation cache cannot be in {path}: {error}. Choose another '
+      'folder, --config.compilation_cache=FOLDER, or disable the cache, '
+      "--config.compilation_cache=''."
     ) from error
   jax.config.update('jax_compilation_cache_dir', str(path))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
 
 
 def devices() -> list[jax.Device]:
-  """The devices of all hosts, over which all here spreads its work."""
+  """Devices of all processes; all functions of this module use them."""
   return jax.devices()
 
 
 def local_devices() -> list[jax.Device]:
-  """Those of `devices` that belong to this host."""
+  """Devices of this process."""
   here = jax.process_index()
   return [device for device in devices() if device.process_index == here]
 
 
 def replicate(tree: Tree) -> Tree:
-  """Puts one copy of each array on every device of this host.
+  """Puts one copy of each array on every device of this process.
 
-  The sharding is the one that `pmap_step` returns: without it the second step
-  would compile again.
+  The sharding equals that of the states which a `pmap_step` returns; with
+  another one the second step would compile again.
   """
   mesh = jax.sharding.Mesh(np.array(local_devices()), (AXIS,))
   sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
@@ -64,20 +66,28 @@ def replicate(tree: Tree) -> Tree:
 
 
 def check_divisible(batch_size: int, count: int = 0) -> None:
-  """Raises UserError unless clips fill `count` devices (0: all) evenly."""
+  """Raises UserError unless a batch splits evenly over devices.
+
+  Args:
+    batch_size: number of clips.
+    count: number of devices; 0: all.
+  """
   count = count or len(devices())
   if batch_size % count:
     raise UserError(
-      f'a batch of {batch_size} clips cannot be split evenly over {count} '
-      f'devices; choose a batch size that is divisible by {count}'
+      f'A batch of {batch_size} clips cannot be split evenly over {count} '
+      f'devices. Choose a batch size that is divisible by {count}.'
     )
 
 
 def shard(batch: Tree) -> Tree:
-  """Reshapes this host's [n, ...] arrays to [devices, n / devices, ...].
+  """Reshapes arrays [n, ...] to [devices, n / devices, ...].
+
+  Args:
+    batch: arrays of this process.
 
   Raises:
-    UserError: n is not divisible by the number of this host's devices.
+    UserError: n is not divisible by the number of this process' devices.
   """
   count = len(local_devices())
 
@@ -89,7 +99,7 @@ def shard(batch: Tree) -> Tree:
 
 
 def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
-  """Shards batches and copies them to the devices `size` batches ahead."""
+  """Shards batches and copies them to the devices, `size` in advance."""
   return flax.jax_utils.prefetch_to_device(
     map(shard, batches), size, local_devices()
   )
@@ -98,11 +108,11 @@ def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
 def pmap_step(step: Callable) -> Callable:
   """Maps `step(state, batch) -> (state, metrics)` over the devices.
 
-  The given state's memory is reused for the new state.
+  The memory of the given state is reused for the new state.
 
   Args:
-    step: sees one device's share of the batch and the whole state; what it
-      returns must be equal on all devices (reduce with `mean`), for
+    step: gets the whole state and one device's share of the batch. Its results
+      must be equal on all devices (reduce with `mean`), because
       `out_axes=None` returns the first device's value unchecked.
   """
   return jax.pmap(
@@ -118,10 +128,10 @@ def pmap_step(step: Callable) -> Callable:
 def pmap_forward(forward: Callable) -> Callable:
   """Maps `forward(variables, batch) -> tree of [n, ...]` over the devices.
 
-  The result takes and returns this host's unsharded [N, ...] arrays, for any N,
-  the same on all hosts: the last examples are padded to fill the devices and
-  the padding is cut off again. The batch size seen first is kept, so that only
-  one shape is compiled.
+  The mapped function takes and returns this process' unsharded arrays [N, ...]
+  for any N, which must be the same in all processes: batches are padded to
+  fill the devices, and the padding is removed from the results. Smaller batches
+  are padded to the largest size so far, so usually one shape is compiled.
   """
   mapped = jax.pmap(
     forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
@@ -133,7 +143,7 @@ def pmap_forward(forward: Callable) -> Callable:
     count = len(jax.tree.leaves(batch)[0])
     here = len(local_devices())
     size = max(size, -(-count // here) * here)
-    # Repeats of the last example, never zeros: zero is loud in decibels.
+    # Repeats the last example. Zeros would be loud: 0 dB is the maximum.
     padded = jax.tree.map(
       lambda x: np.concatenate([x, np.repeat(x[-1:], size - count, 0)]), batch
     )
@@ -146,17 +156,17 @@ def pmap_forward(forward: Callable) -> Callable:
 
 
 def mean(tree: Tree) -> Tree:
-  """Mean over the devices, inside a mapped step."""
+  """Mean over the devices; inside a mapped step."""
   return jax.lax.pmean(tree, AXIS)
 
 
-def everywhere(condition: jax.Array) -> jax.Array:
-  """Whether a bool holds on all devices, inside a mapped step."""
+def on_all_devices(condition: jax.Array) -> jax.Array:
+  """Whether a bool is true on all devices; inside a mapped step."""
   return jax.lax.pmin(condition.astype(jnp.int32), AXIS) > 0
 
 
 def of_first_device(tree: Tree) -> Tree:
-  """The first device's values, on all devices, inside a mapped step."""
+  """The first device's values, on all devices; inside a mapped step."""
   first = jax.lax.axis_index(AXIS) == 0
   return jax.tree.map(
     lambda x: jax.lax.psum(jnp.where(first, x, jnp.zeros_like(x)), AXIS), tree
@@ -166,27 +176,28 @@ def of_first_device(tree: Tree) -> Tree:
 def gathered_scores(
   x: jax.Array, y: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Scores of this device's n pairs against all N pairs of all devices.
+  """Scores of this device's n pairs against the N pairs of all devices.
 
   Gradients flow through the gathered side too: the mean over devices of a
-  loss of these scores has the gradient of the whole batch on one device.
+  loss of these scores has the gradient of the whole batch on one device. Runs
+  inside a mapped step.
 
   Args:
     x: [n, D] embeddings of one side of n pairs.
     y: [n, D] embeddings of the other side.
 
   Returns:
-    rows [n, N] = x_i . y_j, columns [n, N] = y_i . x_j, both at least
-    float32 with full-precision products, and partners int32 [n]: where in N
-    each local pair stands.
+    rows [n, N] = x_i . y_j, columns [n, N] = y_i . x_j, both float32 or wider
+    with full-precision products, and partners int32 [n], the index in N of
+    each local pair.
   """
   accumulate = jnp.promote_types(x.dtype, jnp.float32)
 
   def scores(local: jax.Array, other: jax.Array) -> jax.Array:
-    everywhere = jax.lax.all_gather(other, AXIS, tiled=True)
-    return jnp.matmul(
+    gathered = jax.lax.all_gather(other, AXIS, tiled=True)  # [N, D]
+    return jnp.matmul(  # [n, D] @ [D, N] -> [n, N]
       local,
-      everywhere.T,
+      gathered.T,
       precision=jax.lax.Precision.HIGHEST,
       preferred_element_type=accumulate,
     )

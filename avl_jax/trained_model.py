@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
 from avl_jax.extraction import model_inputs
@@ -80,7 +80,7 @@ def load(
     ConfigError: the run has no config.json.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  model, variables, metadata = checkpointer.load(workdir)
+  model, variables, metadata = loading.load(workdir)
   config = read_config(str(workdir / FILE))
   return TrainedModel(
     model=model,

@@ -22,8 +22,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from avl_jax import parallel
-from avl_jax.checkpoints import checkpointer, manifest, metadata
+from avl_jax.checkpoints import checkpointer, manifest, metadata, storage
 from avl_jax.models import avlnet
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from benchmarks.full_size import VISUAL
 
@@ -47,7 +48,7 @@ def ours(
   blocked = seconds(lambda: checkpoints.save(state, {}))
   checkpoints.wait()
   total = time.perf_counter() - start
-  path = folder / checkpointer.FOLDER / '0'
+  path = folder / storage.FOLDER / '0'
   verify = seconds(lambda: manifest.find_damage(path))
   restore = seconds(lambda: checkpoints.restore(state))
   checkpoints.close()
@@ -94,7 +95,7 @@ def main() -> None:
   parser.add_argument('--embed_dim', type=int, default=4096)
   options = parser.parse_args()
   net = avlnet.AVLnet(embed_dim=options.embed_dim)
-  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-3)
   state = training_step.create_state(
     avlnet.init_variables(net, VISUAL), optimizer
   )

@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from avl_jax import parallel
 from avl_jax.models import avlnet, davenet
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 
 FRAMES, MEL_BINS, VISUAL = 1000, 40, 4096  # 10 s; 2-D and 3-D features
@@ -30,7 +31,7 @@ def make_step(
   if remat:  # Keep the input of each block only; x, then the static argument.
     davenet.ResidualBlock = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
   net = avlnet.AVLnet(structure=structure, dtype=dtype)
-  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-3)
   state = training_step.create_state(
     avlnet.init_variables(net, VISUAL), optimizer
   )

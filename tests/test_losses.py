@@ -1,4 +1,7 @@
+"""Losses against golden numbers, closed numbers and a naive loop."""
+
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +12,22 @@ from avl_jax import losses
 from tests.helpers import golden
 
 _DESCRIBED, _ARRAYS = golden.load('mms_loss')
-# The release keeps the margin in float32 even among float64 scores.
+# The release keeps the margin in float32 even with float64 scores.
 _MARGIN = float(np.float32(0.001))
-_RULES = {
-  'extremes': np.where(np.add.outer(range(6), range(0, 12, 2)) % 3, -200, 200),
-  'constant': np.full((5, 5), 7.5),
-  'perfect': 400 * np.eye(4) - 200,
-  'worst': 200 - 400 * np.eye(4),
-}
+
+
+def _scores_by_rule(rule: str, n: int) -> np.ndarray:
+  """Scores [n, n] of a case's `params.S_rule`, which names its numbers."""
+  numbers = [float(x) for x in re.findall(r'-?\d+\.?\d*', rule)]
+  if 'on the diagonal' in rule:  # nxn, X on the diagonal, Y elsewhere
+    own, other = numbers[-2:]
+    return np.where(np.eye(n), own, other)
+  if 'filled with' in rule:  # nxn filled with X
+    return np.full((n, n), numbers[-1])
+  # S[i,j] = X if (i + 2*j) % 3 == 0 else Y
+  match = re.search(r'= (\S+) if \(i \+ 2\*j\) % 3 == 0 else ([-\d.]+)', rule)
+  i, j = np.indices((n, n))
+  return np.where((i + 2 * j) % 3 == 0, float(match[1]), float(match[2]))
 
 
 @functools.partial(jax.jit, static_argnames='margin')
@@ -41,7 +52,11 @@ def _naive(rows, columns, partners, margin):
 def test_golden_loss_and_gradient(sub, dtype):
   case = _DESCRIBED['sub'][sub]
   recipe = case['inputs'].get('S')
-  scores = golden.make_input(recipe) if recipe else _RULES[sub]
+  scores = (
+    golden.make_input(recipe)
+    if recipe
+    else _scores_by_rule(case['params']['S_rule'], case['params']['n'])
+  )
   expected = golden.sub_arrays(_ARRAYS, sub)
   margin = float(np.float32(case['params']['margin']))
   with jax.enable_x64(dtype == 'float64'):

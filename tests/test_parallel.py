@@ -11,6 +11,7 @@ import pytest
 from avl_jax import losses, parallel
 from avl_jax.errors import UserError
 from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 
 N, T, V, STEPS = 16, 40, 12, 3
@@ -58,7 +59,7 @@ def _initial(dtype):
 def _plain_steps(dtype):
   """Three Adam steps with nothing of `parallel`: one device, no gathering."""
   model, batch = _model(dtype, axis_name=None), _batch(dtype)
-  optimizer = training_step.make_optimizer(learning_rate=RATE)
+  optimizer = optimizers.make_optimizer(learning_rate=RATE)
 
   def loss_function(params, stats):
     embeddings, updates = model.apply(
@@ -92,7 +93,7 @@ def _plain_steps(dtype):
 
 def _mapped_steps(dtype, model=None):
   """The same through `parallel` and `train`; the state of every device."""
-  optimizer = training_step.make_optimizer(learning_rate=RATE)
+  optimizer = optimizers.make_optimizer(learning_rate=RATE)
   step = parallel.pmap_step(
     training_step.make_step(
       model or _model(dtype),

@@ -1,1 +1,1 @@
-"""Visual encoders in Flax: images or clips to feature vectors."""
+"""Visual encoders: images or clips to feature vectors."""

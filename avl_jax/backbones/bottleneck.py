@@ -1,22 +1,22 @@
-"""Bottleneck networks (He et al., 2016) over images or clips, and their files.
+"""Bottleneck networks (He et al., 2016) for images or clips, and their files.
 
-ResNet and the three-dimensional ResNeXt differ in the axes and the widths, and
-in the groups of a block's middle convolution; what their files call the layers
-is the same.
+ResNet and the three-dimensional ResNeXt differ in the axes, the widths, and the
+groups of a block's middle convolution. The layer names in their files are the
+same.
 """
 
 import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
-from avl_jax.models import davenet
+from avl_jax.layers.batch_norm import BatchNorm
 from avl_jax.torch_files import pretrained, weight_map
 
 _STAGES = 4
@@ -24,16 +24,17 @@ _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
 class Bottleneck(nn.Module):
-  """A narrow 3x3(x3) convolution between two of 1x1(x1), around a shortcut.
+  """Bottleneck block: convolutions 1x1(x1), 3x3(x3), 1x1(x1), and a shortcut.
 
   Attributes:
     width: channels of the middle convolution, which has the stride.
     features: channels of the result.
-    stride: on all axes. Where it or the channels change the shape, the
+    stride: on all axes. If the stride or the channels change the shape, the
       shortcut is a linear projection, else the input itself.
-    groups: of the channels in the middle convolution.
-    convolve: computes it; as `jax.lax.conv_general_dilated`.
-    axis_name: see `davenet.BatchNorm`.
+    groups: channel groups of the middle convolution.
+    convolve: function that computes the middle convolution, with the
+      arguments of `jax.lax.conv_general_dilated`.
+    axis_name: see `BatchNorm`.
     dtype: compute type; parameters are float32.
   """
 
@@ -47,14 +48,14 @@ class Bottleneck(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, use_running_statistics: bool) -> jax.Array:
-    """[N, ..., C] -> [N, ceil(... / stride), features]."""
-    # A product of matrices is faster than a 1x1 convolution on CPU.
+    """Maps [N, ..., C] to [N, ceil(... / stride), features]."""
+    # A matrix product is faster than a 1x1 convolution on a CPU.
     pointwise = functools.partial(
       nn.Dense, use_bias=False, dtype=self.dtype, kernel_init=_he_fan_out
     )
 
     def norm(x: jax.Array, name: str) -> jax.Array:
-      layer = davenet.BatchNorm(self.axis_name, self.dtype, name=name)
+      layer = BatchNorm(self.axis_name, self.dtype, name=name)
       return layer(x, use_running_statistics)
 
     y = nn.relu(norm(pointwise(self.width, name='conv1')(x), 'norm1'))
@@ -80,13 +81,14 @@ class Bottleneck(nn.Module):
 
 
 class BottleneckNetwork(nn.Module):
-  """What `ResNet` and `ResNeXt3D` share: all behind the scaled input.
+  """Base of `ResNet` and `ResNeXt3D`: everything after the scaled input.
 
   Attributes:
-    blocks: of each of the four stages; those but the first halve the axes.
-    axis_name: mapped axis over whose devices BatchNorm takes the statistics of
-      the whole batch in training; '' for those of each device alone.
-    dtype: compute type; parameters are float32, statistics at least.
+    blocks: number of blocks of each of the four stages; stages 2 to 4 halve
+      the axes.
+    axis_name: mapped axis over which BatchNorm takes the statistics of the
+      whole batch in training; '': each device uses its own.
+    dtype: compute type; parameters are float32, statistics float32 or wider.
   """
 
   blocks: tuple[int, ...]
@@ -104,17 +106,17 @@ class BottleneckNetwork(nn.Module):
     groups: int = 1,
     convolve: Callable = jax.lax.conv_general_dilated,
   ) -> jax.Array:
-    """Stem, stages, and the mean over all axes but the first and last.
+    """Applies stem and stages, and averages all axes but the first and last.
 
     Args:
       x: [N, ..., 3].
-      train: normalise by the statistics of the batch and update the running
+      train: normalize by the statistics of the batch and update the running
         ones, which needs `mutable='batch_stats'`.
       stem_stride: of the first convolution.
-      width: of the blocks of the first stage; each next one has twice that.
-      expansion: a block's `features` are so many times its width.
+      width: of the blocks of the first stage; each later stage doubles it.
+      expansion: a block's `features` divided by its width.
       groups: see `Bottleneck`.
-      convolve: see there.
+      convolve: see `Bottleneck`.
 
     Returns:
       [N, 8 * width * expansion], float32 or wider.
@@ -132,7 +134,7 @@ class BottleneckNetwork(nn.Module):
       conv_general_dilated=convolve,
       name='stem',
     )(x)
-    norm = davenet.BatchNorm(self.axis_name, self.dtype, name='stem_norm')
+    norm = BatchNorm(self.axis_name, self.dtype, name='stem_norm')
     x = nn.relu(norm(x, not train))
     x = nn.max_pool(x, (3,) * axes, (2,) * axes, padding=((1, 1),) * axes)
     for i, count in enumerate(self.blocks):
@@ -151,8 +153,16 @@ class BottleneckNetwork(nn.Module):
     return x.mean(range(1, axes + 1))
 
 
+Network = TypeVar('Network', bound=BottleneckNetwork)
+
+
 def layers(blocks: tuple[int, ...], axes: int) -> Iterable[weight_map.Layer]:
-  """The layers of a file by their names there, and ours."""
+  """Yields the layers of a file: its name, our name, and the axes to drop.
+
+  Args:
+    blocks: number of blocks of each stage.
+    axes: number of axes of the convolutions, 2 or 3.
+  """
   ones = tuple(range(2, 2 + axes))
   yield 'conv1', 'stem', ()
   yield 'bn1', 'stem_norm', weight_map.NORM
@@ -169,7 +179,7 @@ def layers(blocks: tuple[int, ...], axes: int) -> Iterable[weight_map.Layer]:
 
 
 def _blocks(names: Iterable[str]) -> tuple[int, ...]:
-  """How many blocks each stage has, at least one, in a file of these names."""
+  """Number of blocks of each stage, at least one, by the names in a file."""
   found = {
     match[0]
     for match in map(re.compile(r'layer\d\.\d+\.').match, names)
@@ -182,20 +192,21 @@ def _blocks(names: Iterable[str]) -> tuple[int, ...]:
 
 
 def load(
-  file: str | os.PathLike, network: type[BottleneckNetwork], shape: tuple
-) -> tuple[BottleneckNetwork, dict]:
-  """The network of a file of PyTorch, with its weights.
+  file: str | os.PathLike, network: type[Network], shape: tuple
+) -> tuple[Network, dict]:
+  """Loads a network from a PyTorch file.
 
   Args:
-    file: a state dict. The blocks are as many as it has.
-    network: its kind.
-    shape: of an input, as the network takes it.
+    file: state dict; it determines the number of blocks.
+    network: class of the network.
+    shape: shape of an input.
 
   Returns:
     The network and its {'params', 'batch_stats'}, float32.
 
   Raises:
-    ReleaseError: see `networks.read_network` and `networks.check_variables`.
+    ReleaseError: see `pretrained.read_network` and
+      `pretrained.check_variables`.
   """
   state = pretrained.read_network(file)
   model = network(_blocks(state))

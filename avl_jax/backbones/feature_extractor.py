@@ -1,7 +1,7 @@
-"""Visual features of video files, as the authors' extractor makes them.
+"""Visual features of video files, equal to those of the authors' extractor.
 
-`extract.py` of `video_feature_extractor`, for any video: 2-D features of one
-frame a second, 3-D features of clips of 16 frames at 24 a second.
+The extractor is `extract.py` of `video_feature_extractor`: 2-D features of one
+frame per second, 3-D features of clips of 16 frames at 24 frames per second.
 """
 
 import fractions
@@ -19,30 +19,34 @@ from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
 
 STAND_IN = 'efficientnet_lite0'
-IMAGE_RATE, IMAGE_SIZE = 1, 224  # frames per second; shorter side, in pixels
+IMAGE_RATE, IMAGE_SIZE = 1, 224  # frames per second; shorter side in pixels
 CLIP_RATE = 24  # frames per second
 _CLIP_LENGTH, _CLIP_SIZE = resnext3d.CLIP[:2]
-_IMAGES, _CLIPS = 8, 4  # in a batch; smaller ones are no faster, on a CPU too
+_IMAGES, _CLIPS = 8, 4  # batch sizes; smaller ones are no faster anywhere
 
 
 class Extractor:
-  """Maps a video file to its 2-D and, with a second network, 3-D features.
+  """Maps a video file to 2-D features and, with a second network, 3-D ones.
 
-  A batch has always the same number of images or clips, so that a network is
-  compiled once for each size of frames, at its first video.
+  All batches have the same number of images or clips, so a network is compiled
+  once per frame size, at the first video of that size.
+
+  Example:
+    extract = Extractor(resnet152='efficientnet_lite0')
+    features = extract('video.mp4')['visual_2d']  # float16 [seconds, 1280]
   """
 
   def __init__(self, *, resnet152: str, resnext101: str = ''):
     """Reads the weights.
 
     Args:
-      resnet152: a file of torchvision's ResNet-152, such as
+      resnet152: weight file of torchvision's ResNet-152, such as
         `resnet152-b121ed2d.pth`, IMAGENET1K_V1; or 'efficientnet_lite0' for
-        the packaged stand-in, which sees whole frames on white squares.
-      resnext101: the file `resnext101.pth`; '': no 3-D features.
+        the packaged stand-in, which gets whole frames on white squares.
+      resnext101: the weight file `resnext101.pth`; '': no 3-D features.
 
     Raises:
-      ReleaseError: a file is not there or not of its network.
+      ReleaseError: a file is missing or not of its network.
       FileNotFoundError: the package of the stand-in is not installed.
     """
     self._is_stand_in = resnet152 == STAND_IN
@@ -61,28 +65,28 @@ class Extractor:
 
   @property
   def widths(self) -> dict[str, int]:
-    """The width of each stream, in the order in which they are joined."""
+    """Width of each stream, in the order of concatenation."""
     return dict(self._widths)
 
   def __call__(
     self, path: str | os.PathLike, start: float = 0.0, end: float | None = None
   ) -> dict[str, np.ndarray]:
-    """Features of a video or a part of it.
+    """Extracts features of a video or a part of it.
 
     Args:
       path: see `video.frames`.
-      start: of the part, seconds.
-      end: of the part, seconds; None: all there is.
+      start: start of the part, in seconds.
+      end: end of the part, in seconds; None: end of the video.
 
     Returns:
-      'visual_2d' float16 [S, 2048] (1280 with the stand-in), S the seconds,
-      rounded, which may be none; 'visual_3d' float16 [S', 2048] if there is a
-      network for it, 1.5 a second, the last one's clip filled up with black.
-      Rows have length 1. The authors' extractor writes nothing for a video of
-      one frame; here it has its row.
+      'visual_2d' float16 [S, 2048] (1280 with the stand-in), S being the
+      rounded number of seconds, possibly 0; with a 3-D network also 'visual_3d'
+      float16 [S', 2048], 1.5 rows per second, the last clip padded with black
+      frames. Rows have length 1. A video of one frame has a row; the authors'
+      extractor writes nothing for it.
 
     Raises:
-      MediaError: the file is no video that can be read to its end.
+      MediaError: the file is not a video that can be read to its end.
     """
     images = video.frames(path, IMAGE_RATE, IMAGE_SIZE, False, start, end)
     if self._is_stand_in:
@@ -127,7 +131,7 @@ def _as_frame(image: np.ndarray) -> np.ndarray:
 
 
 def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-  """Clips of 16 frames, one after the other, the last filled up with black.
+  """Groups frames into clips of 16; the last is padded with black frames.
 
   Args:
     frames: uint8 [112, 112, 3] each.
@@ -145,14 +149,16 @@ def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 def _compile(
   file: str, network: bottleneck.BottleneckNetwork, variables: dict
 ) -> Callable[[np.ndarray], jax.Array]:
-  """The network in full float32, so that features do not depend on a device.
+  """Compiles a network in full float32, so features do not depend on a device.
 
-  Says if it is of another depth than the authors', as ResNet-50 is.
+  Prints a warning if the network's depth differs from the authors', as with
+  ResNet-50.
   """
-  if network.blocks != (authors := type(network)().blocks):
+  if network.blocks != (authors := type(network).blocks):
     print(
-      f'{file} is a {type(network).__name__} of blocks {network.blocks}; the '
-      f"authors' has {authors}, and other features"
+      f'Warning: {file} is a {type(network).__name__} of blocks '
+      f"{network.blocks}. The authors' has blocks {authors}, so the features "
+      'differ from theirs.'
     )
 
   @jax.jit
@@ -166,7 +172,7 @@ def _compile(
 def _rows(
   items: Iterator[np.ndarray], backbone: Callable, batch_size: int, width: int
 ) -> np.ndarray:
-  """Float16 [S, width], rows of length 1; S may be 0."""
+  """Extracts features float16 [S, width], rows of length 1; S may be 0."""
   first = next(items, None)
   if first is None:
     return np.zeros((0, width), np.float16)

@@ -1,6 +1,6 @@
 """ResNet-152 (He et al., 2016), the thesis' image encoder.
 
-Its 2-D features are those of torchvision's network with the weights
+The 2-D features are the outputs of torchvision's network with the weights
 IMAGENET1K_V1 (`model.py` and `preprocessing.py` of the authors' extractor
 `video_feature_extractor`).
 """
@@ -23,20 +23,20 @@ class ResNet(bottleneck.BottleneckNetwork):
   """ResNet of bottlenecks whose middle convolution has the stride.
 
   Attributes:
-    blocks: of each of the four stages.
+    blocks: number of blocks of each of the four stages.
     axis_name: see `bottleneck.BottleneckNetwork`.
-    dtype: see there.
+    dtype: see `bottleneck.BottleneckNetwork`.
   """
 
   blocks: tuple[int, ...] = (3, 8, 36, 3)
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-    """Features of images.
+    """Computes features of images.
 
     Args:
       images: uint8 [N, H, W, 3], RGB, of any size.
-      train: normalise by the statistics of the batch and update the running
+      train: normalize by the statistics of the batch and update the running
         ones, which needs `mutable='batch_stats'`.
 
     Returns:
@@ -50,10 +50,11 @@ class ResNet(bottleneck.BottleneckNetwork):
 
 
 def scaled_values() -> np.ndarray:
-  """What the network sees for byte v of channel c: float32 [256, 3].
+  """Network input for byte value v of channel c, float32 [256, 3].
 
-  A table, because compiled arithmetic may round a division otherwise; 1e-8 is
-  the extractor's, and moves each deviation to the next float32.
+  A table gives the extractor's bits; compiled arithmetic may round the division
+  differently. The 1e-8 is the extractor's; it moves each deviation to the next
+  float32.
   """
   values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
   return (values - _MEAN) / (_STD + np.float32(1e-8))
@@ -63,15 +64,15 @@ def load(file: str | os.PathLike) -> tuple[ResNet, dict]:
   """Reads weights in the format of torchvision's ResNet-50, -101 and -152.
 
   Args:
-    file: a state dict, such as `resnet152-b121ed2d.pth`; `fc` is in it and not
-      used.
+    file: state dict, such as `resnet152-b121ed2d.pth`. It must contain `fc`,
+      which is not used.
 
   Returns:
     The network with as many blocks as the file has, and its {'params',
     'batch_stats'}, float32.
 
   Raises:
-    ReleaseError: there is no such file, it cannot be read, or its entries are
-      not those of the network; the message names them.
+    ReleaseError: the file is missing or cannot be read, or its entries are not
+      those of the network; the message names them.
   """
   return bottleneck.load(file, ResNet, (1, 32, 32, 3))

@@ -1,6 +1,6 @@
 """ResNeXt-101 over clips (Hara et al., 2018), the thesis' motion encoder.
 
-Its 3-D features are those of the authors' extractor (`videocnn/` of
+The 3-D features equal those of the authors' extractor (`videocnn/` of
 `video_feature_extractor`) with the weights `resnext101.pth`, trained on
 Kinetics.
 """
@@ -17,30 +17,30 @@ from flax import linen as nn
 from avl_jax.backbones import bottleneck
 
 WIDTH = 2048
-CLIP = (16, 112, 112, 3)
+CLIP = (16, 112, 112, 3)  # frames, height, width, channels
 _MEAN = np.array([110.6, 103.2, 96.3], np.float32)
 _GROUPS = 32
-_FEWEST = 16  # channels of a group from which a CPU convolves groups fast
+_FEWEST = 16  # channels per group from which grouped convolution is fast (CPU)
 
 
 class ResNeXt3D(bottleneck.BottleneckNetwork):
   """ResNeXt of cardinality 32 over time, height and width.
 
   Attributes:
-    blocks: of each of the four stages.
+    blocks: number of blocks of each of the four stages.
     axis_name: see `bottleneck.BottleneckNetwork`.
-    dtype: see there.
+    dtype: see `bottleneck.BottleneckNetwork`.
   """
 
   blocks: tuple[int, ...] = (3, 4, 23, 3)
 
   @nn.compact
   def __call__(self, clips: jax.Array, train: bool) -> jax.Array:
-    """Features of clips.
+    """Computes features of clips.
 
     Args:
-      clips: uint8 [N, 16, 112, 112, 3], RGB; black where a video ends.
-      train: normalise by the statistics of the batch and update the running
+      clips: uint8 [N, 16, 112, 112, 3], RGB; black frames after a video's end.
+      train: normalize by the statistics of the batch and update the running
         ones, which needs `mutable='batch_stats'`.
 
     Returns:
@@ -61,16 +61,16 @@ def load(file: str | os.PathLike) -> tuple[ResNeXt3D, dict]:
   """Reads weights in the format of `resnext101.pth`.
 
   Args:
-    file: a state dict; its names may begin with `module.`, and `fc` is in it
-      and not used.
+    file: state dict; its names may begin with `module.`. It must contain `fc`,
+      which is not used.
 
   Returns:
     The network with as many blocks as the file has, and its {'params',
     'batch_stats'}, float32.
 
   Raises:
-    ReleaseError: there is no such file, it cannot be read, or its entries are
-      not those of the network; the message names them.
+    ReleaseError: the file is missing or cannot be read, or its entries are not
+      those of the network; the message names them.
   """
   return bottleneck.load(file, ResNeXt3D, (1, *CLIP))
 
@@ -83,15 +83,16 @@ def convolve(
   feature_group_count: int = 1,
   **options,
 ) -> jax.Array:
-  """`jax.lax.conv_general_dilated` of clips, by `planar` on a CPU.
+  """Convolves clips: by `planar` on a CPU, else by XLA's own convolution.
 
   Args:
     x: [N, T, H, W, C].
     kernel: [time, height, width, C / groups, D].
-    window_strides: three numbers.
-    padding: three pairs.
-    feature_group_count: the groups.
-    **options: the others that Flax passes on; no dilation.
+    window_strides: of time, height and width.
+    padding: (before, after) of time, height and width.
+    feature_group_count: number of channel groups.
+    **options: other options of Flax' call of
+      `jax.lax.conv_general_dilated`; no dilation.
 
   Returns:
     [N, T', H', W', D].
@@ -122,19 +123,22 @@ def planar(
   padding: Sequence[tuple[int, int]],
   groups: int,
 ) -> jax.Array:
-  """A convolution of clips as one of images, whose channels hold the time.
+  """Convolves clips as images whose channels hold the frames of the kernel.
 
-  XLA's three-dimensional convolutions of few channels are slow on CPU: the
-  first of the network takes six times as long as this, a grouped one of stage
-  1 twenty times. Small groups are joined, with zeros between them, to kernels
-  of 16 channels, and convolved one after the other.
+  XLA's three-dimensional convolutions with few channels are slow on a CPU: the
+  network's first takes six times as long as this function, a grouped one of
+  stage 1 twenty times. Small groups are merged into kernels of 16 channels,
+  with zeros between the groups, and convolved one after the other.
 
   Args:
-    x: see `convolve`.
-    kernel: see there.
+    x: [N, T, H, W, C].
+    kernel: [time, height, width, C / groups, D].
     strides: of time, height and width.
-    padding: of the same.
-    groups: see there.
+    padding: (before, after) of time, height and width.
+    groups: number of channel groups.
+
+  Returns:
+    [N, T', H', W', D].
   """
   taps, *_, channels, features = kernel.shape
   joined = _FEWEST // channels

@@ -1,7 +1,7 @@
-"""Folders that know their files: a manifest of SHA-256, written last.
+"""Manifest of a folder: the SHA-256 of each file, written last.
 
-The manifest has the format of `sha256sum`, so that a folder can also be checked
-by hand: `cd FOLDER && sha256sum --check MANIFEST.sha256`.
+The manifest has the format of `sha256sum`, so a folder can also be checked by
+hand: `cd FOLDER && sha256sum --check MANIFEST.sha256`.
 """
 
 import concurrent.futures
@@ -13,10 +13,10 @@ NAME = 'MANIFEST.sha256'
 
 
 def write(folder: pathlib.Path) -> None:
-  """Writes the manifest of a folder, after all else is safely on the disk.
+  """Writes the manifest of a folder after syncing all its files to the disk.
 
   Args:
-    folder: with files in any number of folders below it.
+    folder: with files at any depth.
 
   Raises:
     OSError: the disk is full or broken.
@@ -32,15 +32,18 @@ def write(folder: pathlib.Path) -> None:
 
 
 def find_damage(folder: pathlib.Path) -> str:
-  """What is not as it was when the manifest was written; '' if all is.
+  """Finds the first difference from the manifest; '' if there is none.
 
-  Every byte is read: files that are changed, cut, missing or new are found, and
-  a manifest that was itself changed.
+  Every byte is read. Changed, truncated, missing and new files are found, and
+  so is a changed manifest.
+
+  Returns:
+    A part of a sentence, such as 'variables/d is missing'.
   """
   try:
     written = (folder / NAME).read_bytes()
   except OSError:
-    return f'it has no readable {NAME}'
+    return f'{NAME} is missing or cannot be read'
   try:
     found = _digests(folder)
   except OSError as error:
@@ -53,8 +56,20 @@ def find_damage(folder: pathlib.Path) -> str:
     if name not in found:
       return f'{name} is missing'
     if expected.get(name) != found[name]:
-      return f'{name} is not as it was written'
-  return f'{NAME} is not as it was written'
+      return f'{name} has changed since it was written'
+  return f'{NAME} has changed since it was written'
+
+
+def set_aside(folder: pathlib.Path) -> pathlib.Path:
+  """Renames a damaged folder to NAME.damaged, NAME.damaged2, ...
+
+  Returns:
+    The new path.
+  """
+  names = (
+    folder.with_name(f'{folder.name}.damaged{i}') for i in ('', *range(2, 99))
+  )
+  return folder.rename(next(name for name in names if not name.exists()))
 
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
@@ -64,9 +79,8 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
     for path in folder.rglob('*')
     if path.is_file() and path != folder / NAME
   )
-  with (
-    concurrent.futures.ThreadPoolExecutor() as pool
-  ):  # Hashing drops the GIL.
+  # Hashing releases the GIL.
+  with concurrent.futures.ThreadPoolExecutor() as pool:
     return dict(
       zip(names, pool.map(lambda n: _digest(folder / n), names), strict=True)
     )
@@ -82,7 +96,7 @@ def _text(digests: dict[str, str]) -> str:
 
 
 def sync(path: pathlib.Path) -> None:
-  """Waits until a file or a folder's list of names is on the disk."""
+  """Waits until a file or a folder's list of entries is on the disk."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

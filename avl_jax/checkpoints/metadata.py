@@ -1,4 +1,7 @@
-"""What a checkpoint says of itself, beside its arrays, as JSON."""
+"""Checkpoint metadata: model arguments, data fingerprint, metrics.
+
+It stands as JSON in description.json, beside the arrays.
+"""
 
 import json
 import pathlib
@@ -14,7 +17,7 @@ _SHAPING = ('embed_dim', 'widths', 'blocks', 'structure', 'visual_width')
 
 
 class CheckpointError(UserError):
-  """A checkpoint that is missing, damaged or of another model or training."""
+  """A checkpoint is missing, damaged, or of another model or training."""
 
 
 def describe(
@@ -27,63 +30,66 @@ def describe(
   best_metric: str = '',
   examples: int = 0,
 ) -> dict:
-  """What is written beside the arrays.
+  """Makes the metadata of a run's checkpoints.
 
   Args:
     model: keyword arguments of `AVLnet`.
     visual_width: V of the batches that the model takes.
     data: fingerprint of the training data.
-    seed: of the run; with `batch_size` it says which examples a step has seen.
+    seed: of the run; with `batch_size` it determines the examples of a step.
     batch_size: examples in a batch.
-    best_metric: name of the metric, larger is better, whose best checkpoint is
-      kept beside the last and taken by `load`; '': the last alone.
-    examples: how many the training data has; 0: unknown.
+    best_metric: name of a metric, larger is better. Its best checkpoint is
+      kept beside the last ones, and `loading.load` takes it; '': `load` takes
+      the last checkpoint.
+    examples: number of examples of the training data; 0: unknown.
   """
   description = {
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,
     'examples': examples,
-    'initial': '',  # data of the runs that it began from, if any
+    'initial': '',  # data on which the initial variables were trained, if any
     'seed': seed,
     'batch_size': batch_size,
     'best_metric': best_metric,
   }
-  # Through JSON, so that it equals what is read back.
+  # Through JSON, so that it equals what `read` returns.
   return json.loads(json.dumps(description))
 
 
 def provenance(description: Mapping) -> str:
-  """Fingerprints of all data a model has seen, those of the first run first."""
+  """Fingerprints of all data a model was trained on, the oldest first."""
   earlier = description.get('initial', '')
   return ' '.join(part for part in (earlier, description['data']) if part)
 
 
 def read(path: pathlib.Path) -> dict:
-  """Reads the description in the folder of a checkpoint.
+  """Reads the metadata in the folder of a checkpoint.
 
   Raises:
-    CheckpointError: there is none.
+    CheckpointError: there is none, or it is not JSON.
   """
   try:
     return json.loads((path / NAME).read_text())
   except (OSError, ValueError) as error:
     raise CheckpointError(
-      f'{path} has no readable {NAME}: it is damaged, or of another '
-      'version of this program'
+      f'The checkpoint {path} has no readable {NAME}: it is damaged, or of '
+      'another version of this program. Put a good copy in its place, or '
+      'choose another workdir.'
     ) from error
 
 
 def check_model(
-  found: Mapping, expected: Mapping, what: str, shapes_alone: bool = False
+  found: Mapping, expected: Mapping, name: str, shapes_alone: bool = False
 ) -> None:
-  """Compares the models of two descriptions.
+  """Compares the models of two metadata.
 
   Args:
-    found: description of a checkpoint.
-    expected: description of the model that is to take its arrays.
-    what: the checkpoint, in the message.
-    shapes_alone: compare only what decides the shapes of the variables.
+    found: metadata of a checkpoint.
+    expected: metadata of the model that will take its arrays.
+    name: subject of the message, such as 'The checkpoint runs/x'.
+    shapes_alone: compare only the keys that determine the shapes of the
+      variables.
 
   Raises:
     CheckpointError: they differ; the message names the keys.
@@ -91,33 +97,34 @@ def check_model(
   old = found['model'] | {'visual_width': found['visual_width']}
   new = expected['model'] | {'visual_width': expected['visual_width']}
   differing = [
-    f'{key}: {old.get(key)!r} there, {new.get(key)!r} here'
+    f'{key}: {old.get(key)!r} in the checkpoint, {new.get(key)!r} in this run'
     for key in (_SHAPING if shapes_alone else sorted(old | new))
     if old.get(key) != new.get(key)
   ]
   if differing:
     raise CheckpointError(
-      f'{what} are of another model ({"; ".join(differing)}); use another '
-      'workdir, or the same model'
+      f'{name} is of another model ({"; ".join(differing)}). Choose another '
+      'workdir, or use the same model.'
     )
 
 
-def check_training(found: Mapping, expected: Mapping, what: str) -> None:
-  """Raises CheckpointError unless both see the same examples at each step."""
+def check_training(found: Mapping, expected: Mapping, name: str) -> None:
+  """Raises CheckpointError unless both use the same examples at each step."""
   differing = [
-    f'{key}: {found[key]!r} there, {expected[key]!r} here'
+    f'{key}: {found[key]!r} in the checkpoint, {expected[key]!r} in this run'
     for key in ('data', 'seed', 'batch_size')
     if found[key] != expected[key]
   ]
   if differing:
     raise CheckpointError(
-      f'{what} comes from training on other data or in another order '
-      f'({"; ".join(differing)}); use another workdir, or the same settings'
+      f'{name} comes from training on other data or in another order '
+      f'({"; ".join(differing)}). Choose another workdir, or use the same '
+      'settings.'
     )
 
 
 def best_step(descriptions: Mapping[int, Mapping], metric: str) -> int:
-  """The step with the largest value of a metric; the last if there is none."""
+  """Step with the largest value of a metric; the last if none has it."""
   return max(
     descriptions,
     key=lambda s: (descriptions[s]['run']['metrics'].get(metric, -np.inf), s),
@@ -125,7 +132,7 @@ def best_step(descriptions: Mapping[int, Mapping], metric: str) -> int:
 
 
 def tuples(tree: Any) -> Any:
-  """Lists to tuples, which JSON has not, and which can be hashed."""
+  """Converts lists to tuples, which can be hashed and JSON does not have."""
   if isinstance(tree, list):
     return tuple(tuples(item) for item in tree)
   if isinstance(tree, dict):

@@ -1,17 +1,18 @@
-"""Convolution over time with fewer products, for wide layers on a CPU.
+"""Winograd convolution over time F(3, 3): fewer products for wide CPU layers.
 
-Winograd's minimal filtering F(3, 3), as Lavin and Gray (2016) use it for
-networks, in one dimension: three outputs of a filter of three taps are made
-of five products instead of nine. A filter of nine taps is three such filters,
-each three frames later than the one before, so that they share the
-transformed input: tile i of filter g is tile i + g. What remains are five
-convolutions of width three over a third of the frames: 5 / 9 of the products.
-The gradient of the input is such a convolution too; the kernel's is direct.
-On a GPU the vendor's own convolutions are used.
+Winograd's minimal filtering, as Lavin and Gray (2016) use it for networks, in
+one dimension: three outputs of a filter of three taps need five products
+instead of nine. A filter of nine taps is three such filters, each three frames
+later than the one before, so they share the transformed input: tile i of
+filter g is tile i + g. What remains are five convolutions of width three over
+a third of the frames, 5 / 9 of the products. The gradient of the input is such
+a convolution too; the gradient of the kernel is computed directly. On a GPU
+the vendor's own convolutions are used.
 """
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -32,10 +33,11 @@ _G = (
   (0, 0, 1),
 )
 _A = ((1, 1, 1, 1, 0), (0, 1, -1, 2, 0), (0, 1, 1, 4, 1))
-# Values of an example's input from which it pays: each layer of the full-size
-# model has 64,000 or more for a clip of 10 s; and examples: fewer do not make
-# up for transforming the kernel.
-_SMALLEST, _FEWEST = 60_000, 16
+# Smallest input of an example, in values, for which it is faster. Each layer of
+# the full-size model has 64,000 or more for a clip of 10 s.
+_SMALLEST = 60_000
+# Smallest batch for which it is faster: the kernel is transformed once a batch.
+_FEWEST = 16
 
 
 def convolve(
@@ -45,16 +47,18 @@ def convolve(
   padding: Sequence[tuple[int, int]],
   **options,
 ) -> jax.Array:
-  """`jax.lax.conv_general_dilated` in layouts 'NWC' and 'WIO', for `nn.Conv`.
+  """Convolves in layouts 'NWC' and 'WIO', as `conv_general_dilated` of nn.Conv.
 
-  On a CPU, large float32 layers of width 9 and stride 1 go through `minimal`.
+  On a CPU, large float32 layers of width 9 and stride 1 use `minimal`; all
+  others use `jax.lax.conv_general_dilated`.
 
   Args:
     x: [N, T, C].
     kernel: [W, C, D].
-    window_strides: one number.
-    padding: one pair.
-    **options: the others that Flax passes on; no dilation, no groups.
+    window_strides: (stride,).
+    padding: ((before, after),).
+    **options: other options of Flax' call of
+      `jax.lax.conv_general_dilated`; no dilation, no groups.
 
   Returns:
     [N, T', D].
@@ -74,19 +78,19 @@ def convolve(
 
 @jax.custom_vjp
 def minimal(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Convolution of width 9 and stride 1, padded by (4, 4), by F(3, 3).
+  """Convolves with width 9, stride 1 and padding (4, 4), by F(3, 3).
 
   Args:
     x: [N, T, C].
     kernel: [9, C, D].
 
   Returns:
-    [N, T, D]; in float32 within about 5e-6 of the largest value. Gradients
-    are those of reverse mode alone.
+    [N, T, D]; in float32 within about 5e-6 of the largest value. Only
+    reverse-mode gradients are defined.
   """
   batch, length, channels = x.shape
   tiles = -(-length // 3)
-  # Frames in threes; tile i begins at 3 i and reaches two frames further.
+  # Frames in threes; tile i starts at frame 3 i and has five frames.
   padded = jnp.pad(x, ((0, 0), (4, 3 * tiles + 5 - length), (0, 0)))
   threes = padded.reshape(batch, tiles + 3, 3, channels)
   frames = [threes[:, :-1, i] for i in range(3)]
@@ -107,18 +111,19 @@ def _forward(x, kernel):
 
 def _backward(inputs, gradient):
   x, kernel = inputs
-  (of_kernel,) = jax.linear_transpose(lambda w: _direct(x, w, 4), kernel)(
-    gradient
-  )
-  return minimal(gradient, jnp.flip(kernel, 0).swapaxes(1, 2)), of_kernel
+  transpose = jax.linear_transpose(lambda w: _direct(x, w, 4), kernel)
+  (kernel_gradient,) = transpose(gradient)
+  flipped = jnp.flip(kernel, 0).swapaxes(1, 2)  # [9, D, C]
+  return minimal(gradient, flipped), kernel_gradient
 
 
 minimal.defvjp(_forward, _backward)
 
 
 def _mix(row: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
-  """Sum of the arrays, each as often as the row says."""
-  return sum(c * x for c, x in zip(row, arrays, strict=True) if c)
+  """Sum of the arrays, weighted by the row."""
+  terms = (c * x for c, x in zip(row, arrays, strict=True) if c)
+  return cast(jax.Array, sum(terms))
 
 
 def _direct(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:

@@ -1,1 +1,1 @@
-"""Networks that map clips into the common embedding space."""
+"""Networks that embed clips into a common space."""

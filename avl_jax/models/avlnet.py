@@ -1,18 +1,20 @@
-"""AVLnet: audio, video and text of a clip as vectors of one space.
+"""AVLnet: embeds the audio, video and text of clips into one space.
 
-Where the parameters are, below `params` (and `batch_stats`); every `linear`,
-`*_projection`, `audio` and `text` is {kernel, bias}, every `gate` {linear}:
+Layout of the parameters below `params` (and `batch_stats`). Every `linear`,
+`*_projection`, `audio` and `text` is {kernel, bias}; every `gate` is {linear}:
 
   audio_encoder           see `davenet.DAVEnet`
-  image_encoder           see `resnet.ResNet`; of models with `image_blocks`
+  image_encoder           see `resnet.ResNet`; in models with `image_blocks`
   video_head              {linear, gate}
-  audio_head, text_head   {linear, gate}, where they are apart
-  audio_text_head         {audio, text, bias, gate}, where they are fused;
-                          `audio` and `text` have no biases of their own
-and in the release's structure
-  audio_projection        linear: behind the audio_head, or before the fusion
-  text_pool               {linear}: of each word, before the maximum
-  audio_text_head         {audio, text, gate}, with biases of their own
+  audio_head, text_head   {linear, gate}, in models that are not fused
+  audio_text_head         {audio, text, bias, gate}, in fused models; `audio`
+                          and `text` have no biases of their own
+
+The release's structure differs in these modules:
+
+  audio_projection        linear: after the audio_head, or before the fusion
+  text_pool               {linear}: applied to each word, before the maximum
+  audio_text_head         {audio, text, gate}; `audio` and `text` have biases
 """
 
 import functools
@@ -21,19 +23,11 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import traverse_util
 
 from avl_jax.backbones import resnet
 from avl_jax.errors import ConfigError
 from avl_jax.models import davenet, heads
 
-_HINTS = {
-  'text': '. Text needs a model with model.word_dim, word vectors for the '
-  'batches (words.vectors) and, for audio_text, model.fused=True',
-  'video': '. Pictures need a model with model.image_blocks',
-}
-# Modules that another model may lack: the text branch, the image encoder.
-_NEW = {'text', 'text_head', 'text_pool', 'image_encoder'}
 _STRUCTURES = ('thesis', 'release')
 _POOLINGS = ('mean', 'masked')
 _DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
@@ -48,30 +42,38 @@ class AVLnet(nn.Module):
     blocks: see `davenet.DAVEnet`.
     word_dim: width E of the word vectors; 0: no text branch.
     fused: sum audio and text before a common gate (eq. 4.3, AVLnet-Text-Fused)
-      instead of embedding them apart (eq. 4.1, AVLnet-Text-Tri). Without text
-      the thesis' structure is then AVLnet's.
-    initial_text_scale: of the fused text term's initial values; 0: it begins
-      as if there were no text. The thesis leaves open how the term begins that
-      a model trained without text gets (section 4.2.2).
+      instead of embedding them separately (eq. 4.1, AVLnet-Text-Tri). Without
+      text, a fused model in the thesis' structure is AVLnet.
+    initial_text_scale: factor of the initial values of the fused text term; 0:
+      training starts as if there were no text. The thesis does not say how the
+      term is initialized in a model trained without text (section 4.2.2).
     structure: 'thesis' gates the audio in the embedding space (eq. 3.1, 3.2)
-      and max-pools word vectors (eq. 4.1, 4.3); 'release', as the released
-      weights, gates the audio before a linear projection or projects it to D/2
-      before fusing, and max-pools projected words (`model.py` there).
-    pooling: of the audio over time in training; 'mean' takes every frame,
+      and max-pools word vectors (eq. 4.1, 4.3). 'release' is the structure of
+      the released weights (their `model.py`): it gates the audio before a
+      linear projection, or projects it to D/2 before fusing, and max-pools
+      projected words.
+    pooling: of the audio over time in training; 'mean' averages all frames,
       padding included, 'masked' only the real ones. Evaluation always masks.
-    frozen_statistics: use the running statistics of BatchNorm also in training;
-      its scale and bias still learn.
-    image_blocks: of a ResNet that embeds the pictures of a batch, (3, 8, 36, 3)
-      is ResNet-152; (): none, features come with the batch.
-    frozen_image: keep that network as it is, its statistics of BatchNorm too;
-      else it learns, with the statistics of the batch.
+    frozen_statistics: use BatchNorm's running statistics in training too; its
+      scale and bias are still trained.
+    image_blocks: blocks of a ResNet that encodes the images of a batch, e.g.
+      (3, 8, 36, 3) for ResNet-152; (): no image encoder, the batches hold
+      visual features.
+    frozen_image: do not train the image encoder, and keep its running
+      statistics; else it is trained with the statistics of the batch.
     axis_name: mapped axis over which BatchNorm takes the statistics of the
-      whole batch in training; '' or None for those of each device alone.
+      whole batch in training; '' or None: each device uses its own.
     dtype: name of the compute type, e.g. 'bfloat16'. Parameters, statistics and
-      embeddings are float32 at least; 'float64' needs `jax.enable_x64`.
+      embeddings are float32 or wider; 'float64' needs `jax.enable_x64`.
 
   Raises:
-    ConfigError: `structure`, `pooling` or `dtype` is none of the above.
+    ConfigError: `structure`, `pooling` or `dtype` has an unknown value.
+
+  Example:
+    model = AVLnet(embed_dim=512)
+    variables = init_variables(model, visual_width=4096)
+    embeddings = model.apply(variables, batch, train=False)
+    scores = embeddings['audio'] @ embeddings['video'].T  # [N, N]
   """
 
   embed_dim: int = 4096
@@ -98,25 +100,28 @@ class AVLnet(nn.Module):
   def __call__(
     self, batch: Mapping[str, jax.Array], train: bool
   ) -> dict[str, jax.Array]:
-    """Embeds a batch: what it has of recordings, pictures and captions.
+    """Embeds a batch of clips: its audio, its images or features, its words.
 
     Args:
-      batch: 'spectrogram' float [N, T, 40], dB below the file's loudest cell
-        and padded with zeros, with 'num_frames' int32 [N], frames before
-        padding, may exceed T; 'visual' float [N, V], or 'image' uint8
-        [N, H, W, 3], which a model without `image_blocks` ignores; 'words'
-        float [N, W, E], zero-padded, which a model without a text branch
-        ignores. Other entries are ignored.
+      batch: any of the following; other entries are ignored.
+        'spectrogram': float [N, T, 40], dB below the file's loudest cell,
+          padded with zeros; with 'num_frames' int32 [N], the number of frames
+          before padding, which may exceed T.
+        'visual': float [N, V], or 'image': uint8 [N, H, W, 3], which a model
+          without `image_blocks` ignores.
+        'words': float [N, W, E], zero-padded, which a model without a text
+          branch ignores.
       train: see `davenet.DAVEnet`; also selects `pooling`.
 
     Returns:
-      {'audio', 'video', 'text': [N, D]} of what the batch has, in float32
-      (float64 if `dtype` is). A fused model adds 'audio_text'; its 'audio' and
-      'text' are those of a clip that has nothing else.
+      {'audio', 'video', 'text': [N, D]} for the modalities in the batch, in
+      float32 (float64 if `dtype` is float64). A fused model adds 'audio_text';
+      its 'audio' and 'text' are the embeddings of a clip with only that
+      modality.
 
     Raises:
       ConfigError: the word vectors are not `word_dim` wide, or the visual
-        features not as wide as those that the variables were made for.
+        features do not have the width for which the variables were made.
     """
     dtype = jnp.dtype(self.dtype)
     pooled = {'audio': None, 'text': None}
@@ -124,7 +129,7 @@ class AVLnet(nn.Module):
       pooled['audio'] = self._pooled_audio(batch, train, dtype)
     if 'words' in batch and self.word_dim:
       pooled['text'] = self._pooled_text(batch['words'], dtype)
-    embed = self._fused if self.fused else self._apart
+    embed = self._fused_embeddings if self.fused else self._separate_embeddings
     embeddings = embed(**pooled, dtype=dtype)
     visual = batch.get('visual')
     if 'image' in batch and self.image_blocks:
@@ -139,7 +144,7 @@ class AVLnet(nn.Module):
   def _pooled_audio(
     self, batch: Mapping[str, jax.Array], train: bool, dtype: jnp.dtype
   ) -> jax.Array:
-    """[N, widths[-1]], the mean over time of the encoded spectrograms."""
+    """Mean over time of the encoded spectrograms, [N, widths[-1]]."""
     frames = davenet.DAVEnet(
       widths=self.widths,
       blocks=self.blocks,
@@ -150,46 +155,46 @@ class AVLnet(nn.Module):
     )(batch['spectrogram'], train)
     if train and self.pooling == 'mean':
       return frames.mean(1, dtype=jnp.promote_types(dtype, jnp.float32))
-    return masked_mean(
+    return davenet.masked_mean(
       frames, batch['num_frames'], batch['spectrogram'].shape[1]
     )
 
   def _encoded_image(
     self, images: jax.Array, train: bool, dtype: jnp.dtype
   ) -> jax.Array:
-    """[N, 2048], L2-normalised as the features that come with a batch."""
+    """Encoded images [N, 2048], L2-normalized like a batch's features."""
     features = resnet.ResNet(
       self.image_blocks, self.axis_name or '', dtype, name='image_encoder'
     )(images, train and not self.frozen_image)
     if self.frozen_image:
-      # Gradients of zero do not move Adam, and nothing computes them.
+      # With zero gradients Adam changes nothing, and XLA computes none.
       features = jax.lax.stop_gradient(features)
-    return l2_normalised(features)
+    return heads.l2_normalize(features)
 
   def _check_visual(self, width: int) -> None:
     head = self.variables.get('params', {}).get('video_head')
     expected = head['linear']['kernel'].shape[0] if head else width
     if width != expected:
       raise ConfigError(
-        f'the visual features are {width} wide, but the model takes {expected}:'
-        ' take records made with the same networks, and the same streams in '
-        'train_data.streams and eval_data.streams'
+        f'The visual features are {width} wide, but the model takes {expected}.'
+        ' Use records prepared with the same visual networks, and the same '
+        'streams in train_data.streams and eval_data.streams.'
       )
 
   def _pooled_text(self, words: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """[N, E], or in the release's structure [N, D] or, if fused, [N, D/2]."""
+    """Pooled words: [N, E]; in the release's structure [N, D] or [N, D/2]."""
     if words.shape[-1] != self.word_dim:
       raise ConfigError(
-        f'the word vectors are {words.shape[-1]} wide, but the model takes '
-        f'{self.word_dim}: set model.word_dim={words.shape[-1]}, or take other '
-        'words.vectors'
+        f'The word vectors are {words.shape[-1]} wide, but the model takes '
+        f'{self.word_dim}. Set model.word_dim={words.shape[-1]}, or choose '
+        'other words.vectors.'
       )
     if self.structure == 'thesis':
       return heads.max_over_words(words)
     width = self.embed_dim // 2 if self.fused else self.embed_dim
     return heads.WordMaxPool(width, dtype, name='text_pool')(words)
 
-  def _apart(
+  def _separate_embeddings(
     self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
   ) -> dict[str, jax.Array]:
     embeddings, thesis = {}, self.structure == 'thesis'
@@ -205,7 +210,7 @@ class AVLnet(nn.Module):
       embeddings['text'] = head(text)
     return embeddings
 
-  def _fused(
+  def _fused_embeddings(
     self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
   ) -> dict[str, jax.Array]:
     release = self.structure == 'release'
@@ -224,12 +229,16 @@ class AVLnet(nn.Module):
 
 
 def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
-  """Random variables for batches with `visual` of [N, visual_width].
+  """Random variables of a model.
 
-  A model with `image_blocks` makes that of pictures, 2,048 wide.
+  Args:
+    model: to initialize.
+    visual_width: V of the batches' `visual`, [N, V]. A model with
+      `image_blocks` ignores it: its image encoder gives 2,048 features.
+    seed: the variables depend on nothing else.
 
   Returns:
-    {'params', 'batch_stats'}, float32; a function of the seed alone.
+    {'params', 'batch_stats'}, float32.
   """
   batch = {
     'spectrogram': jnp.zeros((1, 32, 40)),
@@ -239,129 +248,13 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
   }
   if model.image_blocks:
     batch['image'] = jnp.zeros((1, 32, 32, 3), jnp.uint8)
-  # One compilation; without jit there would be one for each operation.
+  # One compilation instead of one for each operation.
   init = jax.jit(functools.partial(model.init, train=False))
   return init(jax.random.key(seed), batch)
 
 
-def carry_over(source: Mapping, fresh: Mapping) -> dict:
-  """Variables that begin as another model's, new where it has no such module.
-
-  An AVLnet, or a fused model without text, so becomes one with text (thesis,
-  section 4.2.2): audio and video weights are carried over, the text branch
-  stays as it was initialised. AVLnet in the thesis' structure is the fused
-  model without its text term. In the release's structure it is not, there the
-  audio is projected elsewhere: train a fused model without text first. A model
-  that has seen features becomes one that sees pictures likewise (chapter 5).
-
-  Args:
-    source: variables of the trained model.
-    fresh: variables of the model to be, of `init_variables`.
-
-  Returns:
-    Variables with the structure of `fresh`.
-
-  Raises:
-    ConfigError: an array of `source` has no place in `fresh` or another shape,
-      or more than text and the image encoder would be new.
-  """
-  old, new = (traverse_util.flatten_dict(tree) for tree in (source, fresh))
-  if ('params', 'audio_text_head', 'bias') in new:
-    old = {_fused_path(path): array for path, array in old.items()}
-  misfits = {
-    path
-    for path, array in old.items()
-    if path not in new or new[path].shape != array.shape
-  }
-  misfits |= {p for p in new.keys() - old.keys() if not _NEW & set(p)}
-  if misfits:
-    raise ConfigError(
-      'the initial weights are of another model: '
-      f'{", ".join(sorted(map("/".join, misfits)))} are only in one of the two '
-      'or have other shapes; only text and the image encoder may be new (a '
-      "fused model in the release's structure begins from one with "
-      'model.fused=True, model.word_dim=0)'
-    )
-  return traverse_util.unflatten_dict(new | old)
-
-
-def _fused_path(path: tuple[str, ...]) -> tuple[str, ...]:
-  """Where a parameter of AVLnet's audio head stands in the fused one."""
-  collection, module, *rest = path
-  if module != 'audio_head':
-    return path
-  rest = {
-    ('linear', 'kernel'): ('audio', 'kernel'),
-    ('linear', 'bias'): ('bias',),
-  }.get(tuple(rest), rest)
-  return (collection, 'audio_text_head', *rest)
-
-
-def masked_mean(
-  x: jax.Array, num_frames: jax.Array, num_inputs: int
-) -> jax.Array:
-  """Mean over the encoded frames that stand for real ones.
-
-  Zero padding must not count: 0 dB is the loudest cell of a file, so padding
-  sounds like a shout. With ratio = round(T / T'), the first
-  max(1, num_frames // ratio) frames are averaged, as in the release.
-
-  Args:
-    x: [N, T', C] encoded frames.
-    num_frames: int [N], frames of each spectrogram before padding; more than T
-      means all.
-    num_inputs: T, frames of the padded spectrograms.
-
-  Returns:
-    [N, C], float32 or wider.
-  """
-  length = x.shape[1]
-  ratio = round(num_inputs / length)
-  n = jnp.maximum(1, num_frames // ratio)
-  is_real = jnp.arange(length) < n[:, None]
-  return x.mean(
-    1,
-    dtype=jnp.promote_types(x.dtype, jnp.float32),
-    where=is_real[:, :, None],
-  )
-
-
-def l2_normalised(x: jax.Array) -> jax.Array:
-  """[..., C] of length 1, as float32 or wider; zeros, and their gradient, stay.
-
-  The length is 1e-12 at least, as in the input pipeline.
-  """
-  square = jnp.square(x).sum(-1, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
-
-
-def combine(embeddings: Mapping[str, jax.Array], expression: str) -> jax.Array:
-  """Sum of named embeddings, e.g. 'audio' or 'audio+video'.
-
-  A sum's dot products are the sums of its parts': text against 'audio+video'
-  is the sum of the similarities to audio and to video.
-
-  Args:
-    embeddings: name -> [N, D].
-    expression: names joined by '+'.
-
-  Returns:
-    [N, D].
-
-  Raises:
-    ConfigError: the expression names an embedding that is absent.
-  """
-  names = expression.split('+')
-  for name in names:
-    if name not in embeddings:
-      raise ConfigError(
-        f'no embedding {name!r}, which {expression!r} names: the model gives '
-        f'{sorted(embeddings)}; join those with "+"'
-        + next((hint for key, hint in _HINTS.items() if key in name), '')
-      )
-  return sum(embeddings[name] for name in names)
-
-
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
   if value not in choices:
-    raise ConfigError(f'{name} must be one of {choices}, not {value!r}')
+    raise ConfigError(
+      f'Unknown value {value!r} of {name}. {name} must be one of {choices}.'
+    )

@@ -1,7 +1,7 @@
-"""ResDAVEnet: a residual network over time that encodes a spectrogram.
+"""ResDAVEnet, the audio encoder: a residual network over spectrogram frames.
 
-The audio branch of AVLnet (thesis, section 3.2.1): the mel bins are the input
-channels, so every convolution is one-dimensional.
+It is the audio branch of AVLnet (thesis, section 3.2.1). The mel bins are the
+input channels, so every convolution is one-dimensional.
 """
 
 import functools
@@ -9,73 +9,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jaxtyping import Float, Int
 
 from avl_jax.layers import winograd
+from avl_jax.layers.batch_norm import BatchNorm
 
+Array = jax.Array | np.ndarray
 _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
-class BatchNorm(nn.Module):
-  """Batch normalisation over all axes but the last, as PyTorch defines it.
-
-  The batch is normalised by its biased variance, but the running variance
-  keeps the unbiased one, n / (n - 1) times as large; Flax would keep the biased
-  one. Statistics are computed in two passes, mean then squared deviations, in
-  float32 or wider whatever the compute type.
-
-  Attributes:
-    axis_name: mapped axis over whose devices the statistics are those of the
-      whole batch; None for the statistics of each device alone. Unused while
-      initialising and with the running statistics.
-    dtype: type of the result.
-  """
-
-  axis_name: str | None = None
-  dtype: Any = jnp.float32
-  momentum: float = 0.9
-  epsilon: float = 1e-5
-
-  @nn.compact
-  def __call__(self, x: jax.Array, use_running_statistics: bool) -> jax.Array:
-    """Normalises x [..., C], updating `batch_stats` if it uses the batch's."""
-    shape = x.shape[-1:]
-    scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
-    bias = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
-    running_mean = self.variable(
-      'batch_stats', 'mean', jnp.zeros, shape, jnp.float32
-    )
-    running_var = self.variable(
-      'batch_stats', 'var', jnp.ones, shape, jnp.float32
-    )
-    x = x.astype(jnp.promote_types(self.dtype, jnp.float32))
-    if use_running_statistics:
-      mean, var = running_mean.value, running_var.value
-    else:
-      mean, var, n = self._statistics(x)
-      if not self.is_initializing():
-        kept, new = self.momentum, 1 - self.momentum
-        unbiased = var * (n / max(n - 1, 1))
-        running_mean.value = kept * running_mean.value + new * mean
-        running_var.value = kept * running_var.value + new * unbiased
-    y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
-    return y.astype(self.dtype)
-
-  def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array, int]:
-    """Mean [C], biased variance [C] and number of values of each channel."""
-    axes = tuple(range(x.ndim - 1))
-    n = x.size // x.shape[-1]
-    if not self.axis_name or self.is_initializing():
-      mean = x.mean(axes)
-      return mean, jnp.square(x - mean).mean(axes), n
-    pmean = functools.partial(jax.lax.pmean, axis_name=self.axis_name)
-    mean = pmean(x.mean(axes))
-    var = pmean(jnp.square(x - mean).mean(axes))
-    return mean, var, n * jax.lax.psum(1, self.axis_name)
-
-
 class ResidualBlock(nn.Module):
-  """Two convolutions of width 9 around a shortcut; strided if `stride` > 1.
+  """Residual block: two convolutions of width 9, and a shortcut around them.
 
   Attributes:
     features: channels of the result.
@@ -91,8 +37,10 @@ class ResidualBlock(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, use_running_statistics: bool) -> jax.Array:
-    """[B, T, C] -> [B, ceil(T / stride), features]."""
+  def __call__(
+    self, x: Float[Array, 'N T C'], use_running_statistics: bool
+  ) -> Float[jax.Array, 'N S D']:
+    """Maps [N, T, C] to [N, ceil(T / stride), features]."""
     # Explicit padding: 'SAME' pads (3, 4) where the stride is 2 and T is even.
     conv = functools.partial(
       nn.Conv,
@@ -128,9 +76,10 @@ class DAVEnet(nn.Module):
 
   Attributes:
     widths: channels of the stem, then of each stage.
-    blocks: residual blocks of each stage; the first of a stage halves the time.
-    frozen_statistics: use the running statistics of BatchNorm also in training;
-      its scale and bias still learn.
+    blocks: number of residual blocks of each stage; the first block of a stage
+      halves the number of frames.
+    frozen_statistics: use BatchNorm's running statistics in training too; its
+      scale and bias are still trained.
     axis_name: see `BatchNorm`.
     dtype: compute type; parameters are float32.
   """
@@ -142,18 +91,20 @@ class DAVEnet(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, spectrogram: jax.Array, train: bool) -> jax.Array:
+  def __call__(
+    self, spectrogram: Float[Array, 'N T mel_bins'], train: bool
+  ) -> Float[jax.Array, 'N S D']:
     """Encodes spectrograms.
 
     Padding frames are convolved like any other: mask them after the encoder.
 
     Args:
-      spectrogram: [B, T, 40] log-mel energies, dB.
-      train: normalise by the statistics of the batch and update the running
+      spectrogram: [N, T, 40] log-mel energies, dB.
+      train: normalize by the statistics of the batch and update the running
         ones, which needs `mutable='batch_stats'`.
 
     Returns:
-      [B, T', widths[-1]] in the compute type, non-negative; T' = ceil(T / 16)
+      [N, T', widths[-1]] in the compute type, non-negative; T' = ceil(T / 16)
       with four stages.
     """
     use_running_statistics = not train or self.frozen_statistics
@@ -163,7 +114,7 @@ class DAVEnet(nn.Module):
       stem,
       use_bias=False,
       dtype=self.dtype,
-      # He's fan-out of the two-dimensional convolution that this layer was.
+      # He's fan-out of the authors' 2-D convolution, [mel_bins, 1] kernels.
       kernel_init=nn.initializers.normal((2 / (mel_bins * stem)) ** 0.5),
       name='stem',
     )(spectrogram)
@@ -181,3 +132,32 @@ class DAVEnet(nn.Module):
           name=f'stage{i + 1}_block{j}',
         )(x, use_running_statistics)
     return x
+
+
+def masked_mean(
+  x: Float[Array, 'N S C'], num_frames: Int[Array, ' N'], num_inputs: int
+) -> Float[jax.Array, 'N C']:
+  """Mean over the encoded frames that are not padding.
+
+  Padding must not count: it is zero, and 0 dB is the loudest cell of a file, so
+  the encoder hears it as loud noise. The first max(1, num_frames // ratio)
+  frames are averaged, with ratio = round(T / T'), as in the release.
+
+  Args:
+    x: [N, T', C] encoded frames.
+    num_frames: int [N], number of frames of each spectrogram before padding;
+      more than T means all.
+    num_inputs: T, frames of the padded spectrograms.
+
+  Returns:
+    [N, C], float32 or wider.
+  """
+  length = x.shape[1]
+  ratio = round(num_inputs / length)
+  n = jnp.maximum(1, num_frames // ratio)
+  is_real = jnp.arange(length) < n[:, None]
+  return x.mean(
+    1,
+    dtype=jnp.promote_types(x.dtype, jnp.float32),
+    where=is_real[:, :, None],
+  )

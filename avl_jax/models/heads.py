@@ -1,16 +1,20 @@
-"""Heads that map the output of an encoder to the joint embedding space."""
+"""Heads: map pooled encoder outputs to the joint embedding space."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen import dtypes
+from jaxtyping import Float
+
+Array = jax.Array | np.ndarray
 
 
 def uniform(bound: float) -> Callable:
-  """An initialiser that draws float32 from -bound to bound."""
+  """Initializer that draws float32 uniformly from -bound to bound."""
 
   def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
@@ -19,13 +23,15 @@ def uniform(bound: float) -> Callable:
 
 
 class Linear(nn.Module):
-  """W x + b, both initialised uniformly in +-1 / sqrt(fan-in) like PyTorch's.
+  """Linear layer W x + b with PyTorch's initialization.
+
+  W and b are initialized uniformly in +-1 / sqrt(fan-in).
 
   Attributes:
     features: width of the result.
     dtype: compute type; parameters are float32.
-    use_bias: whether there is a b.
-    initial_scale: factor of the initial bound; 0 begins with zeros.
+    use_bias: whether to add b.
+    initial_scale: factor of the initial bound; 0 initializes with zeros.
   """
 
   features: int
@@ -34,8 +40,8 @@ class Linear(nn.Module):
   initial_scale: float = 1.0
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """[..., C] -> [..., features]."""
+  def __call__(self, x: Float[Array, '*n C']) -> Float[jax.Array, '*n D']:
+    """Maps [..., C] to [..., features]."""
     fan_in = x.shape[-1]
     initial = uniform(self.initial_scale * fan_in**-0.5)
     kernel = self.param('kernel', initial, (fan_in, self.features))
@@ -43,24 +49,24 @@ class Linear(nn.Module):
     if self.use_bias:
       bias = self.param('bias', initial, (self.features,))
     x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    y = x @ kernel
+    y = x @ kernel  # [..., C] @ [C, features] -> [..., features]
     return y if bias is None else y + bias
 
 
 class ContextGate(nn.Module):
-  """y * sigmoid(W2 y + b2), eq. 3.2: each unit weighed by all the others."""
+  """Gate y * sigmoid(W2 y + b2), eq. 3.2: all units weight each unit."""
 
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, y: jax.Array) -> jax.Array:
-    """[..., D] -> [..., D]."""
+  def __call__(self, y: Float[Array, '*n D']) -> Float[Array, '*n D']:
+    """Maps [..., D] to [..., D]."""
     gate = Linear(y.shape[-1], self.dtype, name='linear')(y)
     return y * nn.sigmoid(gate)
 
 
 class GatedEmbedding(nn.Module):
-  """y * sigmoid(W2 y + b2) of y = W1 x + b1, eq. 3.1 and 3.2.
+  """Gated embedding y * sigmoid(W2 y + b2), y = W1 x + b1, eq. 3.1 and 3.2.
 
   Attributes:
     features: width D of the embedding.
@@ -71,24 +77,24 @@ class GatedEmbedding(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """[..., C] -> [..., D]."""
+  def __call__(self, x: Float[Array, '*n C']) -> Float[jax.Array, '*n D']:
+    """Maps [..., C] to [..., D]."""
     y = Linear(self.features, self.dtype, name='linear')(x)
     return ContextGate(self.dtype, name='gate')(y)
 
 
 class FusedEmbedding(nn.Module):
-  """y * sigmoid(W y + b2) of y = W_a a + W_t t + b1, eq. 4.3.
+  """Fused embedding y * sigmoid(W y + b2), y = W_a a + W_t t + b1, eq. 4.3.
 
-  A term that is absent is left out: g(a) is then eq. 3.2, as if text had never
-  been there.
+  A missing modality's term is left out of the sum. Without text, g(a) is eq.
+  3.2, the embedding of a model that has no text branch.
 
   Attributes:
     features: width D of the embedding.
     dtype: compute type; parameters are float32.
     separate_biases: give each term a bias of its own instead of b1, as the
       release does.
-    initial_text_scale: of the text term's initial values; see `Linear`.
+    initial_text_scale: `initial_scale` of the text term; see `Linear`.
   """
 
   features: int
@@ -98,17 +104,19 @@ class FusedEmbedding(nn.Module):
 
   @nn.compact
   def __call__(
-    self, audio: jax.Array | None, text: jax.Array | None
-  ) -> dict[str, jax.Array]:
-    """Embeds what is there, alone and together.
+    self,
+    audio: Float[Array, 'N C'] | None,
+    text: Float[Array, 'N E'] | None,
+  ) -> dict[str, Float[jax.Array, 'N D']]:
+    """Embeds each given modality alone and, if both are given, their sum.
 
     Args:
       audio: [N, C] or None.
-      text: [N, C'] or None.
+      text: [N, E] or None.
 
     Returns:
-      {'audio': g(a), 'text': g(t), 'audio_text': g(a, t)}, each [N, D], of
-      the terms that are there.
+      {'audio': g(a), 'text': g(t), 'audio_text': g(a, t)}, each [N, D], for
+      the given modalities.
     """
     inputs = {'audio': (audio, 1.0), 'text': (text, self.initial_text_scale)}
     terms = {
@@ -128,11 +136,13 @@ class FusedEmbedding(nn.Module):
     return {name: gate(y + bias.astype(y.dtype)) for name, y in terms.items()}
 
 
-def max_over_words(words: jax.Array) -> jax.Array:
-  """Largest value of each dimension over the words of a caption.
+def max_over_words(
+  words: Float[Array, 'N W E'],
+) -> Float[jax.Array, 'N E']:
+  """Maximum of each dimension over the words of a caption.
 
-  Slots whose vector is zero are padding and do not count, so that the result
-  does not depend on their number; a caption without words gives zeros.
+  Slots whose vector is zero are padding and do not count, so the result does
+  not depend on the number of slots. A caption without words gives zeros.
 
   Args:
     words: [N, W, E], zero-padded.
@@ -146,10 +156,10 @@ def max_over_words(words: jax.Array) -> jax.Array:
 
 
 class WordMaxPool(nn.Module):
-  """max over words of ReLU(W x + b), as the release pools captions.
+  """Maximum over words of ReLU(W x + b), as the release pools captions.
 
-  Every slot counts, zero-padded ones too, which contribute ReLU(b): the number
-  of slots can change the result, and released weights expect 20.
+  Every slot counts. A zero-padded slot contributes ReLU(b), so the number of
+  slots can change the result; the released weights expect 20 slots.
 
   Attributes:
     features: width of the result.
@@ -160,7 +170,17 @@ class WordMaxPool(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, words: jax.Array) -> jax.Array:
-    """[N, W, E] -> [N, features]."""
+  def __call__(self, words: Float[Array, 'N W E']) -> Float[jax.Array, 'N D']:
+    """Maps [N, W, E] to [N, features]."""
     y = Linear(self.features, self.dtype, name='linear')(words)
     return nn.relu(y).max(1)
+
+
+def l2_normalize(x: Float[Array, '*n C']) -> Float[Array, '*n C']:
+  """Scales vectors [..., C] to length 1.
+
+  Lengths below 1e-12 count as 1e-12, as in the input pipeline, so that a zero
+  vector stays zero and has a finite gradient.
+  """
+  square = jnp.square(x).sum(-1, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
-from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
+from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.models.transfer import carry_over
 from avl_jax.modes import evaluate, train
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.modes.prepare import prepare
@@ -31,7 +32,7 @@ def compare(
     print(f'{name}, seed {seed}: {folder}')
     if settings.num_steps:
       train.run(settings, folder, pipeline, time.perf_counter())
-      model, variables, _ = checkpointer.load(folder)
+      model, variables, _ = loading.load(folder)
     else:
       model, variables = _initial_model(settings)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
@@ -49,7 +50,7 @@ def compare(
 
 def _initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
   """The model of `initial_workdir`, with a new text branch if it has none."""
-  _, source, facts = checkpointer.load(config.initial_workdir)
+  _, source, facts = loading.load(config.initial_workdir)
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
   return model, carry_over(source, fresh)

@@ -12,7 +12,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
 from avl_jax.errors import UserError
 from avl_jax.files import write_atomically
@@ -141,7 +141,7 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
     raise UserError(
       'No file is named. Name the one to write, --config.release.file=FILE.pth.'
     )
-  network, variables, description = checkpointer.load(workdir)
+  network, variables, description = loading.load(workdir)
   table = weight_map.weights_of(variables)
   if table is None:
     raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avl_jax import multihost
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
 from avl_jax.retrieval import evaluation
@@ -21,7 +21,7 @@ def evaluate(
 ) -> None:
   """Evaluates the best checkpoint; writes evaluation.json and the report."""
   multihost.wait('training')  # All hosts see the same folders.
-  model, variables, facts = checkpointer.load(workdir)
+  model, variables, facts = loading.load(workdir)
   evaluations = open_evaluations(config, pipeline)
   results = evaluation.make_evaluate(model, evaluations, **config.eval)(
     variables

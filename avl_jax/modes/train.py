@@ -2,23 +2,27 @@
 
 import contextlib
 import pathlib
+from collections.abc import Callable, Mapping
 
+import optax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from avl_jax import multihost, parallel
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
 from avl_jax.features import word_vectors
 from avl_jax.files import Lock
-from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.models.avlnet import AVLnet
 from avl_jax.modes import evaluate
 from avl_jax.modes.pipeline import InputPipeline, MetricWriter, TrainBatches
 from avl_jax.modes.prepare import prepare
 from avl_jax.retrieval import evaluation
-from avl_jax.train import initialization, loop, preemption, timing
+from avl_jax.train import initialization, loop, timing
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.metrics_log import History
+from avl_jax.train.preemption import Stop
 
 
 def train(
@@ -48,7 +52,7 @@ def run(
     Interrupted: the run was asked to stop, and its state is saved.
   """
   model = AVLnet(**config.model)
-  optimizer = training_step.make_optimizer(
+  optimizer = optimizers.make_optimizer(
     **config.optimizer, num_steps=config.num_steps
   )
   step = parallel.pmap_step(
@@ -60,7 +64,7 @@ def run(
     lock = None
     if multihost.is_first():
       lock = stack.enter_context(Lock(workdir))
-    _check_files(config, model, workdir)
+    pretrained = _load_pretrained(config, model, workdir)
     prepare(config, workdir, pipeline)
     batches = _open_batches(config, workdir, pipeline)
     description = _describe(config, batches, pipeline)
@@ -69,55 +73,49 @@ def run(
         workdir if multihost.is_first() else None, description
       )
     )
-    variables = _initial_variables(config, model, checkpoints, description)
-    state = checkpoints.restore(
-      training_step.create_state(variables, optimizer)
-    )
-    state = parallel.replicate(multihost.from_first(state))
+    state = _first_state(model, optimizer, description, checkpoints, pretrained)
     # What was logged after the last checkpoint is logged again.
     last = -1 if checkpoints.is_empty else int(state.step)
     writer = _open_writer(config, workdir, pipeline, last)
     stack.enter_context(contextlib.closing(writer))
-    stop = stack.enter_context(preemption.Stop())
-    clock = stack.enter_context(
-      timing.Clock(
-        began,
-        before=checkpoints.progress.get('seconds'),
-        lost=checkpoints.seconds_until(lock.last_alive if lock else None),
-        heartbeat=lock.path if lock else None,
-      )
-    )
-    evaluate_all = evaluation.make_evaluate(
-      model,
-      evaluate.open_evaluations(config, pipeline),
-      stop.check,
-      **config.eval,
+    stop = stack.enter_context(Stop())
+    clock = timing.Clock(
+      began,
+      before=checkpoints.progress.get('seconds'),
+      lost=checkpoints.seconds_until(lock.last_alive if lock else None),
+      heartbeat=lock.path if lock else None,
     )
     loop.Loop(
       step=step,
       batches=batches.from_step,
-      evaluate=lambda v: evaluation.scalars(evaluate_all(v)),
+      evaluate=_make_evaluate(config, model, pipeline, stop),
       writer=writer,
       checkpoints=checkpoints,
-      clock=clock,
+      clock=stack.enter_context(clock),
       stop=stop,
       num_steps=config.num_steps,
       **config.train,
     ).run(state)
 
 
-def _check_files(
+def _load_pretrained(
   config: ConfigDict, model: AVLnet, workdir: pathlib.Path
-) -> None:
-  """Checks files besides data before preparing data, which can take days."""
+) -> initialization.Pretrained | None:
+  """Checks and loads the weights of a new run, before data preparation.
+
+  Returns:
+    None in a run that resumes, and in all processes but the first, which get
+    the first's variables.
+  """
   if config.words.vectors:
     word_vectors.open_vectors(config.words.vectors)
-  if not (workdir / checkpointer.FOLDER).is_dir():
-    initialization.check(
-      model,
-      image_weights=config.image_weights,
-      workdir=config.initial_workdir,
-    )
+  if not multihost.is_first() or loading.has_checkpoint(workdir):
+    return None
+  return initialization.load_pretrained(
+    model,
+    image_weights=config.image_weights,
+    initial_workdir=config.initial_workdir,
+  )
 
 
 def _open_batches(
@@ -150,28 +148,34 @@ def _describe(
   )
 
 
-def _initial_variables(
-  config: ConfigDict,
+def _first_state(
   model: AVLnet,
-  checkpoints: checkpointer.Checkpoints,
+  optimizer: optax.GradientTransformation,
   description: dict,
-) -> dict:
-  """Initial variables on the first host; placeholders where one restores."""
-  if not multihost.is_first() or not checkpoints.is_empty:
-    # They are replaced by those of the checkpoint, or of the first host.
-    variables = init_variables(model, description['visual_width'], config.seed)
-  else:
-    if config.initial_workdir:
-      checkpoints.begin_from(checkpointer.provenance(config.initial_workdir))
-    variables = initialization.begin(
-      model,
-      description,
-      image_weights=config.image_weights,
-      workdir=config.initial_workdir,
-    )
+  checkpoints: checkpointer.Checkpoints,
+  pretrained: initialization.Pretrained | None,
+) -> training_step.TrainState:
+  """State of the last checkpoint, or a new one; the same on all devices."""
+  if pretrained:
+    checkpoints.set_initial_provenance(pretrained.provenance)
+  variables = initialization.initialize(model, description, pretrained)
   if multihost.is_first():
     print(parameter_overview.get_parameter_overview(variables['params']))
-  return variables
+  state = checkpoints.restore(training_step.create_state(variables, optimizer))
+  return parallel.replicate(multihost.from_first(state))
+
+
+def _make_evaluate(
+  config: ConfigDict, model: AVLnet, pipeline: InputPipeline, stop: Stop
+) -> Callable[[Mapping], dict[str, float]]:
+  """Returns evaluate(variables) -> metrics by name, interrupted by `stop`."""
+  evaluate_all = evaluation.make_evaluate(
+    model,
+    evaluate.open_evaluations(config, pipeline),
+    stop.check,
+    **config.eval,
+  )
+  return lambda variables: evaluation.scalars(evaluate_all(variables))
 
 
 def _open_writer(

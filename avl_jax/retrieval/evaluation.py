@@ -12,7 +12,8 @@ import numpy as np
 
 from avl_jax.features.media import Media
 from avl_jax.files import write_atomically
-from avl_jax.models.avlnet import AVLnet, combine
+from avl_jax.models.avlnet import AVLnet
+from avl_jax.models.expressions import combine
 from avl_jax.retrieval import embedding, metrics, ranking
 from avl_jax.retrieval.embedding import Embedded
 from avl_jax.retrieval.result import METRICS, MetricName, Result

@@ -19,7 +19,7 @@ class Task:
 
   Attributes:
     query: expression over the embeddings, 'audio' or 'audio+video'; see
-      `avlnet.combine`.
+      `expressions.combine`.
     gallery: likewise.
   """
 

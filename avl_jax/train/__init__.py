@@ -1,1 +1,1 @@
-"""Training: step, loop, optimizer, what a run is resumed with."""
+"""Training: step, optimizer, loop, initial variables, preemption, logs."""

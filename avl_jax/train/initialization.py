@@ -1,70 +1,119 @@
-"""What a run begins with: random variables, published ones, another run's."""
+"""Initial variables: random, pretrained image weights, or another run's.
 
+A new run loads what it needs before data preparation, which can take days, so
+that a missing or wrong file stops it at once.
+"""
+
+import dataclasses
 import os
 from collections.abc import Mapping
 
 from avl_jax.backbones import resnet
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading, metadata
 from avl_jax.errors import ConfigError
-from avl_jax.models.avlnet import AVLnet, carry_over, init_variables
+from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.models.transfer import carry_over
 
 _ENCODER = 'image_encoder'
 
 
-def begin(
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Pretrained:
+  """Weights from which a new run starts.
+
+  Attributes:
+    image_encoder: {'params', 'batch_stats'} of the image encoder; {}: none.
+    variables: best variables of the initial workdir's run; {}: none.
+    description: metadata of their checkpoint; {}: none.
+    initial_workdir: path of that run, for messages.
+  """
+
+  image_encoder: Mapping = dataclasses.field(default_factory=dict)
+  variables: Mapping = dataclasses.field(default_factory=dict)
+  description: Mapping = dataclasses.field(default_factory=dict)
+  initial_workdir: str | os.PathLike = ''
+
+  @property
+  def provenance(self) -> str:
+    """Fingerprints of all data on which the variables were trained; or ''."""
+    if not self.description:
+      return ''
+    return metadata.provenance(self.description)
+
+
+def load_pretrained(
   model: AVLnet,
-  description: Mapping,
   *,
   image_weights: str | os.PathLike,
-  workdir: str | os.PathLike,
-) -> dict:
-  """Variables of a run that nothing is restored to.
+  initial_workdir: str | os.PathLike,
+) -> Pretrained:
+  """Checks the weight files and the initial workdir, and loads both.
 
   Args:
-    model: of the run.
-    description: of `descriptions.describe`, of the same.
-    image_weights: file of PyTorch with the image encoder, such as torchvision's
-      `resnet152-b121ed2d.pth`; '': none.
-    workdir: of a run whose best variables are taken for all that they have; '':
-      none.
+    model: model of the new run.
+    image_weights: PyTorch file with the image encoder's weights, such as
+      torchvision's `resnet152-b121ed2d.pth`; '': none.
+    initial_workdir: workdir of a run whose best variables initialize the
+      modules that they have; '': none.
+
+  Raises:
+    ConfigError: the weights are not of the model's image encoder, or a frozen
+      image encoder would have random weights.
+    ReleaseError: `image_weights` cannot be read.
+    CheckpointError: the initial workdir has no checkpoint, or a damaged one.
+  """
+  encoder = _read_image_weights(image_weights, model) if image_weights else {}
+  variables, description = {}, {}
+  if initial_workdir:
+    _, variables, description = loading.load(initial_workdir)
+  is_encoder_given = encoder or _ENCODER in variables.get('params', {})
+  if model.image_blocks and model.frozen_image and not is_encoder_given:
+    raise ConfigError(
+      'The frozen image encoder has random weights and would keep them. Name '
+      'its weights: --config.image_weights=resnet152-b121ed2d.pth '
+      '(torchvision, IMAGENET1K_V1).'
+    )
+  return Pretrained(
+    image_encoder=encoder,
+    variables=variables,
+    description=description,
+    initial_workdir=initial_workdir,
+  )
+
+
+def initialize(
+  model: AVLnet, description: Mapping, pretrained: Pretrained | None = None
+) -> dict:
+  """Creates the variables before the first step.
+
+  Args:
+    model: model of the run.
+    description: metadata of the run, from `metadata.describe`.
+    pretrained: weights to start from; None: all variables are random.
 
   Returns:
     {'params', 'batch_stats'}.
 
   Raises:
-    ConfigError: the weights are not of the model, or its frozen image encoder
-      would be random.
-    ReleaseError: `image_weights` cannot be read.
-    CheckpointError: the other run has no checkpoint.
+    ConfigError: the initial workdir's variables do not fit into the model.
+    CheckpointError: the initial workdir's run has another model.
   """
-  weights, source = {}, {}
-  if image_weights:
-    weights = _read_image_weights(image_weights, model)
-  if workdir:
-    source = checkpointer.load_variables(workdir, description)
-  encoded = weights or _ENCODER in source.get('params', {})
-  if model.image_blocks and model.frozen_image and not encoded:
-    raise ConfigError(
-      'the image encoder is random and would stay so: name its weights, '
-      '--config.image_weights=resnet152-b121ed2d.pth (torchvision, '
-      'IMAGENET1K_V1)'
+  pretrained = pretrained or Pretrained()
+  if pretrained.variables:
+    metadata.check_model(
+      pretrained.description,
+      description,
+      f'The checkpoint in the initial workdir {pretrained.initial_workdir}',
+      shapes_alone=True,
     )
   variables = init_variables(
     model, description['visual_width'], description['seed']
   )
-  for collection, tree in weights.items():
+  for collection, tree in pretrained.image_encoder.items():
     variables[collection][_ENCODER] = tree
-  return carry_over(source, variables) if source else variables
-
-
-def check(
-  model: AVLnet, *, image_weights: str | os.PathLike, workdir: str | os.PathLike
-) -> None:
-  """Raises what `begin` would that needs no data, before days of preparing."""
-  if image_weights:
-    _read_image_weights(image_weights, model)
-  if workdir:
-    checkpointer.provenance(workdir)
+  if not pretrained.variables:
+    return variables
+  return carry_over(pretrained.variables, variables)
 
 
 def _read_image_weights(file: str | os.PathLike, model: AVLnet) -> dict:
@@ -72,7 +121,7 @@ def _read_image_weights(file: str | os.PathLike, model: AVLnet) -> dict:
   if network.blocks != model.image_blocks:
     raise ConfigError(
       f'{os.fspath(file)} is a ResNet of blocks {network.blocks}, but the '
-      f'model takes {model.image_blocks}: set model.image_blocks, () without '
-      'pictures, or other image_weights'
+      f'model takes {model.image_blocks}. Set model.image_blocks, () without '
+      'images, or choose other image_weights.'
     )
   return weights

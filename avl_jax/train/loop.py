@@ -1,4 +1,4 @@
-"""The training loop: what a run does, in the order in which it does it."""
+"""Training loop: steps, evaluations, logs and checkpoints, in their order."""
 
 import collections
 import dataclasses
@@ -21,27 +21,26 @@ Tree = Any
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Loop:
-  """A training run, put together from its parts.
+  """Training run, assembled from its parts.
 
   Attributes:
-    step: of `parallel.pmap_step`.
+    step: from `parallel.pmap_step`.
     batches: batches(first, last) yields the batches of those steps.
     evaluate: variables -> scalars; called before the first step, every
       `eval_every` steps and after the last.
-    writer: with clu's `write_scalars(step, scalars)`, `write_texts` and
-      `flush()`.
+    writer: metric writer with clu's `write_scalars(step, scalars)`,
+      `write_texts` and `flush()`.
     checkpoints: written after each evaluation, every `save_every` steps, and
-      when the run is asked to stop.
-    clock: counts where the time goes.
-    stop: says when the run is asked to stop.
+      when a stop is requested.
+    clock: measures the time by section.
+    stop: knows whether a stop is requested.
     num_steps: steps of the whole run.
     log_every: steps over which loss and speed are averaged.
     eval_every: steps between evaluations.
     save_every: steps between checkpoints.
-    max_skipped: so many steps in a row may change nothing because of numbers
-      that are not finite.
+    max_skipped: number of consecutive skipped steps that ends the run.
     step_timeout: seconds that a step may take, the first with its compilation,
-      before the process gives up; 0: any time.
+      before the process ends; 0: no limit.
   """
 
   step: Callable
@@ -61,20 +60,20 @@ class Loop:
   def run(self, state: TrainState) -> TrainState:
     """Trains from `state.step` to `num_steps`.
 
-    A run that was interrupted anywhere and goes on from its last checkpoint
-    ends with the state and the metrics of the unbroken run, to the bit, but for
-    what measures time.
+    A run that was interrupted anywhere and resumes from its last checkpoint
+    ends with the state and the metrics of an uninterrupted run, bit for bit,
+    except for measurements of time.
 
     Args:
-      state: of `create_state`, or restored; its memory is reused.
+      state: from `create_state`, or restored; its memory is reused.
 
     Returns:
       The last state.
 
     Raises:
-      UserError: `max_skipped` steps in a row were not finite, or a checkpoint
+      UserError: `max_skipped` consecutive steps were skipped, or a checkpoint
         could not be written.
-      Interrupted: the run was asked to stop, and its state is saved.
+      Interrupted: a stop was requested, and the state is saved.
     """
     try:
       return self._train(state)
@@ -87,16 +86,18 @@ class Loop:
   def _train(self, state: TrainState) -> TrainState:
     first = int(state.step)
     if first >= self.num_steps:
-      print(f'nothing to train: step {first} of {self.num_steps} is done')
+      print(f'Training is complete ({first} of {self.num_steps} steps).')
+    elif first:
+      multihost.log(f'Resuming after step {first} of {self.num_steps}.')
     self._meter = _Meter(
       self.clock, self.checkpoints.progress.get('metrics', ())
     )
     with self.clock.section('start'):
-      # Only the first host knows: the others have no checkpoints.
+      # Only process 0 knows: the others have no checkpoints.
       evaluated = multihost.largest(int(self.checkpoints.evaluated))
     if self._due(first, self.eval_every) and not evaluated:
-      # Chance and a first try of all that evaluation needs, or what an
-      # interruption left out.
+      # Scores of the initial variables, which also tests the evaluation
+      # early; or the evaluation that an interruption left out.
       self._record(state, self._score(state))
     with tqdm.tqdm(
       desc='train',
@@ -112,43 +113,44 @@ class Loop:
     for done in range(first + 1, self.num_steps + 1):
       with self.clock.section('data'):
         batch = next(stream)
-      state, metrics, asked = self._step(state, batch)
+      state, metrics, number = self._step(state, batch)
       self._log(done, metrics, batch, ids.popleft())
       scores = {}
-      if self._due(done, self.eval_every) and not asked:
+      if self._due(done, self.eval_every) and not number:
         try:
           scores = self._score(state)
-          with self.clock.section('evaluation'):  # Other hosts may be slower.
-            asked = self.stop.asked()
+          # Waits for the other processes, which may be slower.
+          with self.clock.section('evaluation'):
+            number = self.stop.requested()
         except Interrupted as interrupted:
-          asked = interrupted.number
-      if scores or asked or self._due(done, self.save_every):
+          number = interrupted.number
+      if scores or number or self._due(done, self.save_every):
         self._record(state, scores)
-      if asked:
-        raise Interrupted(asked)
+      if number:
+        raise Interrupted(number)
     return state
 
   def _due(self, step: int, every: int) -> bool:
     return step % every == 0 or step == self.num_steps
 
   def _step(self, state: TrainState, batch: Tree) -> tuple:
-    """The new state, metrics, and the number of a signal that came, or 0."""
+    """Returns the new state, metrics, and the number of a signal, or 0."""
     with self.clock.section('step'), watchdog(self.step_timeout):
       state, metrics = self.step(state, batch)
-      # Waiting here also keeps fake devices on few cores from deadlocking.
+      # Waiting here also keeps virtual devices on few cores from deadlocking.
       metrics = {name: float(value) for name, value in metrics.items()}
-      asked = self.stop.asked()
+      number = self.stop.requested()
       self.clock.beat()
-    return state, metrics, asked
+    return state, metrics, number
 
   def _log(
     self, done: int, metrics: dict[str, float], batch: Tree, ids: np.ndarray
   ) -> None:
-    """Notes the metrics of a step; writes their means when it is time."""
+    """Records the metrics of a step; writes means every `log_every` steps."""
     with self.clock.section('log'):
       self._meter.add(metrics, batch['num_frames'].size)
       if metrics['skipped']:
-        _skip(done, metrics, ids, self.writer, self.max_skipped)
+        _log_skipped(done, metrics, ids, self.writer, self.max_skipped)
       if self._due(done, self.log_every):
         scalars = self._meter.read()
         self.writer.write_scalars(done, scalars)
@@ -162,7 +164,7 @@ class Loop:
     return scores
 
   def _record(self, state: TrainState, scores: dict[str, float]) -> None:
-    """Scores and times into the logs; they and the state onto the disk."""
+    """Writes scores and times to the log, and a checkpoint with the scores."""
     with self.clock.section('log'):
       self.writer.write_scalars(int(state.step), scores | self.clock.scalars())
       self.writer.flush()
@@ -175,7 +177,7 @@ class Loop:
 
 
 def _prefetch(batches: Any) -> tuple[Iterator[Tree], collections.deque]:
-  """Batches on their way to the devices, and their ids, which stay here."""
+  """Batches copied to the devices in advance, and a queue of their ids."""
   ids = collections.deque()
 
   def inputs() -> Iterator[dict]:
@@ -186,35 +188,35 @@ def _prefetch(batches: Any) -> tuple[Iterator[Tree], collections.deque]:
   return parallel.prefetch(inputs()), ids
 
 
-def _skip(
+def _log_skipped(
   step: int,
   metrics: Mapping[str, float],
   ids: np.ndarray,
   writer: Any,
   max_skipped: int,
 ) -> None:
-  """Notes a step that changed nothing; too many raise UserError."""
+  """Logs a skipped step; raises UserError after `max_skipped` of them."""
   names = '\n'.join(dict.fromkeys(multihost.from_all(ids).tolist()))
   writer.write_texts(step, {'skipped': names})
-  tqdm.tqdm.write(
-    f'step {step} changed nothing: not all of its numbers were finite (loss '
-    f'{metrics["loss"]:.4g}, gradient norm {metrics["gradient_norm"]:.4g})'
+  multihost.log(
+    f'Skipped step {step}: non-finite values (loss {metrics["loss"]:.4g}, '
+    f'gradient norm {metrics["gradient_norm"]:.4g}).'
   )
   if metrics['skipped'] >= max_skipped:
     writer.flush()
     raise UserError(
-      f'{max_skipped} steps in a row, up to step {step}, were not finite. The '
-      'last checkpoint is good. Look for bad features among the examples that '
-      'the log calls skipped, or try a smaller learning rate; the first of the '
-      f'last are {names[:200].splitlines()}'
+      f'{max_skipped} consecutive steps, up to step {step}, had non-finite '
+      'values. The last checkpoint is good. Look for bad features in the '
+      "examples under 'skipped' in metrics.jsonl, or try a smaller learning "
+      f'rate. The last skipped step begins with {names[:200].splitlines()}.'
     )
 
 
 class _Meter:
-  """Means of the steps' metrics, speed and waiting time between two reads.
+  """Averages metrics, speed and waiting time of the steps between two reads.
 
   Attributes:
-    metrics: of the steps since the last read, as JSON can hold them.
+    metrics: JSON values, one dict per step since the last read.
   """
 
   def __init__(self, clock: Clock, metrics: Iterable[dict]):
@@ -226,7 +228,7 @@ class _Meter:
     self._clips += clips
 
   def read(self) -> dict[str, float]:
-    """Means of the finite steps, how many were not, clips/s, share waited."""
+    """Means of the steps not skipped, number skipped, clips/s, share waited."""
     good = [metrics for metrics in self.metrics if not metrics['skipped']]
     scalars = {
       name: float(np.mean([metrics[name] for metrics in good]))

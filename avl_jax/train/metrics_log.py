@@ -1,4 +1,4 @@
-"""What a run writes down while it trains: a line of JSON a row."""
+"""Metrics log (metrics.jsonl): one row per line, as JSON."""
 
 import json
 import os
@@ -9,21 +9,27 @@ from avl_jax.files import write_atomically, writing
 
 
 def read_history(path: pathlib.Path) -> list[dict]:
-  """The rows of a `History`'s file; none if it is not there."""
+  """Reads the rows of a metrics log; [] if there is no such file."""
   lines = path.read_text().splitlines() if path.exists() else []
-  # A run that was killed may have left half a line.
+  # A killed run may have left an incomplete last line.
   return [json.loads(line) for line in lines if line.endswith('}')]
 
 
 class History:
-  """Scalars as lines of JSON; `write_scalars` and so on as clu's writers.
+  """Writes the metrics log; has the methods of clu's metric writers.
 
   Attributes:
-    rows: [{'step': int, name: float, ...}], what was written, also before.
+    rows: [{'step': int, name: float, ...}], all rows of the file.
   """
 
   def __init__(self, path: pathlib.Path, last_step: int):
-    """Opens the file, dropping rows after `last_step`: they come again."""
+    """Opens the log for a run that resumes after `last_step`.
+
+    Args:
+      path: of the file.
+      last_step: later rows are dropped, because the resumed run writes them
+        again.
+    """
     self.rows = [row for row in read_history(path) if row['step'] <= last_step]
     lines = ''.join(json.dumps(row) + '\n' for row in self.rows)
     write_atomically(path, lines)
@@ -41,7 +47,7 @@ class History:
     self.rows.append(row)
     line = f'{json.dumps(row)}\n'.encode()
     with writing(self._file.name):
-      while line:  # A disk that fills takes a part, and refuses the next.
+      while line:  # A disk that fills up takes a part of it before it fails.
         line = line[self._file.write(line) :]
 
   def flush(self) -> None:

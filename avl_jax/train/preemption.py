@@ -1,4 +1,4 @@
-"""What ends a run before its last step: signals, and steps that hang."""
+"""Preemption: stops a run on SIGTERM or SIGINT, and ends steps that hang."""
 
 import contextlib
 import faulthandler
@@ -6,34 +6,42 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from avl_jax import multihost
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Interrupted(BaseException):  # Nothing went wrong.
-  """The run was asked to stop, and has.
+class Interrupted(BaseException):  # No Exception: nothing went wrong.
+  """The run has stopped after a signal.
 
   Attributes:
-    number: of the signal.
+    number: number of the signal.
     exit_code: 143 after SIGTERM, 130 after SIGINT.
   """
 
   def __init__(self, number: int):
     super().__init__(
-      f'stopped by {signal.Signals(number).name}; the same command goes on'
+      f'Stopped by {signal.Signals(number).name}. Run the same command to '
+      'resume.'
     )
     self.number, self.exit_code = number, 128 + number
 
 
 class Stop:
-  """Listens for SIGTERM and SIGINT; as a context manager.
+  """Context manager that listens for SIGTERM and SIGINT.
 
-  The first only asks: the loop ends the step, saves and raises `Interrupted`.
-  A second ends the process at once. A thread listens, for Python's handlers
-  wait until the main thread is back from a compilation or a step.
+  After the first signal the loop finishes the step, saves a checkpoint and
+  raises `Interrupted`. A second signal ends the process at once. A thread
+  listens, because Python's own handlers wait until the main thread returns
+  from a compilation or a step.
+
+  Example:
+    with Stop() as stop:
+      for batch in batches:
+        train(batch)
+        stop.check()
   """
 
   def __init__(self):
@@ -45,7 +53,7 @@ class Stop:
     }
     self._read, self._write = os.pipe()
     os.set_blocking(self._write, False)
-    # Python's C handler writes there at once, whatever Python is doing.
+    # Python's C handler writes to it at once, even during a long C call.
     self._before = signal.set_wakeup_fd(self._write)
     self._thread = threading.Thread(target=self._listen, daemon=True)
     self._thread.start()
@@ -67,34 +75,36 @@ class Stop:
         os._exit(128 + number)
       self._number = number
       name = signal.Signals(number).name
-      print(
-        f'\n{name}: finishing this step and saving; once more to stop at once',
-        file=sys.stderr,
-        flush=True,
+      multihost.log(
+        f'{name} received: finishing this step and saving a checkpoint. Send '
+        'it again to exit immediately.',
+        sys.stderr,
       )
 
-  def asked(self) -> int:
-    """Number of the signal that any host has received, or 0.
+  def requested(self) -> int:
+    """Number of a signal that any process of the run has received, or 0.
 
-    Every host must call this equally often: all learn it at the same call.
+    All processes must call this equally often; it returns the same number in
+    all of them.
     """
     return multihost.largest(self._number)
 
   def check(self) -> None:
-    """Raises Interrupted if any host was asked to stop; see `asked`."""
-    if number := self.asked():
+    """Raises Interrupted if a stop is requested; see `requested`."""
+    if number := self.requested():
       raise Interrupted(number)
 
 
 @contextlib.contextmanager
-def watchdog(seconds: float) -> Iterator[None]:
-  """Ends the process with 1 if what is inside takes longer than `seconds`.
+def watchdog(seconds: float) -> Generator[None, None, None]:
+  """Context that ends the process with code 1 after `seconds`; 0: never.
 
-  The stacks of all threads go to stderr first. 0 watches nothing. It works
-  where Python does not, as in a collective that waits for a host that hangs.
+  The stacks of all threads are printed to stderr first. It works even where no
+  Python code can run, as in a collective that waits for a hanging process.
   """
   if seconds:
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    stderr = sys.__stderr__ or sys.stderr
+    faulthandler.dump_traceback_later(seconds, exit=True, file=stderr)
   try:
     yield
   finally:

@@ -1,4 +1,4 @@
-"""Training: state, optimizer, step."""
+"""Training state and training step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,21 +9,21 @@ import jax.numpy as jnp
 import optax
 
 from avl_jax import losses, parallel
-from avl_jax.errors import ConfigError
-from avl_jax.models.avlnet import AVLnet, combine
+from avl_jax.models.avlnet import AVLnet
+from avl_jax.models.expressions import combine
 
 Tree = Any
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """All that a step changes.
+  """State that a training step updates.
 
   Attributes:
-    step: int32, steps done, those that changed nothing included.
+    step: int32, number of steps done, skipped ones included.
     variables: {'params', 'batch_stats'}, float32.
-    optimizer_state: of optax.
-    skipped: int32, how many steps before this one, without a break, changed
-      nothing because something was not finite.
+    optimizer_state: optax state.
+    skipped: int32, number of consecutive steps up to this one that were skipped
+      because a value was not finite.
   """
 
   step: jax.Array
@@ -35,7 +35,7 @@ class TrainState(flax.struct.PyTreeNode):
 def create_state(
   variables: Tree, optimizer: optax.GradientTransformation
 ) -> TrainState:
-  """The state before the first step, one copy on every device."""
+  """Creates the state before the first step, replicated on every device."""
   return parallel.replicate(
     TrainState(
       jnp.zeros((), jnp.int32),
@@ -46,50 +46,6 @@ def create_state(
   )
 
 
-def make_schedule(
-  *,
-  learning_rate: float,
-  schedule: str = 'exponential',
-  decay_rate: float = 1.0,
-  decay_steps: int = 1,
-  warmup_steps: int = 0,
-  num_steps: int | None = None,
-) -> optax.Schedule:
-  """Learning rate of each step.
-
-  Args:
-    learning_rate: the largest.
-    schedule: 'exponential' multiplies by `decay_rate` after every
-      `decay_steps` (the release: 0.9 after each epoch); 'cosine' falls to zero
-      at `num_steps`.
-    decay_rate: of 'exponential'.
-    decay_steps: of 'exponential'.
-    warmup_steps: linear rise from learning_rate / warmup_steps.
-    num_steps: of 'cosine'.
-
-  Raises:
-    ConfigError: `schedule` is neither.
-  """
-  if schedule == 'exponential':
-    decay = optax.exponential_decay(
-      learning_rate, decay_steps, decay_rate, staircase=True
-    )
-  elif schedule == 'cosine':
-    decay = optax.cosine_decay_schedule(learning_rate, num_steps)
-  else:
-    raise ConfigError(
-      f"schedule must be 'exponential' or 'cosine', not {schedule!r}"
-    )
-  return lambda step: (
-    decay(step) * jnp.minimum(1, (step + 1) / max(warmup_steps, 1))
-  )
-
-
-def make_optimizer(**schedule: Any) -> optax.GradientTransformation:
-  """Adam (0.9, 0.999, 1e-8, no weight decay) with `make_schedule`'s rate."""
-  return optax.adam(make_schedule(**schedule))
-
-
 def make_step(
   model: AVLnet,
   optimizer: optax.GradientTransformation,
@@ -97,22 +53,30 @@ def make_step(
   pairs: Sequence[tuple[str, str]],
   margin: float,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
-  """One update, to be mapped over devices by `parallel.pmap_step`.
+  """Makes a training step, to be mapped by `parallel.pmap_step`.
 
-  If a number of the batch, the loss, the gradients or the new state is not
-  finite on any device, the step counts but nothing else changes on any: not
-  the parameters, nor the statistics, nor the optimizer's state.
+  A step is skipped if a value of the batch, the loss, the gradients or the new
+  state is not finite on any device: then `state.step` advances, but parameters,
+  statistics and optimizer state stay the same on all devices.
 
   Args:
-    model: see AVLnet.
-    optimizer: of `make_optimizer`.
-    pairs: expressions over the embeddings whose losses are added:
-      (('audio', 'video'),) is AVLnet.
-    margin: of `losses.masked_margin_softmax`.
+    model: to train.
+    optimizer: from `optimizer.make_optimizer`.
+    pairs: pairs of expressions over the embeddings; their losses are added.
+      AVLnet has (('audio', 'video'),).
+    margin: see `losses.masked_margin_softmax`.
 
   Returns:
-    step(state, batch) -> (state, {'loss', 'gradient_norm', 'skipped': as in the
-    state}), where batch is this device's share, without 'id'.
+    step(state, batch) -> (state, metrics), where batch is this device's share
+    without 'id', and metrics are the scalars 'loss', 'gradient_norm' and
+    'skipped' (`TrainState.skipped`).
+
+  Example:
+    step = parallel.pmap_step(
+      make_step(model, optimizer, pairs=(('audio', 'video'),), margin=0.001)
+    )
+    state = create_state(variables, optimizer)
+    state, metrics = step(state, parallel.shard(batch))
   """
   gradient = jax.value_and_grad(_make_loss(model, pairs, margin), has_aux=True)
 
@@ -127,9 +91,9 @@ def make_step(
       gradients, state.optimizer_state, params
     )
     params = optax.apply_updates(params, updates)
-    # Before one device's statistics stand for all: each must be finite.
+    # Checked before one device's statistics replace those of the others.
     finite = _all_finite((batch, loss, gradients, batch_stats, params))
-    finite = parallel.everywhere(finite & _all_finite(optimizer_state))
+    finite = parallel.on_all_devices(finite & _all_finite(optimizer_state))
     if not model.axis_name:
       batch_stats = parallel.of_first_device(batch_stats)
     variables = {'params': params, 'batch_stats': batch_stats}
@@ -147,7 +111,7 @@ def make_step(
 
 
 def _make_loss(model, pairs, margin) -> Callable:
-  """loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
+  """Makes loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
 
   def loss_function(params, batch_stats, batch):
     embeddings, updates = model.apply(
@@ -171,7 +135,7 @@ def _make_loss(model, pairs, margin) -> Callable:
 
 
 def _all_finite(tree: Tree) -> jax.Array:
-  """Whether every floating-point number of a tree is finite; a bool."""
+  """Whether all floating-point values of a tree are finite; a bool scalar."""
   return jnp.all(
     jnp.array(
       [

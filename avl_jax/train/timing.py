@@ -1,32 +1,33 @@
-"""Where the time of a run went, over all its starts."""
+"""Wall-clock time of a run by section, over all its starts."""
 
 import contextlib
 import os
 import pathlib
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 import jax
 
 SECTIONS = {
-  'start': 'starting: imports, data, restoring',
-  'compile': 'compiling, or reading the cache of it',
+  'start': 'startup: imports, data, restoring',
+  'compile': 'compilation, or reading its cache',
   'data': 'waiting for data',
   'step': 'training steps',
-  'save': 'blocking on checkpoints',
-  'evaluation': 'evaluating',
+  'save': 'waiting for checkpoints',
+  'evaluation': 'evaluation',
   'log': 'writing logs',
-  'lost': 'lost: work after a checkpoint that had to be done again',
+  'lost': 'lost: work after the last checkpoint, done again',
 }
-TOLERANCE = 0.02  # share of the time that may have no name
+TOLERANCE = 0.02  # share of the time that may be in no section
 
 
 class Clock:
-  """Adds up the seconds that a run spends on each of `SECTIONS`; a context.
+  """Context manager that adds up the seconds a run spends in each section.
 
-  A section's time is what passes inside `with clock.section(name)`, without
-  what XLA compiles in the meantime, which is `compile`'s.
+  The sections are the keys of `SECTIONS`. A section's time is the time inside
+  `with clock.section(name)`, except XLA's compilations, which count for the
+  section 'compile'.
   """
 
   def __init__(
@@ -37,14 +38,14 @@ class Clock:
     lost: float = 0.0,
     heartbeat: pathlib.Path | None = None,
   ):
-    """Starts to count; what passed since `began` is the start's.
+    """Starts the clock; the time since `began` counts for 'start'.
 
     Args:
       began: `time.perf_counter()` when the run began.
-      before: `seconds()` at the checkpoint that the run goes on from.
+      before: `seconds()` at the checkpoint from which the run resumes.
       lost: seconds of work after that checkpoint.
-      heartbeat: file whose time of modification says when the run was last
-        known to live, from which the next start knows what was lost.
+      heartbeat: file whose modification time is the run's last heartbeat; the
+        next start computes the lost time from it.
     """
     now = time.perf_counter()
     self._began, self._before = began, dict(before or {})
@@ -54,8 +55,8 @@ class Clock:
     jax.monitoring.register_event_duration_secs_listener(self._compiled)
 
   @contextlib.contextmanager
-  def section(self, name: str) -> Iterator[None]:
-    """What happens inside belongs to the section `name`."""
+  def section(self, name: str) -> Generator[None, None, None]:
+    """Context whose time counts for the section `name`."""
     start, self._section = time.perf_counter(), name
     try:
       yield
@@ -64,20 +65,20 @@ class Clock:
       self._section = ''
 
   def beat(self) -> None:
-    """Says that the run lives."""
+    """Updates the heartbeat file."""
     if self._heartbeat:
       os.utime(self._heartbeat)
 
-  def _compiled(self, event: str, seconds: float, **_) -> None:
+  def _compiled(self, event: str, duration_secs: float, **_: object) -> None:
     if event == '/jax/core/compile/backend_compile_duration' and self._section:
-      self._seconds['compile'] += seconds
-      self._seconds[self._section] -= seconds
+      self._seconds['compile'] += duration_secs
+      self._seconds[self._section] -= duration_secs
 
   def seconds(self) -> dict[str, float]:
-    """Seconds by section, 'unnamed' and 'total', the starts before included.
+    """Seconds by section, 'unnamed' and 'total', earlier starts included.
 
-    'total' is the wall time of all starts, measured by itself; 'unnamed' is
-    what is left of it when all sections are taken away.
+    'total' is the wall time of all starts, measured independently; 'unnamed' is
+    the total minus all sections.
     """
     own = self._seconds | {
       'total': time.perf_counter() - self._began + self._lost
@@ -87,40 +88,40 @@ class Clock:
     return total | {'unnamed': total['total'] - named}
 
   def scalars(self) -> dict[str, float]:
-    """`seconds` as they are logged: 'seconds/step' and so on."""
+    """The `seconds` under the names of the log: 'seconds/step' and so on."""
     return {f'seconds/{key}': value for key, value in self.seconds().items()}
 
   def table(self) -> str:
-    """A line for each section, with its share of the total."""
+    """Table as text: a line per section, with its share of the total."""
     seconds = self.seconds()
-    names = SECTIONS | {'unnamed': 'unnamed', 'total': 'total'}
+    names = SECTIONS | {'unnamed': 'in no section', 'total': 'total'}
     lines = [
       f'{seconds[key]:10.1f} s {seconds[key] / seconds["total"]:6.1%}  {name}'
       for key, name in names.items()
     ]
-    return '\n'.join(['where the time went:', *lines])
+    return '\n'.join(['Time by section:', *lines])
 
   def __enter__(self) -> 'Clock':
     return self
 
   def __exit__(self, kind: type | None, *_) -> None:
-    """Ends the counting.
+    """Stops the clock.
 
-    Warns if more than `TOLERANCE` of the time has no name, so that the table
-    cannot be trusted; not if something was raised.
+    Warns if more than `TOLERANCE` of the time is in no section, because the
+    table is then unreliable; does not warn after an exception.
     """
     jax.monitoring.unregister_event_duration_listener(self._compiled)
     seconds = self.seconds()
     if not kind and abs(seconds['unnamed']) > TOLERANCE * seconds['total']:
       warnings.warn(
         f'{seconds["unnamed"]:.1f} s of {seconds["total"]:.1f} s of this run '
-        'belong to no section of its accounting',
+        'are in no section of the table of times.',
         stacklevel=2,
       )
 
 
 def process_start() -> float:
-  """`time.perf_counter()` when this process began; where unknown, now."""
+  """Returns `time.perf_counter()` at this process' start; if unknown, now."""
   try:
     fields = pathlib.Path('/proc/self/stat').read_text().rpartition(')')[2]
     booted = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -78,7 +78,7 @@ def test_float64_and_stages(load):
     if f'{sub}/layer4_sub_f64' in ARRAYS and sub.startswith('d1111')
   )
   case, arrays = DESCRIPTION['sub'][sub], golden.sub_arrays(ARRAYS, sub)
-  network, variables = load((1, 1, 1, 1))
+  network, variables = load(tuple(case['params']['depth']))
   stages = {f'layer{i}': f'stage{i}_block0' for i in (1, 2, 3, 4)}
   with jax.enable_x64(True):
 
@@ -103,10 +103,8 @@ def test_float64_and_stages(load):
   close(out, arrays['out_f64'], 1e-9)
   for name, output in layers.items():
     assert list(output.shape) == case['params']['stage_shapes'][name]
-    text = DESCRIPTION['arrays'][f'{sub}/{name}_sub']['subsample']
-    steps = [int(axis.split('::')[1]) for axis in text.strip('[]').split(',')]
-    subsample = output[tuple(slice(0, None, step) for step in steps)]
-    close(subsample, arrays[f'{name}_sub_f64'], 1e-9)
+    thinned = golden.subsample(DESCRIPTION, f'{sub}/{name}_sub')
+    close(output[thinned], arrays[f'{name}_sub_f64'], 1e-9)
 
 
 def test_input_is_scaled_to_the_bit():

@@ -64,10 +64,8 @@ def test_golden(sub, tmp_path):
     output = layer.transpose(0, 4, 1, 2, 3)
     assert list(output.shape) == case['params']['stage_shapes'][name]
     if f'{name}_sub' in arrays:
-      text = DESCRIPTION['arrays'][f'{sub}/{name}_sub']['subsample']
-      steps = [int(axis.split('::')[1]) for axis in text.strip('[]').split(',')]
-      subsample = output[tuple(slice(0, None, step) for step in steps)]
-      close(subsample, arrays[f'{name}_sub'], 3e-5)
+      thinned = golden.subsample(DESCRIPTION, f'{sub}/{name}_sub')
+      close(output[thinned], arrays[f'{name}_sub'], 3e-5)
 
 
 @pytest.mark.slow

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avl_jax.checkpoints import checkpointer, manifest, metadata
+from avl_jax.checkpoints import checkpointer, loading, manifest, metadata
 from avl_jax.checkpoints.metadata import CheckpointError
 from avl_jax.models.avlnet import AVLnet, init_variables
-from avl_jax.train.step import TrainState, create_state, make_optimizer
+from avl_jax.train.optimizer import make_optimizer
+from avl_jax.train.step import TrainState, create_state
 
 SMALL = {'embed_dim': 6, 'widths': (4, 4), 'blocks': (1,)}
 DESCRIPTION = metadata.describe(SMALL, 5, 'data', seed=1, batch_size=8)
@@ -154,9 +155,9 @@ def test_a_damaged_checkpoint_is_not_loaded(workdir):
   path = workdir / 'checkpoints' / '3' / 'variables' / 'manifest.ocdbt'
   _zero(path, None)
   with pytest.raises(
-    CheckpointError, match=r'variables/manifest\.ocdbt is not'
+    CheckpointError, match=r'variables/manifest\.ocdbt has changed'
   ):
-    checkpointer.load(workdir)
+    loading.load(workdir)
 
 
 def test_what_a_killed_save_left_is_deleted(workdir):

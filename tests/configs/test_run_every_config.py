@@ -17,6 +17,7 @@ from avl_jax.models import avlnet
 from avl_jax.modes import compare, convert
 from avl_jax.retrieval import evaluation
 from avl_jax.train import loop
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from configs import ablation, finetune, fraction, places, zero_shot
 from input_pipeline.batches import eval as eval_batches
@@ -79,7 +80,7 @@ def test_binds_to_the_functions_it_configures(name):
   for run in _runs(name):
     words = {'words': run.words}
     network = avlnet.AVLnet(**run.model)
-    optimizer = training_step.make_optimizer(
+    optimizer = optimizers.make_optimizer(
       **run.optimizer, num_steps=run.num_steps
     )
     training_step.make_step(network, optimizer, **run.loss)
@@ -119,7 +120,7 @@ def _compiled(settings):
   """(variables, optimizer, step, losses of two steps, state after them)."""
   settings = tuples(json.loads(settings))
   network = avlnet.AVLnet(**settings['model'])
-  optimizer = training_step.make_optimizer(**settings['optimizer'], num_steps=2)
+  optimizer = optimizers.make_optimizer(**settings['optimizer'], num_steps=2)
   step = parallel.pmap_step(
     training_step.make_step(network, optimizer, **settings['loss'])
   )
@@ -182,7 +183,7 @@ def _check_two_steps(configs):
     assert 0.5 * guess < seen[0]['loss'] < 2 * guess
     # Adam's first step is as large as the learning rate, its second at most
     # a little larger.
-    rate = training_step.make_schedule(**config['optimizer'], num_steps=2)
+    rate = optimizers.make_schedule(**config['optimizer'], num_steps=2)
     moved = jax.tree.map(
       lambda new, old: np.abs(new - old).max(),
       state.variables['params'],

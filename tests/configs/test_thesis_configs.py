@@ -9,11 +9,11 @@ import pytest
 
 import main
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.config import read_config
 from avl_jax.reports import thesis_tables
 from avl_jax.retrieval.task import Task
-from avl_jax.train import step as training_step
+from avl_jax.train import optimizer as optimizers
 from configs import ablation, finetune, fraction, places, zero_shot
 from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.datasets.spoken_captions import builder as spoken_captions
@@ -113,7 +113,7 @@ def test_hyper_parameters(argument):
   epoch = CLIPS[name] // batch_size
   assert config.train_data.batch_size == batch_size
   assert config.num_steps == epochs * epoch
-  schedule = training_step.make_schedule(
+  schedule = optimizers.make_schedule(
     **config.optimizer, num_steps=config.num_steps
   )
   assert [schedule(i * epoch) for i in range(epochs)] == pytest.approx(
@@ -294,8 +294,8 @@ def test_text_late_before_a_step(made_up, monkeypatch):
   assert record['facts']['initial'].startswith('synthetic-')
   tasks = {row['task'] for row in record['rows']}
   assert tasks == {'audio_text -> video', 'video -> audio_text'}
-  _, heard, _ = checkpointer.load(made_up / 'heard')
-  _, late, _ = checkpointer.load(made_up / 'late')
+  _, heard, _ = loading.load(made_up / 'heard')
+  _, late, _ = loading.load(made_up / 'late')
   fused = late['params']['audio_text_head']
   np.testing.assert_array_equal(
     fused['audio']['kernel'], heard['params']['audio_head']['linear']['kernel']

@@ -214,9 +214,7 @@ def _watch() -> None:
   _wrap('avl_jax.parallel.pmap_step()', step)
   _wrap('input_pipeline.batches.train.TrainBatches.from_step', from_step)
   _wrap('avl_jax.checkpoints.checkpointer.Checkpoints._write', write)
-  _wrap(
-    'avl_jax.checkpoints.checkpointer.load', lambda _: lambda _: sys.exit(0)
-  )
+  _wrap('avl_jax.checkpoints.loading.load', lambda _: lambda _: sys.exit(0))
 
 
 def _serve() -> Request:

@@ -117,7 +117,7 @@ def test_all_checkpoints_damaged(begin, unbroken, tmp_path):
   for _ in range(2):  # Nor does it start over the second time.
     child = begin(workdir).wait()
     assert_one_message(child)
-    assert 'no good checkpoint is left' in child.stderr
+    assert 'No good checkpoint is left' in child.stderr
   names = sorted(p.name for p in (workdir / 'checkpoints').iterdir())
   assert names == [f'{name}.damaged' for name in kept]
   assert len([*(workdir / 'checkpoints').rglob('*')]) == files

@@ -22,7 +22,7 @@ MOMENTS = {
   'the first step': Fault('kill', 'avl_jax.parallel.pmap_step()', after=True),
   'a step': Fault('kill', 'avl_jax.parallel.pmap_step()', call=5, after=True),
   'the copy to the host': Fault(
-    'kill', 'avl_jax.checkpoints.checkpointer._items', call=3, after=True
+    'kill', 'avl_jax.checkpoints.storage.items', call=3, after=True
   ),
   'the write': Fault(
     'kill', 'orbax.checkpoint.Checkpointer.save', matching='checkpoints/4.tmp/t'

@@ -68,7 +68,9 @@ def test_after_its_end(begin, unbroken):
   before, written = rows(unbroken), _times(unbroken)
   child = begin(unbroken).wait()
   assert child.exit_code == 0, child.stderr
-  assert f'nothing to train: step {NUM_STEPS}' in child.stdout
+  assert (
+    f'Training is complete ({NUM_STEPS} of {NUM_STEPS} steps)' in child.stdout
+  )
   assert not child.told('step')
   assert rows(unbroken) == before
   assert _times(unbroken) == written
@@ -106,12 +108,15 @@ def test_kept_compilations_that_are_damaged(damage, begin, unbroken, tmp_path):
 
 
 OTHER = {
-  'model': ('--config.model.embed_dim=32', 'embed_dim: 16 there, 32 here'),
+  'model': (
+    '--config.model.embed_dim=32',
+    'embed_dim: 16 in the checkpoint, 32 in this run',
+  ),
   'data': ('--config.train_data.split=train[:50%]', "data: '"),
-  'seed': ('--config.seed=2', 'seed: 1 there, 2 here'),
+  'seed': ('--config.seed=2', 'seed: 1 in the checkpoint, 2 in this run'),
   'batch size': (
     '--config.train_data.batch_size=4',
-    'batch_size: 8 there, 4 here',
+    'batch_size: 8 in the checkpoint, 4 in this run',
   ),
 }
 

@@ -19,7 +19,7 @@ FORWARD = 'avl_jax.parallel.pmap_forward()'
 FIRST, SECOND = 0, 1
 SECONDS = multihost.HEARTBEAT + 30  # until the other is gone too, if it is busy
 # Ours, where a message to the other failed; or JAX's, which watches it.
-SAID = ('another process of this run is gone', 'another task died')
+SAID = ('Another process of this run is gone', 'another task died')
 pytestmark = pytest.mark.slow
 
 
@@ -127,5 +127,5 @@ def test_what_is_refused_to_the_first_ends_both(pair, tmp_path):
   _complete(pair(tmp_path), 0)
   first, second = pair(tmp_path, '--config.seed=2')
   assert_one_message(first.wait())
-  assert 'seed: 1 there, 2 here' in first.stderr
+  assert 'seed: 1 in the checkpoint, 2 in this run' in first.stderr
   assert second.wait(SECONDS).exit_code not in (0, -9)

@@ -47,7 +47,7 @@ def test_the_step_is_skipped_on_all_devices(case, axis, begin, tmp_path):
   assert skipped['skipped'].split('\n') == child.told('ids')[4].split('\t')
   counts = [row['skipped_steps'] for row in rows(tmp_path) if 'loss' in row]
   assert counts == [0, 1, 0, 0]
-  assert 'step 4 changed nothing' in child.stdout
+  assert 'Skipped step 4: non-finite values' in child.stdout
   _assert_finite(tmp_path, 8)
   after, before = (arrays(tmp_path, step)['variables'] for step in (8, 6))
   changed = jax.tree.map(lambda x, y: (x != y).any(), after, before)
@@ -80,6 +80,6 @@ def test_too_many_in_a_row(begin, tmp_path):
     ).wait()
     assert child.first == start
     assert_one_message(child)
-    assert '3 steps in a row, up to step 3' in child.stderr
+    assert '3 consecutive steps, up to step 3' in child.stderr
     assert not (tmp_path / 'checkpoints' / '3').exists()
     _assert_finite(tmp_path, 2)

@@ -15,10 +15,10 @@ SAVE = 'orbax.checkpoint.Checkpointer.save'
 
 
 def _check(stopped, begin, workdir, unbroken):
-  """That it stopped after its step and saved it; the same command goes on."""
+  """Checks that it stopped after its step and saved it, and that it resumes."""
   last = max(stopped.told('step'))
   assert steps(workdir)[-1] == last
-  assert 'the same command goes on' in stopped.stderr
+  assert 'Run the same command to resume' in stopped.stderr
   assert 'Traceback' not in stopped.stderr
   again = begin(workdir).wait()
   assert again.exit_code == 0, again.stderr

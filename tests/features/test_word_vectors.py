@@ -53,8 +53,10 @@ def test_what_the_release_does_to_devanagari():
 
 @pytest.mark.parametrize('family', ['youcook', 'msrvtt'])
 def test_caption_vectors_meet_the_release(family):
-  for i, item in enumerate(_LOADERS['sub'][f'{family}_m1']['params']['items']):
-    actual = word_vectors.caption_vectors(item['caption'], _VECTORS, 20, 16)
+  params = _LOADERS['sub'][f'{family}_m1']['params']
+  shape = params['max_words'], _LOADERS['we_dim']
+  for i, item in enumerate(params['items']):
+    actual = word_vectors.caption_vectors(item['caption'], _VECTORS, *shape)
     np.testing.assert_array_equal(actual, _ARRAYS[f'{family}/{i}/text'])
 
 

@@ -1,4 +1,4 @@
-"""The golden set's weights and batches as ours."""
+"""Golden weights and batches in the layout of our models."""
 
 import functools
 
@@ -10,9 +10,9 @@ from tests.helpers import golden
 
 
 def to_release(variables: dict, keys: list[str]) -> dict[str, np.ndarray]:
-  """Those of the entries `keys` in PyTorch's layout that the model applies."""
+  """Entries `keys` that the model applies, in PyTorch's layout."""
   flat = traverse_util.flatten_dict(variables)
-  # Whatever has a name in several models has one place in ours, if any.
+  # A name that occurs in several models has the same path in all of ours.
   table = {}
   for each in weight_map.VARIANTS.values():
     table |= {key: w for key, w in each.items() if w.path}
@@ -24,14 +24,14 @@ def to_release(variables: dict, keys: list[str]) -> dict[str, np.ndarray]:
 
 
 def variant(net: dict) -> str:
-  """Name of the release's model of a golden case's `params['net']`."""
+  """Name of the released model with a golden case's `params['net']`."""
   if not net.get('tri_modal', False):
     return 'AVLnet'
   return f'AVLnet-Text-{"Fused" if net["tri_modal_fuse"] else "Tri"}'
 
 
 def options(net: dict) -> dict:
-  """`AVLnet`'s arguments for a golden case's `params['net']`."""
+  """Arguments of `AVLnet` for a golden case's `params['net']`."""
   return {
     'structure': 'release',
     'embed_dim': net['embd_dim'],
@@ -42,19 +42,20 @@ def options(net: dict) -> dict:
 
 def golden_variables(net: dict) -> dict:
   """Synthetic weights of a case's `params['net']`; do not modify."""
-  return _golden_variables(variant(net), net['embd_dim'])
+  widths = {name: net[name] for name in ('embd_dim', 'video_dim', 'we_dim')}
+  return _golden_variables(variant(net), *widths.items())
 
 
 @functools.lru_cache(maxsize=1)
-def _golden_variables(name: str, embed_dim: int) -> dict:
-  state = golden.state_dict(name, embd_dim=embed_dim)
+def _golden_variables(name: str, *widths: tuple[str, int]) -> dict:
+  state = golden.state_dict(name, **dict(widths))
   return weight_map.variables_of(state, weight_map.VARIANTS[name])[0]
 
 
 def golden_batch(
   inputs: dict, num_frames: list[int], suffix: str = ''
 ) -> dict[str, np.ndarray]:
-  """The model's batch of a golden case's inputs."""
+  """Model's batch of a golden case's inputs."""
   batch = {
     'spectrogram': golden.make_input(inputs[f'audio{suffix}']).swapaxes(1, 2),
     'num_frames': np.array(num_frames, np.int32),

@@ -1,13 +1,16 @@
 """Reads the golden numbers and regenerates their seeded inputs and weights.
 
-The recipes are those of `tests/golden/GOLDEN.md`, section 1. `AVL_GOLDEN` may
-name another set, made with other seeds.
+The recipes are those of `tests/golden/GOLDEN.md`, section 1, and of
+`tests/golden/visual/VISUAL.md`. The environment variable `AVL_GOLDEN` may name
+the folder of another set, made with other seeds and other sizes; a case's sizes
+are in its description.
 """
 
 import functools
 import json
 import os
 import pathlib
+import re
 import zlib
 
 import numpy as np
@@ -19,12 +22,29 @@ ROOT = pathlib.Path(
 
 @functools.cache
 def _prefix(folder: str) -> str:
-  manifest = ROOT / folder / 'manifest.json'
-  return json.loads(manifest.read_text()).get('prefix', '')
+  """Prefix of all names of a set, after checking the set's probe.
+
+  Args:
+    folder: '' or 'visual'.
+  """
+  manifest = json.loads((ROOT / folder / 'manifest.json').read_text())
+  prefix, probe = manifest.get('prefix', ''), manifest['probe']
+  assert probe['rule'] == 'z("probe",(5,))'
+  seed = zlib.crc32(f'{prefix}probe'.encode())
+  values = np.random.Generator(np.random.PCG64(seed)).standard_normal(
+    5, dtype=np.float32
+  )
+  assert seed == probe['seed'], (
+    f'{ROOT / folder}: the seed of the probe differs'
+  )
+  assert values.tolist() == probe['values'], (
+    f'{ROOT / folder}: NumPy draws {values.tolist()} for the probe'
+  )
+  return prefix
 
 
 def find(name: str) -> pathlib.Path:
-  """The file of this name; older sets have a letter before it (H_loaders)."""
+  """Path of a file; in some sets a letter precedes its name (H_loaders)."""
   path = ROOT / name
   if path.exists():
     return path
@@ -33,14 +53,24 @@ def find(name: str) -> pathlib.Path:
 
 
 def load(name: str) -> tuple[dict, dict[str, np.ndarray]]:
-  """Returns the description and the arrays of a golden case."""
+  """Reads a golden case, and checks the set and the case's arrays.
+
+  Returns:
+    The description and the arrays.
+  """
+  folder = name.rpartition('/')[0]
   description = json.loads(find(f'{name}.json').read_text())
-  with np.load(find(f'{name}.npz')) as arrays:
-    return description, dict(arrays)
+  prefix = _prefix(folder)
+  assert description.get('prefix', prefix) == prefix
+  with np.load(find(f'{name}.npz')) as file:
+    arrays = dict(file)
+  for key, array in arrays.items():
+    assert crc(array) == description['arrays'][key]['crc32'], f'{name}: {key}'
+  return description, arrays
 
 
 def sub_arrays(arrays: dict, sub: str) -> dict[str, np.ndarray]:
-  """The arrays of one sub-case, without its prefix."""
+  """Arrays of one sub-case, without its prefix."""
   return {
     key[len(sub) + 1 :]: value
     for key, value in arrays.items()
@@ -48,8 +78,28 @@ def sub_arrays(arrays: dict, sub: str) -> dict[str, np.ndarray]:
   }
 
 
+def subsample(description: dict, key: str) -> tuple[slice, ...]:
+  """Index by which an array of a case was thinned out.
+
+  Its description says '[:, 0::8]', or 'channels 0::32' of axis 1.
+  """
+  text = description['arrays'][key]['subsample']
+  if not text.startswith('['):
+    text = f'[:, {text.split()[1]}]'
+  return tuple(
+    slice(*(int(n) if n.strip() else None for n in axis.split(':')))
+    for axis in text.strip('[]').split(',')
+  )
+
+
+def batches_of(case: dict) -> list[str]:
+  """Suffixes of a trajectory's batches: '_batch0', '_batch1', ..."""
+  numbers = (re.fullmatch(r'video_batch(\d+)', role) for role in case['inputs'])
+  return [f'_batch{n}' for n in sorted(int(m[1]) for m in numbers if m)]
+
+
 def generator(name: str, folder: str = '') -> np.random.Generator:
-  """The generator of a name; `folder` 'visual' for that part of the set."""
+  """Generator of a name; `folder` 'visual' for that part of the set."""
   seed = zlib.crc32((_prefix(folder) + name).encode())
   return np.random.Generator(np.random.PCG64(seed))
 
@@ -83,28 +133,41 @@ def weight(key: str, shape, keys) -> np.ndarray:
   return values * np.float32(1 / np.sqrt(float(np.prod(shape[1:]))))
 
 
-def state_dict(variant: str, **dims: int) -> dict[str, np.ndarray]:
-  """Synthetic weights of a variant of the release, shapes as in golden I.
+# Where a width that is not a multiple of embd_dim enters.
+_INPUT_WIDTHS = {
+  'GU_video.fc.weight': 'video_dim',
+  'text_pooling_caption.fc.weight': 'we_dim',
+}
+
+
+def _resized(key: str, shape: list[int], released: dict, net: dict) -> list:
+  """Shape of an entry in a network of other widths than the released one."""
+  if key.startswith(('DAVEnet.', 'GU_audio.')):  # Their widths are fixed.
+    return shape
+  outputs, *inputs = (
+    n * net['embd_dim'] // released['embd_dim'] for n in shape
+  )
+  if key in _INPUT_WIDTHS:
+    inputs = [net[_INPUT_WIDTHS[key]]]
+  elif key == 'DAVEnet_projection.weight':
+    inputs = shape[1:]
+  return [outputs, *inputs]
+
+
+def state_dict(variant: str, **net: int) -> dict[str, np.ndarray]:
+  """Synthetic weights of a variant of the release.
 
   Args:
     variant: 'AVLnet', 'AVLnet-Text-Tri' or 'AVLnet-Text-Fused'.
-    **dims: `embd_dim` and `video_dim`, where they are not the released ones.
+    **net: `embd_dim`, `video_dim`, `we_dim`, where they are not the released
+      ones; other entries of a case's `params['net']` are ignored.
   """
   described = json.loads(find('state_dict.json').read_text())[variant]
   checks = json.loads(find('weights.json').read_text())['weights']
-  released = described['net']
-  resized = released | dims
-  embd, released_embd = resized['embd_dim'], released['embd_dim']
-  sizes = {released_embd: embd, released_embd // 2: embd // 2}
   keys = [key for key, *_ in described['keys']]
   weights = {}
-  for key, released_shape, *_ in described['keys']:
-    shape = [
-      size if key.startswith('DAVEnet.') else sizes.get(size, size)
-      for size in released_shape
-    ]
-    if key == 'GU_video.fc.weight':
-      shape[1] = resized['video_dim']
+  for key, released, *_ in described['keys']:
+    shape = _resized(key, released, described['net'], described['net'] | net)
     weights[key] = weight(key, shape, keys)
     check = checks[f'{key}|{",".join(map(str, shape))}']['crc32']
     assert crc(weights[key]) == check, f'{key} is not what the golden set used'
@@ -206,7 +269,7 @@ _KINDS = {
 
 
 def make_input(recipe: dict) -> np.ndarray:
-  """The array of `json['sub'][...]['inputs'][role]`, checked by its crc32."""
+  """Array of `json['sub'][...]['inputs'][role]`, checked by its crc32."""
   recipe = dict(recipe)
   kind, check = recipe.pop('kind'), recipe.pop('crc32')
   array = _KINDS[kind](**recipe)

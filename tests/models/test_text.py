@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avl_jax.errors import ConfigError
-from avl_jax.models import avlnet, heads
+from avl_jax.models import avlnet, davenet, expressions, heads, transfer
 from tests.helpers import golden
 
 _SMALL = {'embed_dim': 6, 'widths': (4, 8), 'blocks': (1,)}
@@ -84,7 +84,7 @@ def test_fused_is_equation_4_3():
   (frames,) = state['intermediates']['audio_encoder']['__call__']
   head = variables['params']['audio_text_head']
   a = _linear(
-    head['audio'], avlnet.masked_mean(frames, batch['num_frames'], 24)
+    head['audio'], davenet.masked_mean(frames, batch['num_frames'], 24)
   )
   t = _linear(head['text'], _largest(batch['words']))
   assert head['audio'].keys() == head['text'].keys() == {'kernel'}
@@ -134,7 +134,7 @@ def test_the_number_of_slots_does_not_matter_but_in_the_release():
 def test_avlnet_learns_text_late(scale):
   fused = {**_TEXT, 'fused': True, 'initial_text_scale': scale}
   source, fresh, batch = _variables(**_SMALL), _variables(**fused), _batch()
-  variables = avlnet.carry_over(source, fresh)
+  variables = transfer.carry_over(source, fresh)
   before = _embed(source, batch, **_SMALL)
   after = _embed(variables, batch, **fused)
   for name in ('audio', 'video'):
@@ -169,7 +169,7 @@ def test_the_release_learns_text_late():
     _variables(**fused),
     _batch(),
   )
-  variables = avlnet.carry_over(source, fresh)
+  variables = transfer.carry_over(source, fresh)
   before = _embed(source, batch, **audio_video)
   after = _embed(variables, batch, **fused)
   assert set(before) == {'audio', 'video'}
@@ -200,7 +200,7 @@ def test_the_release_learns_text_late():
 )
 def test_only_text_may_be_new(source, fresh, message):
   with pytest.raises(ConfigError, match=message):
-    avlnet.carry_over(
+    transfer.carry_over(
       _variables(**_SMALL | source), _variables(**_SMALL | fresh)
     )
 
@@ -212,4 +212,4 @@ def test_what_text_lacks_is_named():
   del batch['words']
   embeddings = _embed(variables, batch, **_TEXT)
   with pytest.raises(ConfigError, match=r"'text'.*'audio', 'video'.*vectors"):
-    avlnet.combine(embeddings, 'text')
+    expressions.combine(embeddings, 'text')

@@ -8,7 +8,7 @@ import pytest
 
 import main
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import UserError
 from avl_jax.models import avlnet
 from avl_jax.modes import convert
@@ -164,7 +164,7 @@ def test_the_import_lists_every_entry(imported):
     assert f'{norm:.6g}' in line
   assert report.count('never applied, kept') == _UNUSED[variant]
   assert json.loads((workdir / 'config.json').read_text())['model'] == {
-    **checkpointer.load(workdir)[2]['model'],
+    **loading.load(workdir)[2]['model'],
     'structure': 'release',
     'embed_dim': 14 if 'Tri' in variant else 12,
     'widths': [4, 4, 6, 8, 10],
@@ -307,7 +307,7 @@ def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
 def test_refuses_a_workdir_with_checkpoints(imported):
   workdir, *_ = imported
-  options = metadata.tuples(checkpointer.load(workdir)[2]['model'])
+  options = metadata.tuples(loading.load(workdir)[2]['model'])
   with pytest.raises(UserError, match='already has checkpoints'):
     convert.import_release(
       file=str(workdir.parent / 'AVLnet_release.pth'),

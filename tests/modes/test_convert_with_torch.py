@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avl_jax import torch_files
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.modes import convert
 from avl_jax.torch_files import weight_map
 from tests.helpers import convert as golden_convert
@@ -28,7 +28,7 @@ def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
   torch = pytest.importorskip('torch')
   net = golden.load(case)[0]['sub'][sub]['params']['net']
   variant = golden_convert.variant(net)
-  state = golden.state_dict(variant, embd_dim=net['embd_dim'])
+  state = golden.state_dict(variant, **net)
   path = tmp_path / 'AVLnet_release.pth'
   torch.save(
     {key: torch.from_numpy(value) for key, value in state.items()},
@@ -41,7 +41,7 @@ def test_golden_weights_by_way_of_torch(tmp_path, case, sub, is_zip):
     )
   else:
     convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
-    network, read, _ = checkpointer.load(tmp_path / 'run')
+    network, read, _ = loading.load(tmp_path / 'run')
     for name, value in golden_convert.options(net).items():
       assert getattr(network, name) == value
   jax.tree.map(

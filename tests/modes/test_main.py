@@ -167,7 +167,9 @@ def test_a_comparison_trains_evaluates_and_shows(
 
 
 def test_another_model_in_the_workdir(workdir):
-  with pytest.raises(UserError, match='embed_dim: 16 there, 32 here'):
+  with pytest.raises(
+    UserError, match='embed_dim: 16 in the checkpoint, 32 in this run'
+  ):
     main.main(
       ['main.py', f'--workdir={workdir}', '--config.model.embed_dim=32']
     )
@@ -182,7 +184,7 @@ def test_errors_end_with_one_line_and_no_success(tmp_path):
     check=False,
   )
   assert result.returncode == 1
-  assert result.stderr.startswith('error: no checkpoint in')
+  assert result.stderr.startswith('error: There is no checkpoint in')
   assert 'Traceback' not in result.stderr
 
 

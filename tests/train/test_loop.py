@@ -10,10 +10,11 @@ import optax
 import pytest
 
 from avl_jax import parallel
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import UserError
 from avl_jax.models.avlnet import AVLnet, init_variables
-from avl_jax.train import loop, metrics_log, timing
+from avl_jax.train import initialization, loop, metrics_log, timing
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.preemption import Interrupted
 
@@ -35,16 +36,16 @@ def _batches(first, last):
   return (_batch(step) for step in range(first, last))
 
 
-class AskedAt:
-  """Stands in for a signal that is there when it is asked for the n-th time.
+class StopAt:
+  """Stands in for `Stop`: a stop is requested from the n-th query on that one.
 
-  That is after each step and after each evaluation.
+  The loop queries after each step and after each evaluation.
   """
 
   def __init__(self, number):
     self._calls, self._number = 0, number
 
-  def asked(self):
+  def requested(self):
     self._calls += 1
     return signal.SIGTERM if self._calls == self._number else 0
 
@@ -57,7 +58,7 @@ class Run:
     self.model = AVLnet(**(config or SMALL))
     self.description = _describe(config, best=best)
     self.checkpoints = checkpointer.Checkpoints(workdir, self.description)
-    self.optimizer = training_step.make_optimizer(
+    self.optimizer = optimizers.make_optimizer(
       learning_rate=1e-2, schedule='cosine', warmup_steps=2, num_steps=6
     )
     self.evaluate = evaluate or (lambda variables: {'score': 1.0})
@@ -77,7 +78,7 @@ class Run:
       self.model, self.optimizer, pairs=(('audio', 'video'),), margin=0.001
     )
     defaults = {
-      'stop': AskedAt(None),
+      'stop': StopAt(None),
       'log_every': 3,
       'eval_every': 2,
       'save_every': 1,
@@ -150,7 +151,7 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(
   unbroken = Run(tmp_path / 'unbroken', evaluate=evaluate).train(6)
   broken = Run(tmp_path / 'broken', evaluate=evaluate)
   with pytest.raises(Interrupted) as stopped:
-    broken.train(6, stop=AskedAt(call), save_every=100)
+    broken.train(6, stop=StopAt(call), save_every=100)
   assert stopped.value.exit_code == 143
   second = Run(tmp_path / 'broken', evaluate=evaluate)
   assert int(second.state.step) == stop_after
@@ -182,7 +183,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path):
   again = Run(tmp_path, best='score')
   again.close()
   assert int(again.state.step) == 8
-  model, variables, description = checkpointer.load(tmp_path)
+  model, variables, description = loading.load(tmp_path)
   assert description == run.description | {'step': 2}
   assert model == run.model
   changed = jax.tree.map(
@@ -194,37 +195,45 @@ def test_the_last_two_and_the_best_are_kept(tmp_path):
 def test_variables_alone_start_another_run(tmp_path):
   run = Run(tmp_path)
   state = run.train(2)
-  variables = checkpointer.load_variables(tmp_path, run.description)
+  _, variables, description = loading.load(tmp_path)
   _equal(variables, state.variables)  # With no best, the last.
-  assert checkpointer.provenance(tmp_path) == 'data'
+  assert metadata.provenance(description) == 'data'
   fresh = training_step.create_state(variables, run.optimizer)
   assert int(fresh.step) == 0
 
 
 def test_what_a_run_began_from_is_remembered(tmp_path):
   run = Run(tmp_path)
-  run.checkpoints.begin_from('first second')
+  run.checkpoints.set_initial_provenance('first second')
   run.train(2)
   Run(tmp_path).train(4)  # Which does not look at what it began from again.
-  _, _, facts = checkpointer.load(tmp_path)
+  _, _, facts = loading.load(tmp_path)
   assert (facts['step'], facts['initial']) == (4, 'first second')
-  assert checkpointer.provenance(tmp_path) == 'first second data'
+  assert metadata.provenance(facts) == 'first second data'
 
 
 def test_another_model_is_refused_by_its_keys(tmp_path):
   Run(tmp_path).train(2)
   other = {**SMALL, 'embed_dim': 7, 'structure': 'release'}
-  with pytest.raises(UserError, match=r'embed_dim: 6 there, 7 here.*structure'):
+  with pytest.raises(
+    UserError, match=r'embed_dim: 6 in the .*, 7 in this run.*structure'
+  ):
     Run(tmp_path, config=other)
-  frozen = _describe({**SMALL, 'frozen_statistics': True})
-  checkpointer.load_variables(tmp_path, frozen)  # The shapes are the same.
-  with pytest.raises(UserError, match='embed_dim'):
-    checkpointer.load_variables(tmp_path, _describe(other))
+  pretrained = initialization.load_pretrained(
+    AVLnet(**SMALL), image_weights='', initial_workdir=tmp_path
+  )
+  frozen = {**SMALL, 'frozen_statistics': True}  # The shapes are the same.
+  variables = initialization.initialize(
+    AVLnet(**frozen), _describe(frozen), pretrained
+  )
+  _equal(variables, loading.load(tmp_path)[1])
+  with pytest.raises(UserError, match=r'initial workdir .*embed_dim'):
+    initialization.initialize(AVLnet(**other), _describe(other), pretrained)
 
 
 def test_no_checkpoint(tmp_path):
-  with pytest.raises(UserError, match='train first'):
-    checkpointer.load(tmp_path)
+  with pytest.raises(UserError, match='Train first'):
+    loading.load(tmp_path)
 
 
 def _with_bad(steps, poison):
@@ -290,7 +299,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison, config):
 def test_too_many_steps_that_are_not_finite_stop_the_run(tmp_path):
   bad = _with_bad({1, 3, 4, 5}, _infinity_in_video)
   run = Run(tmp_path)
-  with pytest.raises(UserError, match='2 steps in a row, up to step 4'):
+  with pytest.raises(UserError, match='2 consecutive steps, up to step 4'):
     run.train(6, bad)
   again = Run(tmp_path)
   assert int(again.state.step) == 3  # The fourth was never saved.
@@ -301,15 +310,15 @@ def test_too_many_steps_that_are_not_finite_stop_the_run(tmp_path):
 
 def test_a_best_metric_that_no_evaluation_gives_is_refused(tmp_path):
   run = Run(tmp_path, best='scroe')
-  with pytest.raises(UserError, match=r"'scroe'; there are score"):
+  with pytest.raises(UserError, match=r"'scroe'.*Choose one of score"):
     run.train(4)
 
 
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    ({'data': 'other'}, "data: 'data' there, 'other' here"),
-    ({'seed': 2}, 'seed: 1 there, 2 here'),
+    ({'data': 'other'}, "data: 'data' in the checkpoint, 'other' in this run"),
+    ({'seed': 2}, 'seed: 1 in the checkpoint, 2 in this run'),
   ],
 )
 def test_training_on_other_examples_is_refused(tmp_path, changes, message):
@@ -333,19 +342,19 @@ def test_training_learns(tmp_path):
 
 
 def test_schedules_in_closed_form():
-  exponential = training_step.make_schedule(
+  exponential = optimizers.make_schedule(
     learning_rate=0.5, decay_rate=0.9, decay_steps=10, warmup_steps=4
   )
   for step, expected in ((0, 0.125), (2, 0.375), (9, 0.5), (25, 0.5 * 0.81)):
     assert float(exponential(step)) == pytest.approx(expected, rel=1e-6)
-  cosine = training_step.make_schedule(
+  cosine = optimizers.make_schedule(
     learning_rate=0.5, schedule='cosine', num_steps=100
   )
   for step in (0, 30, 100):
     expected = 0.25 * (1 + np.cos(np.pi * step / 100))
     assert float(cosine(step)) == pytest.approx(expected, abs=1e-6)
   with pytest.raises(ValueError, match='cosine'):
-    training_step.make_schedule(learning_rate=1, schedule='linear')
+    optimizers.make_schedule(learning_rate=1, schedule='linear')
 
 
 def test_half_a_line_of_history_is_dropped(tmp_path):

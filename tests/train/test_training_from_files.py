@@ -1,4 +1,4 @@
-"""What is trained and evaluated from files is what the arrays in them give."""
+"""Training and evaluation from files equal those from the files' arrays."""
 
 import pickle
 
@@ -10,9 +10,10 @@ from flax import linen as nn
 import input_pipeline
 import main
 from avl_jax import parallel
-from avl_jax.checkpoints import checkpointer
+from avl_jax.checkpoints import loading
 from avl_jax.models import avlnet
 from avl_jax.retrieval import evaluation, metrics
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from tests.helpers import convert, golden
 from tests.train.test_golden_training import _convolve_by_matmul
@@ -70,7 +71,7 @@ def _batch_of_arrays(ids):
 
 def _trained(batches):
   network = avlnet.AVLnet(**SMALL)
-  optimizer = training_step.make_optimizer(learning_rate=1e-2)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-2)
   step = parallel.pmap_step(
     training_step.make_step(network, optimizer, pairs=AUDIO_VIDEO, margin=0.001)
   )
@@ -137,7 +138,7 @@ def test_an_evaluation_from_a_file_is_one_of_its_arrays(data_dir, use_devices):
     assert result.results[0].metric(name) == summary[name]
 
 
-_D, _D_ARRAYS = golden.load('trajectory')
+_TRAJECTORY, _TRAJECTORY_ARRAYS = golden.load('trajectory')
 _TOLERANCES = {  # of losses: steps, before and after; see GOLDEN.md, section 5
   'train': (2, 1e-4, 2e-2),
   'evalmode': (4, 1e-4, 3e-2),
@@ -146,13 +147,13 @@ _TOLERANCES = {  # of losses: steps, before and after; see GOLDEN.md, section 5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('sub', _D['sub'])
-def test_an_imported_checkpoint_meets_golden_d(tmp_path, sub, use_devices):
-  """Ten of our own steps, from a file that PyTorch wrote."""
+@pytest.mark.parametrize('sub', _TRAJECTORY['sub'])
+def test_an_imported_checkpoint_meets_golden_losses(tmp_path, sub, use_devices):
+  """Steps of our own from a file that PyTorch wrote, against a trajectory."""
   torch = pytest.importorskip('torch')
   use_devices(1)
-  params = _D['sub'][sub]['params']
-  state = golden.state_dict('AVLnet', embd_dim=params['net']['embd_dim'])
+  params = _TRAJECTORY['sub'][sub]['params']
+  state = golden.state_dict('AVLnet', **params['net'])
   file = tmp_path / 'AVLnet_release.pth'
   torch.save({k: torch.from_numpy(v) for k, v in state.items()}, file)
   frozen = params['mode'] == 'eval'
@@ -165,25 +166,28 @@ def test_an_imported_checkpoint_meets_golden_d(tmp_path, sub, use_devices):
       '--config.model.dtype=float32',
     ]
   )
-  network, variables, _ = checkpointer.load(tmp_path / 'run')
+  network, variables, _ = loading.load(tmp_path / 'run')
   assert network.frozen_statistics == frozen
-  optimizer = training_step.make_optimizer(
-    learning_rate=params['optimizer']['lr']
-  )
+  optimizer = optimizers.make_optimizer(learning_rate=params['optimizer']['lr'])
   step = parallel.pmap_step(
-    training_step.make_step(network, optimizer, pairs=AUDIO_VIDEO, margin=0.001)
+    training_step.make_step(
+      network, optimizer, pairs=AUDIO_VIDEO, margin=params['margin']
+    )
   )
+  suffixes = golden.batches_of(_TRAJECTORY['sub'][sub])
   train_state = training_step.create_state(variables, optimizer)
   losses = []
   for i in range(params['steps']):
     batch = convert.golden_batch(
-      _D['sub'][sub]['inputs'], params['nframes'], f'_batch{i % 2}'
+      _TRAJECTORY['sub'][sub]['inputs'],
+      params['nframes'],
+      suffixes[i % len(suffixes)],
     )
     with nn.intercept_methods(_convolve_by_matmul):
       train_state, numbers = step(train_state, parallel.shard(batch))
     losses.append(float(numbers['loss']))
   early, *tolerances = _TOLERANCES[sub]
-  expected = _D_ARRAYS[f'{sub}/loss_f64']
+  expected = _TRAJECTORY_ARRAYS[f'{sub}/loss_f64']
   for part, rtol in zip(
     (slice(early), slice(early, None)), tolerances, strict=True
   ):

@@ -375,7 +375,7 @@ def test_with_networks(tmp_path, weights, streams, monkeypatch, capsys):
     media_dir=str(folder),
     **weights,
   )
-  said = "of blocks (1, 1, 1, 1); the authors' has (3, 8, 36, 3)"
+  said = "of blocks (1, 1, 1, 1). The authors' has blocks (3, 8, 36, 3)"
   assert said in capsys.readouterr().out
   batches = input_pipeline.eval_batches(
     evaluations={'c': {'datasets': ('clips/crosstask',), 'splits': ('val',)}},

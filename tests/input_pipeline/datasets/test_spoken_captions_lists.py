@@ -14,11 +14,11 @@ from flax import traverse_util
 import main
 from avl_jax import parallel, torch_files
 from avl_jax.backbones import resnet
-from avl_jax.checkpoints import checkpointer, metadata
+from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.errors import ConfigError
-from avl_jax.models import avlnet as model_module
 from avl_jax.models import heads
-from avl_jax.models.avlnet import AVLnet, combine, init_variables
+from avl_jax.models.avlnet import AVLnet, init_variables
+from avl_jax.models.expressions import combine
 from avl_jax.reports import thesis_tables
 from avl_jax.train import initialization
 from avl_jax.train import step as training_step
@@ -44,9 +44,10 @@ def weights(tmp_path_factory):
 def _begin(weights, **options):
   model = AVLnet(**WITH_IMAGES | options)
   description = metadata.describe(WITH_IMAGES, resnet.WIDTH, 'data')
-  return initialization.begin(
-    model, description, image_weights=weights, workdir=''
+  pretrained = initialization.load_pretrained(
+    model, image_weights=weights, initial_workdir=''
   )
+  return initialization.initialize(model, description, pretrained)
 
 
 @pytest.fixture(scope='module')
@@ -91,9 +92,9 @@ def test_pictures_are_embedded_as_their_features(weights, variables):
 def test_zeros_have_no_length():
   x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
   np.testing.assert_allclose(
-    model_module.l2_normalised(x), [[0.6, 0.8], [0, 0]], rtol=1e-6
+    heads.l2_normalize(x), [[0.6, 0.8], [0, 0]], rtol=1e-6
   )
-  gradient = jax.grad(lambda x: model_module.l2_normalised(x).sum())(x)
+  gradient = jax.grad(lambda x: heads.l2_normalize(x).sum())(x)
   np.testing.assert_allclose(gradient[0], [0.032, -0.024], rtol=1e-5)
   assert np.isfinite(gradient[1]).all()
 
@@ -124,7 +125,7 @@ def test_a_step_does_not_depend_on_the_devices(variables, use_devices):
 
 
 def test_what_an_encoder_begins_with(weights, variables, tmp_path):
-  with pytest.raises(ConfigError, match='random and would stay so'):
+  with pytest.raises(ConfigError, match='random weights and would keep'):
     _begin('')
   with pytest.raises(ConfigError, match=r'blocks \(1, 1, 1, 1\), but.*\(2, 1'):
     _begin(weights, image_blocks=(2, 1, 1, 1))
@@ -143,7 +144,7 @@ def test_pictures_need_an_encoder():
   model = AVLnet(**SMALL)
   variables = init_variables(model, 5)
   embeddings = model.apply(variables, _batch(2), train=False)
-  with pytest.raises(ConfigError, match=r'Pictures need.*model\.image_blocks'):
+  with pytest.raises(ConfigError, match=r'Images need.*model\.image_blocks'):
     combine(embeddings, 'video')
 
 
@@ -229,7 +230,7 @@ def test_from_files_to_the_tables(tmp_path, weights, monkeypatch, use_devices):
     tasks = {row['task'] for row in record['rows']}
     assert tasks == {task.title for task in thesis_tables.A_V}
     # The checkpoint says all that it takes to evaluate it again.
-    model, variables, _ = checkpointer.load(workdir)
+    model, variables, _ = loading.load(workdir)
     assert (model.image_blocks, model.frozen_image) == (
       BLOCKS,
       argument == 'ja',

@@ -1,0 +1,77 @@
+"""Orbax storage of checkpoint arrays: items of a state, save, restore."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+Tree = Any
+FOLDER = 'checkpoints'  # of a workdir
+
+
+def steps(folder: pathlib.Path) -> list[int]:
+  """Steps of the checkpoints in a folder, ascending."""
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
+
+
+def items(state: Any) -> dict[str, Tree]:
+  """Items of a checkpoint: 'variables', and all other fields in 'training'.
+
+  Args:
+    state: `train.step.TrainState`.
+  """
+  fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+  return {'variables': fields.pop('variables'), 'training': fields}
+
+
+def first_not_finite(trees: Tree) -> str:
+  """Path of the first array that has a NaN or an infinity; '': none has."""
+  for path, leaf in jax.tree.leaves_with_path(trees):
+    if leaf.dtype.kind == 'f' and not np.isfinite(leaf).all():
+      return jax.tree_util.keystr(path)
+  return ''
+
+
+def save(folder: pathlib.Path, trees: Mapping[str, Tree]) -> None:
+  """Writes each item into a subfolder of its name.
+
+  Raises:
+    OSError: the disk is full or broken.
+    ValueError: the same, from TensorStore.
+  """
+  with _checkpointer() as checkpointer:
+    for name, tree in trees.items():
+      checkpointer.save(folder / name, args=ocp.args.StandardSave(tree))
+
+
+def restore(path: pathlib.Path, template: Tree) -> Tree:
+  """Reads an item.
+
+  Args:
+    path: folder of the item.
+    template: tree of arrays or `jax.ShapeDtypeStruct` with the item's shapes
+      and types.
+
+  Returns:
+    The same tree of numpy arrays.
+  """
+  arrays = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
+  with _checkpointer() as checkpointer:
+    return checkpointer.restore(path, args=ocp.args.StandardRestore(arrays))
+
+
+def _checkpointer() -> ocp.Checkpointer:
+  """Orbax for this process alone, without the other processes of a run."""
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(),
+    active_processes={jax.process_index()},
+    barrier_sync_key_prefix=f'host{jax.process_index()}',
+  )
+  return ocp.Checkpointer(
+    ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+    multiprocessing_options=alone,
+  )
