@@ -79,19 +79,14 @@ def run(
     writer = _open_writer(config, workdir, pipeline, last)
     stack.enter_context(contextlib.closing(writer))
     stop = stack.enter_context(Stop())
-    clock = timing.Clock(
-      began,
-      before=checkpoints.progress.get('seconds'),
-      lost=checkpoints.seconds_until(lock.last_alive if lock else None),
-      heartbeat=lock.path if lock else None,
-    )
+    clock = stack.enter_context(_start_clock(began, checkpoints, lock))
     loop.Loop(
       step=step,
       batches=batches.from_step,
       evaluate=_make_evaluate(config, model, pipeline, stop),
       writer=writer,
       checkpoints=checkpoints,
-      clock=stack.enter_context(clock),
+      clock=clock,
       stop=stop,
       num_steps=config.num_steps,
       **config.train,
@@ -163,6 +158,18 @@ def _first_state(
     print(parameter_overview.get_parameter_overview(variables['params']))
   state = checkpoints.restore(training_step.create_state(variables, optimizer))
   return parallel.replicate(multihost.from_first(state))
+
+
+def _start_clock(
+  began: float, checkpoints: checkpointer.Checkpoints, lock: Lock | None
+) -> timing.Clock:
+  """Clock that counts on from the last checkpoint; the lock is its heartbeat."""
+  return timing.Clock(
+    began,
+    before=checkpoints.progress.get('seconds'),
+    lost=checkpoints.seconds_until(lock.last_alive if lock else None),
+    heartbeat=lock.path if lock else None,
+  )
 
 
 def _make_evaluate(
