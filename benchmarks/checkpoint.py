@@ -1,12 +1,13 @@
-"""Saving and restoring the full-size state, verified and not, in seconds.
+"""Time of saving and restoring the full-size state, verified and not.
 
   python -m benchmarks.checkpoint --folder=FOLDER
 
-The state of AVLnet with embeddings of 4096: parameters, statistics and Adam's
-two moments. Beside ours, what Orbax' own manager does by default, without
-hashes. `blocked`: how long training waits in a save; `total`: until the
-checkpoint is safely on the disk; `verify`: reading it all and hashing it;
-`restore`: the arrays again, verified. Medians of a few interleaved rounds.
+The state is that of AVLnet with embeddings of 4096: parameters, statistics and
+Adam's two moments. Orbax' own manager with its defaults, without hashes, is
+measured for comparison. `blocked`: time for which a save blocks training;
+`total`: time until the checkpoint is on the disk; `verify`: reading and hashing
+all files; `restore`: restoring the arrays, verified. All are seconds, medians
+of a few interleaved rounds.
 """
 
 import argparse
@@ -32,7 +33,7 @@ COLUMNS = ('blocked', 'total', 'verify', 'restore')
 
 
 def seconds(function: Callable[[], object]) -> float:
-  """How long a call takes."""
+  """Duration of a call."""
   start = time.perf_counter()
   function()
   return time.perf_counter() - start
@@ -41,7 +42,7 @@ def seconds(function: Callable[[], object]) -> float:
 def ours(
   folder: pathlib.Path, state: training_step.TrainState
 ) -> dict[str, float]:
-  """`checkpoint.Checkpoints`."""
+  """Measures `checkpointer.Checkpoints`."""
   description = metadata.describe({}, VISUAL, 'data')
   checkpoints = checkpointer.Checkpoints(folder, description)
   start = time.perf_counter()
@@ -63,7 +64,7 @@ def ours(
 def orbax(
   folder: pathlib.Path, state: training_step.TrainState
 ) -> dict[str, float]:
-  """`orbax.checkpoint.CheckpointManager` as it is, which verifies nothing."""
+  """Measures `orbax.checkpoint.CheckpointManager`, which verifies nothing."""
   with ocp.CheckpointManager(folder.absolute()) as manager:
     start = time.perf_counter()
     blocked = seconds(
@@ -84,7 +85,7 @@ def orbax(
 
 
 def main() -> None:
-  """Prints a table."""
+  """Measures both and prints a table."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

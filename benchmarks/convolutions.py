@@ -1,9 +1,9 @@
-"""Ways to compute each convolution of ResDAVEnet, timed.
+"""Speed of several formulations of ResDAVEnet's convolutions.
 
   python -m benchmarks.convolutions --batch_size 32
 
-Prints milliseconds of the forward pass / of forward and backward (gradients of
-input and kernel) of each layer shape, and their sum over the network's layers.
+Prints, for each layer shape and summed over the network's layers, milliseconds
+of the forward pass / of forward and backward (gradients of input and kernel).
 """
 
 import argparse
@@ -22,18 +22,18 @@ KERNEL = 9
 
 
 def nwc(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """What `nn.Conv` does: [N, T, C] and [9, C, D]."""
+  """As `nn.Conv` computes it: [N, T, C] and [9, C, D]."""
   return _conv(x, kernel, (stride,), ('NWC', 'WIO', 'NWC'))
 
 
 def nhwc(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """In two dimensions, of height one."""
+  """As a two-dimensional convolution of height one."""
   dimensions = ('NHWC', 'HWIO', 'NHWC')
   return _conv(x[:, None], kernel[None], (1, stride), dimensions)[:, 0]
 
 
 def ncw(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """PyTorch's layout; here the transposes are part of the time."""
+  """In PyTorch's layout; the time includes the transposes."""
   y = _conv(
     x.swapaxes(1, 2),
     kernel.transpose(2, 1, 0),
@@ -44,19 +44,19 @@ def ncw(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def im2col(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Nine shifted copies side by side, [N, T', 9 C], and one product."""
+  """Nine shifted copies side by side, [N, T', 9 C], and one matrix product."""
   patches = jnp.concatenate(_shifted(x, stride), -1)
   return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Sum of nine products of shifted inputs."""
+  """Sum of nine matrix products of shifted inputs."""
   pairs = zip(_shifted(x, stride), kernel, strict=True)
   return sum(part @ tap for part, tap in pairs)
 
 
 def mixed(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Forward as `nwc`, backward as `im2col`."""
+  """Forward pass as `nwc`, backward pass as `im2col`."""
 
   @jax.custom_vjp
   def call(x, kernel):
@@ -71,7 +71,7 @@ def mixed(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def minimal(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-  """Winograd's F(3, 3), what the model takes on a CPU; `nwc` where strided."""
+  """Winograd's F(3, 3), the model's choice on a CPU; `nwc` if strided."""
   if stride == 1:
     return winograd.minimal(x, kernel)
   return nwc(x, kernel, stride)
@@ -95,7 +95,7 @@ def _shifted(x, stride):
 
 
 def layers() -> list[tuple[tuple[int, int, int, int], int]]:
-  """((frames, inputs, outputs, stride), how many) of the network."""
+  """Layers of the network: ((frames, inputs, outputs, stride), count)."""
   result, frames, inputs = [], FRAMES, 128
   for width in (128, 256, 512, 1024):
     result.append(((frames, inputs, width, 2), 1))

@@ -1,4 +1,4 @@
-"""The full-size model, its training step and a batch, for the benchmarks."""
+"""Full-size model, its training step and a batch, for the benchmarks."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ FRAMES, MEL_BINS, VISUAL = 1000, 40, 4096  # 10 s; 2-D and 3-D features
 
 
 def make_batch(size: int) -> dict[str, np.ndarray]:
-  """Random clips: what a step costs does not depend on what they hold."""
+  """Random clips; the cost of a step does not depend on their content."""
   rng = np.random.default_rng(0)
   spectrogram = rng.normal(-40, 15, (size, FRAMES, MEL_BINS))
   return {
@@ -27,8 +27,10 @@ def make_batch(size: int) -> dict[str, np.ndarray]:
 def make_step(
   batch: dict[str, np.ndarray], dtype: str, structure: str, remat: bool
 ) -> tuple[Callable, training_step.TrainState, dict]:
-  """Returns the step, nothing compiled, its state and the sharded batch."""
-  if remat:  # Keep the input of each block only; x, then the static argument.
+  """Returns the step, not yet compiled, its state and the sharded batch."""
+  if (
+    remat
+  ):  # Keeps only the inputs of blocks. Argument 2 (self, x, _) is static.
     davenet.ResidualBlock = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
   net = avlnet.AVLnet(structure=structure, dtype=dtype)
   optimizer = optimizers.make_optimizer(learning_rate=1e-3)

@@ -1,12 +1,12 @@
-"""Where the time of a training step goes.
+"""Time of a training step by part of the network.
 
   python -m benchmarks.profile_step --dtype bfloat16
 
-Traces one step with `jax.profiler` and adds up what XLA ran by the part of the
-network that each operation comes from. What XLA fused counts for the part of
-the fusion's last operation. XLA rewrites convolutions that give the gradient of
-a kernel and adds copies into other layouts; both lose their origin and have
-rows of their own. Operations that run at once share the time.
+Traces one step with `jax.profiler` and adds up the time of XLA's operations by
+the part of the network from which they come. A fusion counts for the part of
+its last operation. XLA rewrites the convolutions of kernel gradients and adds
+copies into other layouts; both lose their origin and have rows of their own.
+Operations that run at the same time share the time.
 """
 
 import argparse
@@ -37,16 +37,16 @@ KINDS = (
 
 
 def sources(program: str) -> dict[str, str]:
-  """Operation of a compiled program -> the path in our code it comes from."""
+  """Maps each operation of a compiled program to its path in the network."""
   pattern = r'^\s*(?:ROOT )?%?([\w.-]+) = .*op_name="([^"]+)"'
   return dict(re.findall(pattern, program, re.MULTILINE))
 
 
 def operations(folder: str) -> Iterator[tuple[str, float]]:
-  """(operation, nanoseconds) of a trace; what overlaps shares its time.
+  """Yields (operation, nanoseconds) of a trace; overlaps share their time.
 
-  On a CPU an event may only start the work, and one named 'end: ' says when it
-  was done; on a GPU an event is the work.
+  On a CPU an event may only start an operation, and another event, named
+  'end: ', marks its end; on a GPU one event covers the operation.
   """
   (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
   starts, ends = {}, {}
@@ -69,7 +69,7 @@ def operations(folder: str) -> Iterator[tuple[str, float]]:
 
 
 def classify(source: str) -> tuple[str, str, str]:
-  """(part, kind, direction) of an operation."""
+  """Returns (part, kind, direction) of an operation."""
   part, kind = (
     next(name for name, pattern in table if re.search(pattern, source))
     for table in (PARTS, KINDS)
@@ -79,7 +79,7 @@ def classify(source: str) -> tuple[str, str, str]:
 
 
 def trace(options: argparse.Namespace) -> tuple[dict, collections.Counter]:
-  """Nanoseconds by (part, kind, direction), and by operation's name."""
+  """Nanoseconds by (part, kind, direction), and by (operation, source)."""
   step, state, batch = full_size.make_step(
     full_size.make_batch(options.batch_size),
     options.dtype,

@@ -1,4 +1,4 @@
-"""Clips a second of one training step of the full-size model.
+"""Speed of the full-size model's training step, in clips per second.
 
   python -m benchmarks.train_step
   python -m benchmarks.train_step --batch_sizes 256 1024 4096 --steps 10 \
@@ -6,11 +6,12 @@
 
 A step is forward, Masked Margin Softmax, backward and Adam, on clips of 10 s
 (1000 frames), visual features and embeddings of 4096. Ours runs as in
-training, on all devices. Where PyTorch is installed, two twins of the release's
-structure with the same weights run beside it (`twins.py`), on one GPU or on all
-cores: 2-D convolutions as the release writes them, and 1-D ones; bfloat16 is by
-autocast. Each is a process of its own, so that the peak memory is its own; they
-take turns, a round each, while the others wait.
+training, on all devices. If PyTorch is installed, two PyTorch twins of the
+release's structure with the same weights are measured too (`twins.py`), on one
+GPU or on all cores: one with 2-D convolutions as in the release, one with 1-D
+convolutions; bfloat16 is by autocast. Each model runs in a process of its own,
+so its peak memory is its own. The processes take turns, a round each, while
+the others wait.
 """
 
 import argparse
@@ -32,7 +33,11 @@ COLUMNS = (
 
 
 def measure(options: argparse.Namespace) -> dict[str, dict]:
-  """Facts of ours and of the twins that run, by name."""
+  """Measures our model and the twins.
+
+  Returns:
+    Name -> facts, of those that could be measured.
+  """
   twins = options.twins if options.structure == 'release' else ()
   names = (OURS, *twins)
   with contextlib.ExitStack() as stack:
@@ -40,12 +45,12 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
     for name in names:
       ask, fact = stack.enter_context(worker(name, options))
       if 'missing' in fact:
-        print(f'{name} was not measured: {fact["missing"]}')
+        print(f'Skipped {name}: {fact["missing"]}.')
         continue
       asks[name], facts[name] = ask, {**fact, 'measured': []}
       if name == OURS:
         with worker(name, options) as (_, again):
-          if 'first' in again:  # Two at once may not fit into the memory.
+          if 'first' in again:  # Two at once may not fit into memory.
             facts[name]['again'] = again['first']
     for ask in asks.values():
       ask(1)
@@ -56,7 +61,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
 
 
 def check(facts: dict[str, dict], dtype: str) -> None:
-  """Raises AssertionError unless all are the same network."""
+  """Raises AssertionError unless all models compute the same loss."""
   losses = [fact['loss'] for fact in facts.values()]
   assert len({fact['parameters'] for fact in facts.values()}) <= 1, facts
   tolerance = 1e-3 if dtype == 'float32' else 0.05
@@ -66,7 +71,7 @@ def check(facts: dict[str, dict], dtype: str) -> None:
 def rows(
   facts: dict[str, dict], options: argparse.Namespace
 ) -> Iterator[tuple]:
-  """A row of `COLUMNS` for each; ratio: times the first twin's speed."""
+  """Yields a row of `COLUMNS` per model; ratio: speed / first twin's speed."""
   speeds = {
     name: [options.batch_size / seconds for seconds, _ in fact['measured']]
     for name, fact in facts.items()
@@ -93,7 +98,7 @@ def rows(
 
 
 def main() -> None:
-  """Measures all types and batch sizes and prints a table."""
+  """Measures all types and batch sizes, and prints a table."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -1,6 +1,6 @@
-"""The same network and training step in PyTorch, for `train_step` alone.
+"""PyTorch twins of the network and its training step, for `train_step`.
 
-Modules are named as ours, so that weights are copied by name.
+Modules have the names of ours, so weights are copied by name.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ class Twin(nn.Module):
   """AVLnet in the release's structure: the gate, then the projection.
 
   Args:
-    dims: 2 as the release writes it, kernels (1, 9) over [N, C, 1, T] and one
-      of (40, 1) first; 1 for kernels of 9 over [N, C, T].
+    dims: 2: as in the release, kernels (1, 9) over [N, C, 1, T] after one of
+      (40, 1); 1: kernels of 9 over [N, C, T].
   """
 
   def __init__(self, dims: int):
@@ -26,7 +26,7 @@ class Twin(nn.Module):
     self.video_head = _Gated(4096, 4096)
 
   def forward(self, spectrogram, visual):
-    """[N, 40, T] and [N, 4096] -> two of [N, 4096]."""
+    """Maps [N, 40, T] and [N, 4096] to two arrays [N, 4096]."""
     if self.dims == 2:
       spectrogram = spectrogram.unsqueeze(1)
     frames = self.audio_encoder(spectrogram)
@@ -99,13 +99,17 @@ def _norm(dims, width):
 
 
 def make_step(dims: int, dtype: str, weights: dict, batch: dict):
-  """Returns (step() -> loss, parameters, peak() -> bytes or None, device).
+  """Makes a training step.
 
   Args:
-    dims: see Twin.
+    dims: see `Twin`.
     dtype: 'bfloat16' is by autocast.
     weights: our parameters, 'audio_encoder/stem/kernel' -> array.
-    batch: of our model.
+    batch: batch of our model.
+
+  Returns:
+    step() -> loss; number of parameters; peak() -> bytes, None on a CPU; name
+    of the device.
   """
   device = 'cuda' if torch.cuda.is_available() else 'cpu'
   model = Twin(dims).to(device).train()

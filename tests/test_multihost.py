@@ -1,8 +1,9 @@
-"""What the processes of a run tell each other."""
+"""Processes of a run: connection, collectives, log lines."""
 
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from avl_jax import multihost
 from avl_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
+TIME = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -23,7 +25,8 @@ index, count = multihost.this()
 zero = {'x': np.array([-0.0, 1.5 + index], np.float32), 'n': np.int32(4)}
 zero['n'] = zero['n'] + np.int32(index)
 zero = multihost.from_first(zero)
-multihost.wait('a word')
+multihost.wait('a barrier')
+multihost.log('a line', sys.stderr)
 print(json.dumps({
   'this': [index, count],
   'devices': [len(parallel.devices()), len(parallel.local_devices())],
@@ -48,6 +51,7 @@ def _run(arguments, environment):
     [sys.executable, '-c', PROGRAM, *arguments],
     cwd=ROOT,
     stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
     text=True,
     env=os.environ
     | {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
@@ -56,7 +60,7 @@ def _run(arguments, environment):
 
 
 def _as_launched_by(launcher, port, index):
-  """What srun and mpirun say; Jax makes the port from the job's number."""
+  """Environment of srun and mpirun; JAX derives the port from the job id."""
   job = (port - (65535 - 2**12 + 1)) % 2**12
   if launcher == 'slurm':
     return {
@@ -86,11 +90,11 @@ def test_two_processes_agree(launcher):
       arguments = ['', '0', '0']
       environment = _as_launched_by(launcher, port, index)
     processes.append(_run(arguments, environment))
-  said = [
-    json.loads(p.communicate(timeout=60)[0].splitlines()[-1]) for p in processes
-  ]
-  for index, told in enumerate(said):
-    assert told == {
+  outputs = [process.communicate(timeout=60) for process in processes]
+  for index, (stdout, stderr) in enumerate(outputs):
+    line = f'{TIME} \\[process {index} of 2\\] a line'
+    assert re.search(f'^{line}$', stderr, re.MULTILINE), stderr
+    assert json.loads(stdout.splitlines()[-1]) == {
       'this': [index, 2],
       'devices': [4, 2],
       'largest': 4,
@@ -99,7 +103,7 @@ def test_two_processes_agree(launcher):
     }
 
 
-def test_alone_there_is_nobody_to_ask():
+def test_a_single_process_needs_no_connection():
   multihost.connect('', None, None)
   assert multihost.this() == (0, 1)
   assert multihost.largest(7) == 7
@@ -107,7 +111,7 @@ def test_alone_there_is_nobody_to_ask():
   assert multihost.from_all(x) is x
 
 
-def test_a_process_without_the_others_says_so(monkeypatch):
+def test_a_failed_connection_is_reported(monkeypatch):
   monkeypatch.setattr(
     multihost.jax.distributed,
     'initialize',
@@ -115,3 +119,8 @@ def test_a_process_without_the_others_says_so(monkeypatch):
   )
   with pytest.raises(UserError, match=r'deadline exceeded.*--coordinator'):
     multihost.connect('127.0.0.1:1', 2, 1)
+
+
+def test_a_log_line_of_a_single_process_has_the_time(capsys):
+  multihost.log('A message.')
+  assert re.fullmatch(f'{TIME} A message\\.\n', capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""A step on several devices is the step on one with the whole batch."""
+"""A step on several devices equals one on one device with the whole batch."""
 
 import contextlib
 
@@ -20,7 +20,7 @@ RATE = 1e-2
 
 @contextlib.contextmanager
 def count_compilations():
-  """A list that gets an entry for each compilation by XLA."""
+  """Context of a list with an entry per compilation by XLA."""
   events = []
 
   def listen(event, _, **__):
@@ -57,7 +57,7 @@ def _initial(dtype):
 
 
 def _plain_steps(dtype):
-  """Three Adam steps with nothing of `parallel`: one device, no gathering."""
+  """Three Adam steps without `parallel`: one device, no gathering."""
   model, batch = _model(dtype, axis_name=None), _batch(dtype)
   optimizer = optimizers.make_optimizer(learning_rate=RATE)
 
@@ -92,7 +92,7 @@ def _plain_steps(dtype):
 
 
 def _mapped_steps(dtype, model=None):
-  """The same through `parallel` and `train`; the state of every device."""
+  """The same steps with `parallel` and `train`; the state of every device."""
   optimizer = optimizers.make_optimizer(learning_rate=RATE)
   step = parallel.pmap_step(
     training_step.make_step(
@@ -158,7 +158,7 @@ def test_devices_do_not_change_the_result(reference, use_devices, count):
 
 
 def test_statistics_of_each_device_alone(use_devices):
-  """Without an axis BatchNorm sees a device's share, as in the release."""
+  """Without an axis, BatchNorm uses its device's share, as in the release."""
   use_devices(4)
   with jax.enable_x64(True):
     model = _model('float64', axis_name=None)
@@ -175,7 +175,7 @@ def test_statistics_of_each_device_alone(use_devices):
     _compare(variables, every_device[0], 0)
 
 
-def test_shard_names_what_does_not_fit(use_devices):
+def test_an_uneven_batch_is_refused(use_devices):
   use_devices(4)
   with pytest.raises(UserError, match=r'batch of 6 clips.*4 devices'):
     parallel.shard({'x': np.zeros((6, 2))})

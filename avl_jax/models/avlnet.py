@@ -9,9 +9,7 @@ Layout of the parameters below `params` (and `batch_stats`). Every `linear`,
   audio_head, text_head   {linear, gate}, in models that are not fused
   audio_text_head         {audio, text, bias, gate}, in fused models; `audio`
                           and `text` have no biases of their own
-
-The release's structure differs in these modules:
-
+and in the release's structure
   audio_projection        linear: after the audio_head, or before the fusion
   text_pool               {linear}: applied to each word, before the maximum
   audio_text_head         {audio, text, gate}; `audio` and `text` have biases
@@ -28,9 +26,11 @@ from avl_jax.backbones import resnet
 from avl_jax.errors import ConfigError
 from avl_jax.models import davenet, heads
 
-_STRUCTURES = ('thesis', 'release')
-_POOLINGS = ('mean', 'masked')
-_DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
+_CHOICES = {
+  'structure': ('thesis', 'release'),
+  'pooling': ('mean', 'masked'),
+  'dtype': ('float32', 'bfloat16', 'float16', 'float64'),
+}
 
 
 class AVLnet(nn.Module):
@@ -44,9 +44,8 @@ class AVLnet(nn.Module):
     fused: sum audio and text before a common gate (eq. 4.3, AVLnet-Text-Fused)
       instead of embedding them separately (eq. 4.1, AVLnet-Text-Tri). Without
       text, a fused model in the thesis' structure is AVLnet.
-    initial_text_scale: factor of the initial values of the fused text term; 0:
-      training starts as if there were no text. The thesis does not say how the
-      term is initialized in a model trained without text (section 4.2.2).
+    initial_text_scale: factor of the fused text term's initial values; 0: the
+      model starts as without text. The thesis leaves it open (section 4.2.2).
     structure: 'thesis' gates the audio in the embedding space (eq. 3.1, 3.2)
       and max-pools word vectors (eq. 4.1, 4.3). 'release' is the structure of
       the released weights (their `model.py`): it gates the audio before a
@@ -56,9 +55,8 @@ class AVLnet(nn.Module):
       padding included, 'masked' only the real ones. Evaluation always masks.
     frozen_statistics: use BatchNorm's running statistics in training too; its
       scale and bias are still trained.
-    image_blocks: blocks of a ResNet that encodes the images of a batch, e.g.
-      (3, 8, 36, 3) for ResNet-152; (): no image encoder, the batches hold
-      visual features.
+    image_blocks: blocks of a ResNet that encodes the batch's images, e.g.
+      (3, 8, 36, 3) for ResNet-152; (): none, batches hold visual features.
     frozen_image: do not train the image encoder, and keep its running
       statistics; else it is trained with the statistics of the batch.
     axis_name: mapped axis over which BatchNorm takes the statistics of the
@@ -91,9 +89,11 @@ class AVLnet(nn.Module):
   dtype: str = 'float32'
 
   def __post_init__(self):
-    _check('structure', self.structure, _STRUCTURES)
-    _check('pooling', self.pooling, _POOLINGS)
-    _check('dtype', self.dtype, _DTYPES)
+    for name, choices in _CHOICES.items():
+      if (value := getattr(self, name)) not in choices:
+        raise ConfigError(
+          f'Unknown value {value!r} of {name}. {name} must be one of {choices}.'
+        )
     super().__post_init__()
 
   @nn.compact
@@ -103,21 +103,18 @@ class AVLnet(nn.Module):
     """Embeds a batch of clips: its audio, its images or features, its words.
 
     Args:
-      batch: any of the following; other entries are ignored.
-        'spectrogram': float [N, T, 40], dB below the file's loudest cell,
-          padded with zeros; with 'num_frames' int32 [N], the number of frames
-          before padding, which may exceed T.
-        'visual': float [N, V], or 'image': uint8 [N, H, W, 3], which a model
-          without `image_blocks` ignores.
-        'words': float [N, W, E], zero-padded, which a model without a text
-          branch ignores.
+      batch: may have 'spectrogram' float [N, T, 40], dB below the file's
+        loudest cell, padded with zeros, and 'num_frames' int32 [N], frames
+        before padding, which may exceed T; 'visual' float [N, V], or 'image'
+        uint8 [N, H, W, 3], which a model without `image_blocks` ignores;
+        'words' float [N, W, E], zero-padded, which a model without a text
+        branch ignores. Other entries are ignored.
       train: see `davenet.DAVEnet`; also selects `pooling`.
 
     Returns:
       {'audio', 'video', 'text': [N, D]} for the modalities in the batch, in
-      float32 (float64 if `dtype` is float64). A fused model adds 'audio_text';
-      its 'audio' and 'text' are the embeddings of a clip with only that
-      modality.
+      float32 (float64 if `dtype` is). A fused model adds 'audio_text'; its
+      'audio' and 'text' are those of a clip with only that modality.
 
     Raises:
       ConfigError: the word vectors are not `word_dim` wide, or the visual
@@ -251,10 +248,3 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
   # One compilation instead of one for each operation.
   init = jax.jit(functools.partial(model.init, train=False))
   return init(jax.random.key(seed), batch)
-
-
-def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
-  if value not in choices:
-    raise ConfigError(
-      f'Unknown value {value!r} of {name}. {name} must be one of {choices}.'
-    )

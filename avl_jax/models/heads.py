@@ -59,7 +59,7 @@ class ContextGate(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, y: Float[Array, '*n D']) -> Float[Array, '*n D']:
+  def __call__(self, y: Float[jax.Array, '*n D']) -> Float[jax.Array, '*n D']:
     """Maps [..., D] to [..., D]."""
     gate = Linear(y.shape[-1], self.dtype, name='linear')(y)
     return y * nn.sigmoid(gate)
@@ -176,7 +176,7 @@ class WordMaxPool(nn.Module):
     return nn.relu(y).max(1)
 
 
-def l2_normalize(x: Float[Array, '*n C']) -> Float[Array, '*n C']:
+def l2_normalize(x: Float[jax.Array, '*n C']) -> Float[jax.Array, '*n C']:
   """Scales vectors [..., C] to length 1.
 
   Lengths below 1e-12 count as 1e-12, as in the input pipeline, so that a zero

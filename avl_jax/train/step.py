@@ -75,16 +75,13 @@ def make_step(
     step = parallel.pmap_step(
       make_step(model, optimizer, pairs=(('audio', 'video'),), margin=0.001)
     )
-    state = create_state(variables, optimizer)
     state, metrics = step(state, parallel.shard(batch))
   """
   gradient = jax.value_and_grad(_make_loss(model, pairs, margin), has_aux=True)
 
   def step(state, batch):
-    params, batch_stats = (
-      state.variables['params'],
-      state.variables['batch_stats'],
-    )
+    variables = state.variables
+    params, batch_stats = variables['params'], variables['batch_stats']
     (loss, batch_stats), gradients = gradient(params, batch_stats, batch)
     loss, gradients = parallel.mean((loss, gradients))
     updates, optimizer_state = optimizer.update(

@@ -1,4 +1,4 @@
-"""Checkpoints: what is damaged is found, what is not finite never saved."""
+"""Checkpoints: damage is found, non-finite states are never saved."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def _equal(x, y):
 
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory):
-  """A workdir with the checkpoints of steps 2 and 3."""
+  """A workdir with checkpoints of steps 2 and 3."""
   workdir = tmp_path_factory.mktemp('saved')
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   for step in (1, 2, 3):
@@ -42,11 +42,11 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def workdir(saved, tmp_path):
-  """A copy, to be damaged."""
+  """A copy of the workdir, to damage."""
   return shutil.copytree(saved, tmp_path / 'run')
 
 
-def test_what_is_saved_is_restored_to_the_bit(workdir):
+def test_restores_the_saved_state_bit_for_bit(workdir):
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   restored = checkpoints.restore(_state(7))
   checkpoints.close()
@@ -58,8 +58,8 @@ def test_what_is_saved_is_restored_to_the_bit(workdir):
   assert checkpoints.evaluated
 
 
-def test_what_is_saved_is_what_was_given(workdir, monkeypatch):
-  """Not what became of it while the background waited to write it."""
+def test_saves_the_state_at_the_time_of_the_call(workdir, monkeypatch):
+  """A later change of `progress` does not reach the background write."""
   write, given = checkpointer.Checkpoints._write, threading.Event()
 
   def later(*arguments):
@@ -125,7 +125,9 @@ def test_damage_to_any_file_is_found(workdir, damage):
   assert 'variables/more' in manifest.find_damage(folder)
 
 
-def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(workdir, capsys):
+def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_restored(
+  workdir, capsys
+):
   _flip(_files(workdir / 'checkpoints' / '3')[-1], np.random.default_rng(1))
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   assert 'set aside as 3.damaged' in capsys.readouterr().out
@@ -141,12 +143,12 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(workdir, capsys):
   again.close()
 
 
-def test_with_no_good_checkpoint_left_nothing_starts_over(workdir):
+def test_without_a_good_checkpoint_training_does_not_restart(workdir):
   for step in ('2', '3'):
     _cut(
       workdir / 'checkpoints' / step / manifest.NAME, np.random.default_rng()
     )
-  for _ in range(2):  # The second finds nothing but what was set aside.
+  for _ in range(2):  # The second time only set-aside checkpoints are left.
     with pytest.raises(CheckpointError, match=r'2\.damaged, 3\.damaged'):
       checkpointer.Checkpoints(workdir, DESCRIPTION)
 
@@ -160,7 +162,7 @@ def test_a_damaged_checkpoint_is_not_loaded(workdir):
     loading.load(workdir)
 
 
-def test_what_a_killed_save_left_is_deleted(workdir):
+def test_leftovers_of_a_killed_save_are_deleted(workdir):
   folder = workdir / 'checkpoints'
   shutil.copytree(folder / '3', folder / '4.tmp')
   (folder / '4.tmp' / manifest.NAME).unlink()
@@ -170,7 +172,7 @@ def test_what_a_killed_save_left_is_deleted(workdir):
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_what_is_not_finite_is_never_saved(workdir, value):
+def test_a_non_finite_state_is_not_saved(workdir, value):
   state = _state(4)
   moments = state.optimizer_state[0]
   bad = jax.tree.map(lambda x: x, moments.nu)
@@ -190,8 +192,8 @@ def test_what_is_not_finite_is_never_saved(workdir, value):
   assert {p.name for p in (workdir / 'checkpoints').iterdir()} == {'2', '3'}
 
 
-def test_the_same_step_again_takes_the_place(workdir):
-  """As after an evaluation that an interruption had put off."""
+def test_saving_a_step_again_replaces_it(workdir):
+  """As after an evaluation that an interruption had postponed."""
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   checkpoints.save(_state(3), {'score': 0.75}, {})
   checkpoints.close()
@@ -200,7 +202,7 @@ def test_the_same_step_again_takes_the_place(workdir):
   assert {p.name for p in (workdir / 'checkpoints').iterdir()} == {'2', '3'}
 
 
-def test_a_write_that_fails_is_said_and_harms_nothing(workdir, monkeypatch):
+def test_a_failed_write_is_reported_and_harms_nothing(workdir, monkeypatch):
   def full(folder):
     raise OSError(28, 'No space left on device')
 
@@ -215,7 +217,7 @@ def test_a_write_that_fails_is_said_and_harms_nothing(workdir, monkeypatch):
   again.close()
 
 
-def test_lost_seconds_are_those_after_the_last_save(workdir):
+def test_seconds_lost_since_the_last_save(workdir):
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   text = (workdir / 'checkpoints' / '3' / 'description.json').read_text()
   saved_at = json.loads(text)['run']['saved_at']
@@ -225,7 +227,7 @@ def test_lost_seconds_are_those_after_the_last_save(workdir):
   checkpoints.close()
 
 
-def test_hosts_but_the_first_write_nothing(tmp_path, monkeypatch):
+def test_other_processes_write_nothing(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   checkpoints = checkpointer.Checkpoints(None, DESCRIPTION)
   assert checkpoints.is_empty

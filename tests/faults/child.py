@@ -1,13 +1,13 @@
-"""Runs of main.py with faults in them, of which the program knows nothing.
+"""Runs main.py with injected faults; the program itself is unchanged.
 
-A process that imports what the program needs once, then makes a fork of itself
-for each run that it is asked for: runs then start in a second. It reads a line
-of JSON a request: a `Request` to start, answered by the pid, or a pid to reap,
-answered by the exit code.
+This process imports the program's modules once, then forks for each requested
+run, so that a run starts in a second. It reads one line of JSON per request: a
+`Request` to start a run, answered by the pid, or a pid to reap, answered by the
+exit code.
 
-A run tells on stdout what it does, as lines '@WHAT NUMBER TEXT': from which
-step it trains, each step, the ids of its examples (tabs between), each
-checkpoint that is on the disk, each fault that it meets.
+A run prints events to stdout, as lines '@EVENT NUMBER TEXT': the step after
+which it starts ('from'), each step, the ids of a step's examples (separated by
+tabs), each checkpoint once it is on the disk ('written'), each injected fault.
 """
 
 import dataclasses
@@ -33,16 +33,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-  """What happens when a function is called.
+  """Fault that is injected when a function is called.
 
   Attributes:
-    do: name of a function in DEEDS.
-    at: dotted name of the function; with '()' behind, what it returns; with
-      '[]', each item that it yields.
-    call: at which call of those that match, from 1; 0: at each.
-    matching: regular expression, searched in the arguments as text.
-    after: after the call instead of before.
-    value: what the deed needs.
+    do: key of ACTIONS.
+    at: dotted name of the function; NAME() means the function that it returns,
+      NAME[] each item that it yields.
+    call: number of the matching call, from 1; 0: each matching call.
+    matching: regular expression that is searched in the arguments' repr.
+    after: inject after the call instead of before it.
+    value: argument of the action.
   """
 
   do: str
@@ -55,7 +55,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """A run to start: arguments, where its output goes, environment, faults."""
+  """Run to start: arguments, folder of its output, environment, faults."""
 
   arguments: Sequence[str]
   folder: str
@@ -63,30 +63,30 @@ class Request:
   faults: Sequence[Fault]
 
 
-def say(what: str, number: int, text: str = '') -> None:
-  """Writes a line at once, whatever becomes of this process."""
+def emit(what: str, number: int, text: str = '') -> None:
+  """Prints an event unbuffered, in case the process is killed next."""
   os.write(1, f'@{what} {number} {text}\n'.encode())
 
 
 def _kill(seconds: float | None, result: Any) -> None:
-  """At once, or so many seconds later."""
+  """Kills this process, now or after some seconds."""
   threading.Timer(seconds or 0, os.kill, (os.getpid(), signal.SIGKILL)).start()
   if not seconds:
     time.sleep(60)
 
 
 def _signal(numbers: Sequence[int], result: Any) -> None:
-  """One after another, so that each is heard."""
+  """Sends signals to this process, with pauses so that each is handled."""
   for number in numbers:
     os.kill(os.getpid(), number)
     time.sleep(0.3)
 
 
 def _fill(room: int | None, arguments: tuple) -> None:
-  """As on a full disk, no file can grow beyond so many bytes.
+  """Simulates a full disk: no file can grow beyond `room` bytes.
 
-  None: beyond a little more than a log has. What the run says still comes
-  through.
+  None: the limit is 20 bytes more than the size of the log. The run's own
+  output goes through pipes and is not limited.
   """
   for number in (1, 2):
     cat = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=number)
@@ -97,14 +97,14 @@ def _fill(room: int | None, arguments: tuple) -> None:
 
 
 def _poison(value: tuple[str, int, str], batch: dict) -> None:
-  """A number of one example of a batch."""
+  """Replaces a number in one example of a batch."""
   name, example, number = value
   batch[name] = np.array(batch[name])
   batch[name][example].flat[7] = float(number)
 
 
 def _spoil(value: tuple[int, str, str], arguments: tuple) -> None:
-  """A number of a record as it is on the disk."""
+  """Replaces a number in a record, as if it were so on the disk."""
   key, name, number = value
   _, this, example, *_ = arguments
   if this == key:
@@ -113,11 +113,11 @@ def _spoil(value: tuple[int, str, str], arguments: tuple) -> None:
 
 
 def _fail(message: str, about: Any) -> None:
-  """As a fault of the program itself."""
+  """Raises an exception that the program does not expect."""
   raise ArithmeticError(message)
 
 
-DEEDS = {
+ACTIONS = {
   'fail': _fail,
   'kill': _kill,
   'signal': _signal,
@@ -129,7 +129,7 @@ DEEDS = {
 
 
 def _wrap(dotted: str, wrapper: Callable) -> None:
-  """Puts wrapper(function) in the place of the function of that name."""
+  """Replaces the function of a dotted name by wrapper(function)."""
   name = dotted.removesuffix('()').removesuffix('[]')
   owner, _, name = name.rpartition('.')
   owner = pkgutil.resolve_name(owner)
@@ -147,8 +147,8 @@ def _wrap(dotted: str, wrapper: Callable) -> None:
   setattr(owner, name, wrapped)
 
 
-def _meet(fault: Fault) -> Callable:
-  """The wrapper of a fault."""
+def _inject(fault: Fault) -> Callable:
+  """Makes the wrapper that injects a fault."""
   calls = itertools.count(1)
 
   def wrapper(function: Callable) -> Callable:
@@ -160,8 +160,8 @@ def _meet(fault: Fault) -> Callable:
 
       def act(about):
         if due:
-          say('fault', fault.call, f'{fault.do} {fault.at}')
-          DEEDS[fault.do](fault.value, about)
+          emit('fault', fault.call, f'{fault.do} {fault.at}')
+          ACTIONS[fault.do](fault.value, about)
 
       if not fault.after:
         act(args)
@@ -176,13 +176,13 @@ def _meet(fault: Fault) -> Callable:
 
 
 def _watch() -> None:
-  """Lets the run tell what it does, and leaves out its report."""
+  """Makes the run print its events, and skips the final evaluation."""
   steps = []
 
   def run(function):
     def wrapped(self, state):
       steps.append(int(state.step))
-      say('from', steps[0])
+      emit('from', steps[0])
       return function(self, state)
 
     return wrapped
@@ -190,7 +190,7 @@ def _watch() -> None:
   def step(function):
     def wrapped(*args):
       steps[0] += 1
-      say('step', steps[0])
+      emit('step', steps[0])
       return function(*args)
 
     return wrapped
@@ -198,7 +198,7 @@ def _watch() -> None:
   def from_step(function):
     def wrapped(self, first, last):
       for number, batch in enumerate(function(self, first, last), first + 1):
-        say('ids', number, '\t'.join(batch['id']))
+        emit('ids', number, '\t'.join(batch['id']))
         yield batch
 
     return wrapped
@@ -206,7 +206,7 @@ def _watch() -> None:
   def write(function):
     def wrapped(self, items, description):
       function(self, items, description)
-      say('written', description['step'])
+      emit('written', description['step'])
 
     return wrapped
 
@@ -218,7 +218,7 @@ def _watch() -> None:
 
 
 def _serve() -> Request:
-  """Returns in each fork, with what it is to run."""
+  """Forks for each request; returns in the fork, with its request."""
   for line in sys.stdin:
     request = json.loads(line)
     if isinstance(request, int):
@@ -233,7 +233,7 @@ def _serve() -> Request:
 
 
 def _enter(folder: str) -> None:
-  """Standard input, output and error of a run."""
+  """Redirects standard input, output and error of a run."""
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   for number, name in ((1, 'stdout'), (2, 'stderr')):
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -245,13 +245,13 @@ if __name__ == '__main__':
   import main  # noqa: F401
   from avl_jax.features import audio
 
-  audio.log_mel_spectrogram(np.ones(16000))  # Compiles what Numba compiles.
+  audio.log_mel_spectrogram(np.ones(16000))  # Triggers Numba's compilation.
   request = _serve()
   _enter(request.folder)
-  faulthandler.register(signal.SIGUSR1)  # Where it hangs, if it does.
+  faulthandler.register(signal.SIGUSR1)  # Prints the stacks of a hanging run.
   os.environ.update(request.environment)
   _watch()
   for fault in request.faults:
-    _wrap(fault.at, _meet(fault))
+    _wrap(fault.at, _inject(fault))
   sys.argv = ['main.py', *request.arguments]
   runpy.run_path('main.py', run_name='__main__')

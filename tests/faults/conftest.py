@@ -1,4 +1,4 @@
-"""Runs that are broken, and the unbroken one that they must end like."""
+"""Fixtures that start runs with faults, and comparisons with a normal run."""
 
 import contextlib
 import dataclasses
@@ -45,19 +45,19 @@ SETTINGS = (
   '--config.model.blocks=(1,)',
   '--config.compilation_cache=~/.cache/avl_jax/tests',
 )
-PATIENCE = 300  # seconds that a run may take
+TIMEOUT = 300  # seconds that a run may take
 
 
 def some_fast(cases: Iterable, *fast: object) -> list:
-  """Parameters of which all but the named ones are slow."""
+  """Marks all parameters as slow, except the named ones."""
   return [
     name if name in fast else pytest.param(name, marks=pytest.mark.slow)
     for name in cases
   ]
 
 
-class Nursery:
-  """The process that makes the runs; see `child`."""
+class Launcher:
+  """Process that forks the runs; see `child`."""
 
   def __init__(self, process: subprocess.Popen):
     self._process = process
@@ -72,45 +72,45 @@ class Child:
   """A run in a process of its own.
 
   Attributes:
-    pid: of the process.
-    exit_code: once it was waited for; -9 if it was killed.
+    pid: id of the process.
+    exit_code: None until `wait`; -9 if the run was killed.
   """
 
-  def __init__(self, nursery: Nursery, request: Request):
-    self._nursery, self._folder = nursery, pathlib.Path(request.folder)
-    self.pid = nursery.ask(dataclasses.asdict(request))
+  def __init__(self, launcher: Launcher, request: Request):
+    self._launcher, self._folder = launcher, pathlib.Path(request.folder)
+    self.pid = launcher.ask(dataclasses.asdict(request))
     self._ended = os.pidfd_open(self.pid)
     self.exit_code = None
 
   def send(self, number: int) -> None:
-    """Sends a signal, if it still lives."""
+    """Sends a signal if the run has not ended."""
     if self.exit_code is None:
       with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(self._ended, number)
 
   def lives(self, seconds: float = 0) -> bool:
-    """Whether it has not ended within so many seconds from now."""
+    """Whether the run is still alive after some seconds."""
     return not select.select([self._ended], [], [], seconds)[0]
 
-  def wait(self, seconds: float = PATIENCE) -> 'Child':
-    """Itself, ended; one that hangs is killed, and the test fails."""
+  def wait(self, seconds: float = TIMEOUT) -> 'Child':
+    """Waits for the end of the run; kills a hanging run and fails the test."""
     if self.exit_code is None:
       hangs = self.lives(seconds)
       if hangs:
         self.send(signal.SIGUSR1)  # For the stack.
         self.lives(1)
       self.send(signal.SIGKILL)
-      self.exit_code = self._nursery.ask(self.pid)
+      self.exit_code = self._launcher.ask(self.pid)
       os.close(self._ended)
-      time.sleep(0.2)  # What it said last may be on its way; see `_fill`.
-      assert not hangs, f'it hung:\n{self.stdout}\n{self.stderr}'
+      time.sleep(0.2)  # Its last output may still be in a pipe; see `_fill`.
+      assert not hangs, f'The run hung:\n{self.stdout}\n{self.stderr}'
     return self
 
   def until(self, what: str) -> None:
-    """Waits until the run tells so: '@step 3'."""
-    deadline = time.monotonic() + PATIENCE
+    """Waits until the run has printed an event, such as '@step 3'."""
+    deadline = time.monotonic() + TIMEOUT
     while f'{what} ' not in self.stdout:
-      assert self.lives(0.01), f'it ended before {what}:\n{self.stderr}'
+      assert self.lives(0.01), f'The run ended before {what}:\n{self.stderr}'
       assert time.monotonic() < deadline, f'no {what}:\n{self.stderr}'
 
   @property
@@ -121,34 +121,34 @@ class Child:
   def stderr(self) -> str:
     return (self._folder / 'stderr').read_text()
 
-  def told(self, what: str) -> dict[int, str]:
-    """What the run told of a kind: number -> text; see `child`."""
+  def events(self, kind: str) -> dict[int, str]:
+    """Events of a kind that the run has printed, number -> text."""
     lines = self.stdout.splitlines()
-    told = [line.split(' ', 2) for line in lines if line.startswith('@')]
+    events = [line.split(' ', 2) for line in lines if line.startswith('@')]
     return {
-      int(number): text for kind, number, text in told if kind == f'@{what}'
+      int(number): text for name, number, text in events if name == f'@{kind}'
     }
 
   @property
   def first(self) -> int:
-    """The step behind which it began to train."""
-    (step,) = self.told('from')
+    """Step after which the run started to train."""
+    (step,) = self.events('from')
     return step
 
 
 @pytest.fixture(scope='session')
-def nursery():
+def launcher():
   command = [sys.executable, '-m', 'tests.faults.child']
   with subprocess.Popen(
     command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
   ) as process:
-    yield Nursery(process)
+    yield Launcher(process)
     process.stdin.close()
 
 
 @pytest.fixture(scope='session')
 def arguments(stamps_folder, stamps_records):
-  """Of a small run, all but its workdir."""
+  """Arguments of a small run, except its workdir."""
   data = (
     f'--config.data_dir={stamps_records}',
     f'--config.prepare.media_dir={stamps_folder}',
@@ -157,8 +157,8 @@ def arguments(stamps_folder, stamps_records):
 
 
 @pytest.fixture(scope='session')
-def begin(nursery, arguments, tmp_path_factory):
-  """begin(workdir, *more arguments, faults=(), devices=2): a `Child`."""
+def begin(launcher, arguments, tmp_path_factory):
+  """begin(workdir, *arguments, faults=(), devices=2): starts a `Child`."""
   children, folder = [], tmp_path_factory.mktemp('output')
   numbers = itertools.count()
 
@@ -177,18 +177,18 @@ def begin(nursery, arguments, tmp_path_factory):
       {'XLA_FLAGS': flags},
       faults,
     )
-    children.append(Child(nursery, request))
+    children.append(Child(launcher, request))
     return children[-1]
 
   yield start
   for child in children:
-    child.send(signal.SIGKILL)  # Those that a failed test left.
+    child.send(signal.SIGKILL)  # A failed test may have left it running.
     child.wait()
 
 
 @pytest.fixture(scope='session')
 def pair(begin):
-  """pair(workdir, *arguments, faults=((), ())): two runs that are one."""
+  """pair(workdir, *arguments, faults=((), ())): starts two processes."""
 
   def start(workdir, *more, faults=((), ())) -> list[Child]:
     with socket.socket() as server:
@@ -205,22 +205,22 @@ def pair(begin):
 
 @pytest.fixture(scope='session')
 def whole(begin, tmp_path_factory):
-  """The workdir of a run that nothing happens to, and the `Child`."""
+  """Workdir of a run without faults, and its `Child`."""
   workdir = tmp_path_factory.mktemp('unbroken') / 'run'
   child = begin(workdir).wait()
   assert child.exit_code == 0, child.stderr
-  assert list(child.told('step')) == [*range(1, NUM_STEPS + 1)]
+  assert list(child.events('step')) == [*range(1, NUM_STEPS + 1)]
   return workdir, child
 
 
 @pytest.fixture(scope='session')
 def unbroken(whole):
-  """The workdir of a run that nothing happens to."""
+  """Workdir of a run without faults."""
   return whole[0]
 
 
 def rows(workdir: pathlib.Path) -> list[dict]:
-  """Of metrics.jsonl, without what measures time."""
+  """Rows of metrics.jsonl, without measurements of time."""
   kept = [
     {
       name: value
@@ -234,13 +234,13 @@ def rows(workdir: pathlib.Path) -> list[dict]:
 
 
 def steps(workdir: pathlib.Path) -> list[int]:
-  """Of the checkpoints; nothing else is there but what was set aside."""
+  """Steps of the checkpoints; fails if there are other files than damaged."""
   names = [path.name for path in (workdir / 'checkpoints').iterdir()]
   return sorted(int(name) for name in names if 'damaged' not in name)
 
 
 def arrays(workdir: pathlib.Path, step: int = NUM_STEPS) -> dict:
-  """Of a checkpoint."""
+  """Arrays of a checkpoint."""
   path = workdir / 'checkpoints' / str(step)
   with ocp.StandardCheckpointer() as checkpointer:
     return {
@@ -250,7 +250,7 @@ def arrays(workdir: pathlib.Path, step: int = NUM_STEPS) -> dict:
 
 
 def assert_same_end(workdir: pathlib.Path, other: pathlib.Path) -> None:
-  """To the bit; and nothing half-written is left."""
+  """Asserts equal checkpoints, bit for bit, and equal logs."""
   assert steps(workdir) == steps(other)
   found, expected = arrays(workdir), arrays(other)
   assert len(jax.tree.leaves(expected)) > 40
@@ -265,11 +265,11 @@ def _assert_same_bits(x, y) -> None:
 
 
 def assert_close_end(workdir: pathlib.Path, other: pathlib.Path) -> None:
-  """To rounding: sums over devices are added in another order.
+  """Asserts equality up to rounding: other devices add in another order.
 
-  That moves a float32 number by a few of its last bits, and Adam, which divides
-  by the size of the gradient, carries it into parameters whose gradient is
-  itself hardly more than rounding. So all that training has changed is compared
+  That moves a float32 number by a few of its last bits. Adam divides by the
+  size of the gradient, so it amplifies this in parameters whose gradient is
+  hardly more than rounding. Therefore the change of all variables is compared
   as a whole.
   """
   assert steps(workdir) == steps(other)
@@ -288,9 +288,9 @@ def assert_close_end(workdir: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def assert_one_message(child: Child) -> None:
-  """That a run ended with 1 and said why, once and last."""
+  """Asserts that a run ended with 1 and one error message, printed last."""
   assert child.exit_code == 1
   lines = child.stderr.splitlines()
   assert sum(line.startswith('error: ') for line in lines) == 1, child.stderr
-  # Orbax and TensorBoard may have said more before.
+  # Orbax and TensorBoard may have printed more before.
   assert not any('Traceback' in line for line in lines[-3:])

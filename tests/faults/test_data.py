@@ -1,4 +1,4 @@
-"""Records that were cut, lost or changed: named, or replaced and counted."""
+"""Damaged records: lost files are named, bad records replaced and counted."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ SPLIT = 'input_pipeline.records.splits.Split.check'
 
 @pytest.fixture
 def records(stamps_records, tmp_path):
-  """A copy of the records, to be damaged, and the files of a split."""
+  """A copy of the records, to damage, and a function: files of a split."""
   data_dir = shutil.copytree(stamps_records, tmp_path / 'records')
 
   def files(dataset='narrated_fr', split='train'):
@@ -54,11 +54,11 @@ def test_a_file_that_is_not_whole(damage, begin, records, tmp_path):
   child = begin(tmp_path / 'run', data).wait()
   assert_one_message(child)
   assert str(path) in child.stderr
-  assert not child.told('from')
+  assert not child.events('from')
 
 
 def test_a_flipped_bit_costs_one_record(begin, records, tmp_path):
-  """Which is listed; and a broken run sees the same in its place."""
+  """The record is listed, and a resumed run replaces it by the same one."""
   data, files = records
   (path,) = files()
   _flip(path, 0.4)
@@ -74,8 +74,8 @@ def test_a_flipped_bit_costs_one_record(begin, records, tmp_path):
   assert begin(broken, data, faults=[kill]).wait().exit_code == -9
   again = begin(broken, data).wait()
   assert again.exit_code == 0, again.stderr
-  assert again.told('ids') == {
-    step: ids for step, ids in child.told('ids').items() if step > again.first
+  assert again.events('ids') == {
+    step: ids for step, ids in child.events('ids').items() if step > again.first
   }
   assert_same_end(broken, whole)
   assert json.loads((broken / 'bad_records.json').read_text()) == listed

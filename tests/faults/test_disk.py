@@ -1,4 +1,4 @@
-"""Disks that are full or cannot be written: one message, and no harm."""
+"""Full or unwritable disks: one error message, and no harm."""
 
 import shutil
 
@@ -44,15 +44,15 @@ FULL = {
 def test_full(moment, begin, unbroken, tmp_path):
   workdir = tmp_path / 'run'
   child = begin(workdir, faults=[FULL[moment]]).wait()
-  assert child.told('fault')
+  assert child.events('fault')
   assert_one_message(child)
   assert str(workdir) in child.stderr
-  for step in child.told('written'):
+  for step in child.events('written'):
     path = workdir / 'checkpoints' / str(step)
     assert not path.exists() or not manifest.find_damage(path)
   again = begin(workdir).wait()
   assert again.exit_code == 0, again.stderr
-  assert again.first == max(child.told('written'), default=0)
+  assert again.first == max(child.events('written'), default=0)
   assert_same_end(workdir, unbroken)
 
 
@@ -114,7 +114,7 @@ def test_all_checkpoints_damaged(begin, unbroken, tmp_path):
   for name in kept:
     _damage(workdir, name)
   files = len([*(workdir / 'checkpoints').rglob('*')])
-  for _ in range(2):  # Nor does it start over the second time.
+  for _ in range(2):  # It does not start over the second time either.
     child = begin(workdir).wait()
     assert_one_message(child)
     assert 'No good checkpoint is left' in child.stderr

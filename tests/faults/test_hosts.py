@@ -1,4 +1,4 @@
-"""Two processes with two devices each: equal to one with four, or all end."""
+"""Two processes with two devices each equal one process with four devices."""
 
 from signal import SIGKILL, SIGTERM
 
@@ -19,7 +19,7 @@ GRACE = 30  # seconds beyond the heartbeat, on a busy machine
 
 @pytest.fixture(scope='session')
 def one(begin, tmp_path_factory):
-  """The workdir of one process with four devices, and what it told."""
+  """Workdir of one process with four devices, and its `Child`."""
   workdir = tmp_path_factory.mktemp('one') / 'run'
   child = begin(workdir, devices=4).wait()
   assert child.exit_code == 0, child.stderr
@@ -32,13 +32,13 @@ def _end(children):
 
 
 def test_two_by_two_is_one_by_four(pair, one, begin, tmp_path):
-  """Scores too; and either goes on with the other's checkpoints."""
+  """Scores too; and one process resumes from the checkpoints of two."""
   whole, alone = one
   children = pair(tmp_path)
   _end(children)
   assert_close_end(tmp_path, whole)
-  for step, ids in alone.told('ids').items():
-    shares = [child.told('ids')[step].split('\t') for child in children]
+  for step, ids in alone.events('ids').items():
+    shares = [child.events('ids')[step].split('\t') for child in children]
     assert [len(share) for share in shares] == [4, 4]
     assert shares[0] + shares[1] == ids.split('\t')
   keys = [[row.keys() for row in rows(path)] for path in (tmp_path, whole)]
@@ -87,7 +87,7 @@ def test_a_signal_to_one_stops_both_at_the_same_step(
   children = pair(tmp_path, faults=faults)
   for child in children:
     assert child.wait().exit_code == 143, child.stderr
-    assert [*child.told('step')] == [1, 2, 3, 4, 5]
+    assert [*child.events('step')] == [1, 2, 3, 4, 5]
   assert steps(tmp_path)[-1] == 5
   _end(pair(tmp_path))
   assert_close_end(tmp_path, one[0])
@@ -116,5 +116,5 @@ def test_a_step_that_is_not_finite_on_one_host(pair, tmp_path):
   children = pair(tmp_path, faults=((), [poison]))
   _end(children)
   (skipped,) = (row['skipped'] for row in rows(tmp_path) if 'skipped' in row)
-  shares = [child.told('ids')[4].split('\t') for child in children]
+  shares = [child.events('ids')[4].split('\t') for child in children]
   assert skipped.split('\n') == shares[0] + shares[1]

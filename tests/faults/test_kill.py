@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the same command ends as if nothing had been."""
+"""kill -9 at any moment: the same command resumes, with the same end."""
 
 import time
 
@@ -57,15 +57,15 @@ MOMENTS = {
 
 
 def _check(killed, begin, workdir, unbroken):
-  """That it was killed, and that the same command mends it."""
+  """Checks that it was killed, and that the same command completes the run."""
   assert killed.exit_code == -9, killed.stderr
-  written, done = [0, *killed.told('written')], len(killed.told('step'))
+  written, done = [0, *killed.events('written')], len(killed.events('step'))
   again = begin(workdir).wait()
   assert again.exit_code == 0, again.stderr
-  # What was on the disk is not done again, and that is all but the last save.
+  # Steps on the disk are not repeated; at most the last save is lost.
   assert again.first >= max(written)
   assert again.first >= done - 2 * SAVE_EVERY
-  assert list(again.told('step')) == [*range(again.first + 1, NUM_STEPS + 1)]
+  assert list(again.events('step')) == [*range(again.first + 1, NUM_STEPS + 1)]
   assert_same_end(workdir, unbroken)
 
 
@@ -73,14 +73,14 @@ def _check(killed, begin, workdir, unbroken):
 def test_killed_at(moment, begin, unbroken, tmp_path):
   workdir = tmp_path / 'run'
   killed = begin(workdir, faults=[MOMENTS[moment]]).wait()
-  assert killed.told('fault')
+  assert killed.events('fault')
   _check(killed, begin, workdir, unbroken)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('number', range(25))
 def test_killed_at_random(number, begin, unbroken, tmp_path):
-  """From the start to the last save, most of them after the first step."""
+  """Between the start and the last save, mostly after the first step."""
   workdir = tmp_path / 'run'
   rng = np.random.default_rng(number)
   killed = begin(workdir)

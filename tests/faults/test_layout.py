@@ -1,4 +1,4 @@
-"""The same run on other devices, from other steps, with other compilations."""
+"""Resuming on other devices, after the end, with other settings or caches."""
 
 from signal import SIGTERM
 
@@ -21,13 +21,13 @@ STEP = 'avl_jax.parallel.pmap_step()'
 
 
 def _ids(child):
-  return child.told('ids')
+  return child.events('ids')
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('devices', [1, 4])
 def test_resumed_on_other_devices(devices, begin, whole, tmp_path):
-  """To rounding, with the same examples in the same order."""
+  """Equal up to rounding, with the same examples in the same order."""
   workdir = tmp_path / 'run'
   killed = begin(workdir, faults=[Fault('kill', STEP, call=6)]).wait()
   assert killed.exit_code == -9
@@ -42,7 +42,7 @@ def test_resumed_on_other_devices(devices, begin, whole, tmp_path):
 
 @pytest.mark.slow
 def test_resumed_at_the_end_of_an_epoch(begin, tmp_path):
-  """Of 33 examples: four batches of eight, then all in another order."""
+  """With 33 examples: four batches of eight, then another order."""
   settings = (
     '--config.train_data.split=train[:33]',
     '--config.train_data.distinct_groups=False',
@@ -71,7 +71,7 @@ def test_after_its_end(begin, unbroken):
   assert (
     f'Training is complete ({NUM_STEPS} of {NUM_STEPS} steps)' in child.stdout
   )
-  assert not child.told('step')
+  assert not child.events('step')
   assert rows(unbroken) == before
   assert _times(unbroken) == written
 
@@ -94,7 +94,7 @@ DAMAGE = {
 @pytest.mark.slow
 @pytest.mark.parametrize('damage', DAMAGE)
 def test_kept_compilations_that_are_damaged(damage, begin, unbroken, tmp_path):
-  """Compiled again, or the same: never another result."""
+  """Damaged entries are compiled again, or harmless; the result is the same."""
   cache = f'--config.compilation_cache={tmp_path}/cache'
   assert begin(tmp_path / 'first', cache).wait().exit_code == 0
   entries = [p for p in (tmp_path / 'cache').iterdir() if p.is_file()]
@@ -135,7 +135,7 @@ def test_another(what, begin, unbroken):
 
 @pytest.mark.slow
 def test_two_runs_in_one_workdir(begin, unbroken, tmp_path):
-  """The second is refused; when the first is dead, it may."""
+  """The second is refused while the first lives, and resumes afterwards."""
   workdir = tmp_path / 'run'
   first = begin(workdir, faults=[Fault('sleep', STEP, call=6, value=90)])
   first.until('@fault')

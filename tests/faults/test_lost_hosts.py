@@ -1,4 +1,4 @@
-"""One of two processes is lost anywhere: the other ends, all start again."""
+"""One of two processes is lost: the other ends, and both can be restarted."""
 
 from signal import SIGTERM
 
@@ -17,32 +17,32 @@ from tests.faults.conftest import (
 STEP = 'avl_jax.parallel.pmap_step()'
 FORWARD = 'avl_jax.parallel.pmap_forward()'
 FIRST, SECOND = 0, 1
-SECONDS = multihost.HEARTBEAT + 30  # until the other is gone too, if it is busy
-# Ours, where a message to the other failed; or JAX's, which watches it.
-SAID = ('Another process of this run is gone', 'another task died')
+SECONDS = multihost.HEARTBEAT + 30  # until the other has ended
+# Our message, if a collective failed; or that of JAX's heartbeat service.
+MESSAGES = ('Another process of this run is gone', 'another task died')
 pytestmark = pytest.mark.slow
 
 
 def _complete(children, first):
-  """Waits for a run that trains behind a step, in all its processes alike."""
+  """Waits for the end of a run that starts after step `first`."""
   for child in children:
     assert child.wait().exit_code == 0, child.stderr
     assert child.first == first
-    assert [*child.told('step')] == [*range(first + 1, NUM_STEPS + 1)]
-  assert children[0].told('written')
-  assert not any(child.told('written') for child in children[1:])
+    assert [*child.events('step')] == [*range(first + 1, NUM_STEPS + 1)]
+  assert children[0].events('written')
+  assert not any(child.events('written') for child in children[1:])
 
 
 @pytest.fixture(scope='session')
 def unbroken_pair(pair, tmp_path_factory):
-  """The workdir of a run of two processes that nothing happens to."""
+  """Workdir of a run of two processes without faults."""
   workdir = tmp_path_factory.mktemp('pair') / 'run'
   _complete(pair(workdir), 0)
   return workdir
 
 
 def _of(index, *faults):
-  """Of two processes, one has faults."""
+  """Faults of two processes, of which one has them."""
   return (faults, ()) if index == FIRST else ((), faults)
 
 
@@ -72,8 +72,8 @@ def test_lost(case, pair, unbroken_pair, tmp_path):
   assert lost.wait(120).exit_code == {'kill': -9, 'fail': 1}[fault.do]
   assert (fault.do == 'fail') == ('ArithmeticError: a fault' in lost.stderr)
   assert other.wait(SECONDS).exit_code not in (0, -9)
-  assert any(text in other.stderr for text in SAID), other.stderr
-  written = max(children[0].told('written'), default=0)
+  assert any(text in other.stderr for text in MESSAGES), other.stderr
+  written = max(children[0].events('written'), default=0)
   again = pair(tmp_path)
   assert again[0].wait().first >= written
   _complete(again, again[0].first)
@@ -82,7 +82,7 @@ def test_lost(case, pair, unbroken_pair, tmp_path):
 
 @pytest.mark.parametrize(('call', 'first'), [(4, 2), (5, 4)])
 def test_both_killed(call, first, pair, unbroken_pair, tmp_path):
-  """Where the last checkpoint has no scores, and where it has."""
+  """The last checkpoint has no scores (step 2), or has scores (step 4)."""
   faults = _killed_when_written(call)
   for child in pair(tmp_path, faults=(faults, faults)):
     assert child.wait().exit_code == -9
@@ -91,16 +91,16 @@ def test_both_killed(call, first, pair, unbroken_pair, tmp_path):
 
 
 def _killed_when_written(call):
-  """In a step, when what was saved is on the disk."""
+  """Kills in a step, once the last checkpoint is on the disk."""
   wait, kill = Fault('sleep', STEP, call, value=3), Fault('kill', STEP, call)
-  return kill, wait  # The outer one, which is the last, comes first.
+  return kill, wait  # The last is the outer wrapper and acts first.
 
 
 @pytest.mark.parametrize('second', ['one process', 'two processes'])
 def test_either_goes_on_from_the_other(
   second, begin, pair, unbroken_pair, tmp_path
 ):
-  """From step 4, whose scores are there already."""
+  """Resumes after step 4, whose scores are saved."""
   faults = _killed_when_written(5)
   if second == 'one process':
     for child in pair(tmp_path, faults=(faults, faults)):
@@ -116,14 +116,14 @@ def test_a_signal_to_one_in_an_evaluation(pair, unbroken_pair, tmp_path):
   fault = Fault('signal', FORWARD, 3, value=[SIGTERM])
   for child in pair(tmp_path, faults=_of(SECOND, fault)):
     assert child.wait().exit_code == 143, child.stderr
-    assert [*child.told('step')] == [1, 2, 3, 4]
+    assert [*child.events('step')] == [1, 2, 3, 4]
   assert steps(tmp_path)[-1] == 4
   _complete(pair(tmp_path), 4)
   assert_same_end(tmp_path, unbroken_pair)
 
 
 def test_what_is_refused_to_the_first_ends_both(pair, tmp_path):
-  """Only the first knows the seed of the checkpoints."""
+  """Only the first process reads the seed of the checkpoints."""
   _complete(pair(tmp_path), 0)
   first, second = pair(tmp_path, '--config.seed=2')
   assert_one_message(first.wait())

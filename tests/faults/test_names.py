@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.faults.child import DEEDS, Fault
+from tests.faults.child import ACTIONS, Fault
 
 FOLDER = pathlib.Path(__file__).parent
 DOTTED = re.compile(r'(avl_jax|input_pipeline|orbax|os)(\.\w+)+(\(\)|\[\])?')
@@ -35,7 +35,7 @@ def _names():
         names[value] = path.name
     module = importlib.import_module(f'tests.faults.{path.stem}')
     for fault in _faults(list(vars(module).values())):
-      assert fault.do in DEEDS
+      assert fault.do in ACTIONS
       names[fault.at] = path.name
   return names
 

@@ -1,4 +1,4 @@
-"""Numbers that are not finite, behind the checks of the host."""
+"""Non-finite values in batches, after the checks of the input pipeline."""
 
 import jax
 import numpy as np
@@ -39,12 +39,12 @@ def test_the_step_is_skipped_on_all_devices(case, axis, begin, tmp_path):
   name, number, example = CASES[case]
   child = begin(tmp_path, faults=[_poison(name, number, 4, example)]).wait()
   assert child.exit_code == 0, child.stderr
-  assert child.told('fault')
+  assert child.events('fault')
   (skipped,) = (
     row for row in read_history(tmp_path / 'metrics.jsonl') if 'skipped' in row
   )
   assert skipped['step'] == 4
-  assert skipped['skipped'].split('\n') == child.told('ids')[4].split('\t')
+  assert skipped['skipped'].split('\n') == child.events('ids')[4].split('\t')
   counts = [row['skipped_steps'] for row in rows(tmp_path) if 'loss' in row]
   assert counts == [0, 1, 0, 0]
   assert 'Skipped step 4: non-finite values' in child.stdout
@@ -57,7 +57,7 @@ def test_the_step_is_skipped_on_all_devices(case, axis, begin, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('statistics', ['each device', 'frozen'])
 def test_with_statistics_of(statistics, begin, tmp_path):
-  """Of one device alone the other would not know; frozen, nothing shows it."""
+  """With statistics of each device the other one cannot see the NaN."""
   setting = {
     'each device': '--config.model.axis_name=',
     'frozen': '--config.model.frozen_statistics=True',
@@ -72,7 +72,7 @@ def test_with_statistics_of(statistics, begin, tmp_path):
 
 @pytest.mark.slow
 def test_too_many_in_a_row(begin, tmp_path):
-  """The run ends; what was saved is good, and the same happens again."""
+  """The run ends with a good last checkpoint, and ends again if resumed."""
   fault = _poison('visual', 'nan', 0)
   for start in (0, 2):
     child = begin(

@@ -1,4 +1,4 @@
-"""Asked to stop: the step is finished and saved, and the run can go on."""
+"""Signals: the step is finished and saved, and the run can be resumed."""
 
 import time
 from signal import SIGINT, SIGTERM
@@ -16,7 +16,7 @@ SAVE = 'orbax.checkpoint.Checkpointer.save'
 
 def _check(stopped, begin, workdir, unbroken):
   """Checks that it stopped after its step and saved it, and that it resumes."""
-  last = max(stopped.told('step'))
+  last = max(stopped.events('step'))
   assert steps(workdir)[-1] == last
   assert 'Run the same command to resume' in stopped.stderr
   assert 'Traceback' not in stopped.stderr
@@ -27,7 +27,7 @@ def _check(stopped, begin, workdir, unbroken):
 
 
 def _stopped(child):
-  """The run, which ends in time after its signal."""
+  """Waits for the end of the run, which must come soon after the signal."""
   child.until('@fault')
   return child.wait(SECONDS)
 
@@ -61,7 +61,7 @@ def test_during(moment, begin, unbroken, tmp_path):
   last, fault = MOMENTS[moment]
   child = _stopped(begin(workdir, faults=[fault]))
   assert child.exit_code == 128 + fault.value[0]
-  assert [*child.told('step')][-1] == last
+  assert [*child.events('step')][-1] == last
   _check(child, begin, workdir, unbroken)
 
 
@@ -83,14 +83,14 @@ def test_during_the_compilation(begin, unbroken, tmp_path):
   time.sleep(1)
   child.send(SIGTERM)
   assert child.wait().exit_code == 143
-  assert [*child.told('step')] == [1]
+  assert [*child.events('step')] == [1]
   _check(child, begin, workdir, unbroken)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('at', [STEP, FORWARD])
 def test_twice_ends_at_once(at, begin, unbroken, tmp_path):
-  """In a step or an evaluation that would take a minute more."""
+  """In a step or an evaluation that would take another minute."""
   workdir = tmp_path / 'run'
   faults = [
     Fault('sleep', at, call=4, value=60),

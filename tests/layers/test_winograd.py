@@ -1,4 +1,4 @@
-"""Convolution with fewer products against the definition, and who gets it."""
+"""Winograd convolution against the definition, and which layers use it."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from avl_jax.layers import winograd
 
 
 def _naive(x, kernel):
-  """The definition, a loop over taps."""
+  """Convolution by its definition, a loop over taps."""
   padded = np.pad(x, ((0, 0), (4, 4), (0, 0)))
   length = x.shape[1]
   return sum(padded[:, i : i + length] @ kernel[i] for i in range(9))
@@ -44,7 +44,7 @@ def test_float32_is_close_enough():
 
 
 def _lowered(length, channels, dtype='float32', stride=1, batch=32):
-  """How many convolutions XLA is given on a CPU."""
+  """Number of convolutions in the program lowered for a CPU."""
   x = jax.ShapeDtypeStruct((batch, length, channels), dtype)
   kernel = jax.ShapeDtypeStruct((9, channels, channels), dtype)
   text = jax.jit(
@@ -59,7 +59,7 @@ def _lowered(length, channels, dtype='float32', stride=1, batch=32):
   return text.as_text().count('stablehlo.convolution')
 
 
-def test_only_large_float32_layers_of_stride_1_take_it():
+def test_only_large_float32_layers_of_stride_1_use_it():
   assert _lowered(500, 128) == 5
   assert _lowered(63, 1024) == 5
   assert _lowered(12, 256) == 1

@@ -1,3 +1,5 @@
+"""AVLnet against golden numbers, closed forms and naive loops."""
+
 import functools
 
 import jax
@@ -207,7 +209,7 @@ def test_masked_mean_equals_naive_loop():
   assert pooled.dtype == jnp.float32
 
 
-def test_pooling_of_training_counts_padding_only_if_asked():
+def test_mean_pooling_counts_padding_and_masked_pooling_does_not():
   batch, variables = _batch(), _tiny_variables()
   shorter = {**batch, 'num_frames': np.full(4, 16, np.int32)}
 
@@ -238,7 +240,7 @@ def test_bfloat16_computes_near_float32_and_returns_it():
 
 def test_context_gate():
   gate = heads.ContextGate()
-  y = golden.normal('model/gate', (3, 4))
+  y = jnp.asarray(golden.normal('model/gate', (3, 4)))
   variables = gate.init(jax.random.key(0), y)
   linear = variables['params']['linear']
   logits = y @ linear['kernel'] + linear['bias']

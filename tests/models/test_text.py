@@ -1,4 +1,4 @@
-"""Text branches against numpy, and models that learn text late."""
+"""Text branches against numpy, and models to which text is added later."""
 
 import functools
 
@@ -46,7 +46,7 @@ def _gated(y, gate):
 
 
 def _largest(words):
-  """Of each dimension over the words, by a loop; no word: zeros."""
+  """Maximum of each dimension over the words, by a loop; no word: zeros."""
   result = np.zeros(words.shape[::2], np.float32)
   for caption, row in zip(words, result, strict=True):
     real = [word for word in caption if word.any()]
@@ -62,7 +62,7 @@ def test_tri_is_equation_4_1():
   np.testing.assert_allclose(
     embeddings['text'], _gated(y, head['gate']), rtol=1e-4, atol=1e-6
   )
-  # The other branches do not know of it.
+  # The other branches do not depend on it.
   without = _embed(variables, batch, **_SMALL)
   assert set(embeddings) == {'audio', 'video', 'text'}
   assert set(without) == {'audio', 'video'}
@@ -105,7 +105,7 @@ def test_fused_is_equation_4_3():
     np.testing.assert_array_equal(alone[name], embeddings[name])
 
 
-def test_the_number_of_slots_does_not_matter_but_in_the_release():
+def test_the_number_of_slots_matters_only_in_the_release():
   batch = _batch()
   longer = np.pad(batch['words'], ((0, 0), (0, 3), (0, 0)))
   np.testing.assert_array_equal(
@@ -131,7 +131,7 @@ def test_the_number_of_slots_does_not_matter_but_in_the_release():
 
 
 @pytest.mark.parametrize('scale', [0.0, 1.0])
-def test_avlnet_learns_text_late(scale):
+def test_text_is_added_to_avlnet(scale):
   fused = {**_TEXT, 'fused': True, 'initial_text_scale': scale}
   source, fresh, batch = _variables(**_SMALL), _variables(**fused), _batch()
   variables = transfer.carry_over(source, fresh)
@@ -161,7 +161,7 @@ def _fused_loss(params, variables, batch):
   return (embeddings['audio_text'] * embeddings['video']).sum()
 
 
-def test_the_release_learns_text_late():
+def test_text_is_added_to_the_release():
   audio_video = {**_SMALL, 'fused': True, 'structure': 'release'}
   fused = audio_video | {'word_dim': 5, 'initial_text_scale': 0.0}
   source, fresh, batch = (
@@ -205,7 +205,7 @@ def test_only_text_may_be_new(source, fresh, message):
     )
 
 
-def test_what_text_lacks_is_named():
+def test_missing_parts_of_text_are_named():
   batch, variables = _batch(), _variables(**_TEXT)
   with pytest.raises(ConfigError, match=r'are 5 wide.*model.word_dim=5'):
     _embed(variables, batch, **_SMALL, word_dim=300)

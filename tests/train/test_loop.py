@@ -1,4 +1,4 @@
-"""Optimizer, step, loop and resume, on a toy model."""
+"""Schedule, step, loop and resuming, on a toy model."""
 
 import resource
 import signal
@@ -51,7 +51,7 @@ class StopAt:
 
 
 class Run:
-  """A run as `main.py` puts it together, in a workdir."""
+  """A run in a workdir, assembled as `--mode=train` does."""
 
   def __init__(self, workdir, config=None, best='', evaluate=None):
     workdir.mkdir(exist_ok=True)
@@ -115,7 +115,7 @@ def _describe(config=None, data='data', seed=1, best=''):
 
 
 def _measured(workdir):
-  """The rows of metrics.jsonl without what measures time."""
+  """Rows of metrics.jsonl without measurements of time."""
   return [
     {
       name: value
@@ -140,10 +140,8 @@ def two_devices(use_devices):
   ('call', 'stop_after'),
   [(1, 1), (3, 2), (5, 4), (8, 6)],  # the second after an evaluation
 )
-def test_a_resumed_run_ends_where_the_unbroken_one_does(
-  tmp_path, call, stop_after
-):
-  """Asked to stop at any time: state and metrics are those of no stop."""
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, call, stop_after):
+  """State and metrics equal those of a run that was never stopped."""
 
   def evaluate(variables):
     return {'score': float(jax.tree.leaves(variables)[0].sum())}
@@ -202,17 +200,17 @@ def test_variables_alone_start_another_run(tmp_path):
   assert int(fresh.step) == 0
 
 
-def test_what_a_run_began_from_is_remembered(tmp_path):
+def test_the_initial_provenance_is_kept(tmp_path):
   run = Run(tmp_path)
   run.checkpoints.set_initial_provenance('first second')
   run.train(2)
-  Run(tmp_path).train(4)  # Which does not look at what it began from again.
+  Run(tmp_path).train(4)  # Resumes without reading the initial workdir.
   _, _, facts = loading.load(tmp_path)
   assert (facts['step'], facts['initial']) == (4, 'first second')
   assert metadata.provenance(facts) == 'first second data'
 
 
-def test_another_model_is_refused_by_its_keys(tmp_path):
+def test_another_model_is_refused_with_its_keys(tmp_path):
   Run(tmp_path).train(2)
   other = {**SMALL, 'embed_dim': 7, 'structure': 'release'}
   with pytest.raises(
@@ -237,7 +235,7 @@ def test_no_checkpoint(tmp_path):
 
 
 def _with_bad(steps, poison):
-  """Batches of which those of some steps (from 1) hold what is not finite."""
+  """Batches with a non-finite value at some steps, counted from 1."""
 
   def batches(first, last):
     for step in range(first, last):
@@ -270,8 +268,8 @@ def _too_large(batch):
     (_too_large, {}),
   ],
 )
-def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison, config):
-  """On no device: the run is the one that has no such step but counts it."""
+def test_a_non_finite_step_is_skipped(tmp_path, poison, config):
+  """On no device; the step is counted, and otherwise as if it had not been."""
   run = Run(tmp_path, config=SMALL | config)
   before = jax.device_get(run.train(2))
   run = Run(tmp_path, config=SMALL | config)
@@ -296,7 +294,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path, poison, config):
   assert all(jax.tree.leaves(changed['params']['audio_encoder']))
 
 
-def test_too_many_steps_that_are_not_finite_stop_the_run(tmp_path):
+def test_too_many_skipped_steps_stop_the_run(tmp_path):
   bad = _with_bad({1, 3, 4, 5}, _infinity_in_video)
   run = Run(tmp_path)
   with pytest.raises(UserError, match='2 consecutive steps, up to step 4'):
@@ -308,7 +306,7 @@ def test_too_many_steps_that_are_not_finite_stop_the_run(tmp_path):
     again.train(6, bad)
 
 
-def test_a_best_metric_that_no_evaluation_gives_is_refused(tmp_path):
+def test_an_unknown_best_metric_is_refused(tmp_path):
   run = Run(tmp_path, best='scroe')
   with pytest.raises(UserError, match=r"'scroe'.*Choose one of score"):
     run.train(4)
@@ -328,7 +326,7 @@ def test_training_on_other_examples_is_refused(tmp_path, changes, message):
 
 
 def test_training_learns(tmp_path):
-  """The loss of one batch, seen again and again, falls below chance."""
+  """The loss of one batch, repeated, falls below chance."""
   run = Run(tmp_path)
   run.optimizer = optax.adam(1e-2)
   run.state = training_step.create_state(
@@ -357,7 +355,7 @@ def test_schedules_in_closed_form():
     optimizers.make_schedule(learning_rate=1, schedule='linear')
 
 
-def test_half_a_line_of_history_is_dropped(tmp_path):
+def test_an_incomplete_line_of_the_log_is_dropped(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"st')
   log = metrics_log.History(path, last_step=1)
@@ -369,7 +367,7 @@ def test_half_a_line_of_history_is_dropped(tmp_path):
   ]
 
 
-def test_a_row_that_does_not_fit_on_the_disk_is_said(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
   log = metrics_log.History(tmp_path / 'metrics.jsonl', last_step=-1)
   resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))

@@ -1,4 +1,4 @@
-"""Signals and steps that hang, in processes of their own."""
+"""Signals and hanging steps, in processes of their own."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ with Stop() as stop:
   except Interrupted as interrupted:
     sys.exit(interrupted.exit_code)
 """
-# One C call that never lets Python run a handler, as a compilation is.
+# One C call during which Python runs no signal handler, as in a compilation.
 BUSY = """
 import hashlib
 from avl_jax.train.preemption import Stop
@@ -64,7 +64,7 @@ def start():
 
 
 @pytest.mark.parametrize('number', SIGNALS)
-def test_the_first_signal_asks(start, number):
+def test_the_first_signal_requests_a_stop(start, number):
   process = start(WAITS)
   assert process.stdout.readline() == 'ready\n'
   process.send_signal(number)
@@ -73,7 +73,7 @@ def test_the_first_signal_asks(start, number):
   assert f'{number.name} received: finishing this step and saving' in said
 
 
-def test_the_second_signal_ends_at_once(start):
+def test_the_second_signal_exits_immediately(start):
   process = start(WAITS, 'slow')
   assert process.stdout.readline() == 'ready\n'
   process.send_signal(signal.SIGTERM)
@@ -83,18 +83,18 @@ def test_the_second_signal_ends_at_once(start):
   assert process.returncode == 130
 
 
-def test_a_signal_is_heard_while_python_does_not_run(start):
+def test_a_signal_is_handled_during_a_long_c_call(start):
   process = start(BUSY)
   assert process.stdout.readline() == 'ready\n'
   process.send_signal(signal.SIGTERM)
-  # Said before the call is over, by the thread.
+  # Printed by the thread, before the call is over.
   assert 'SIGTERM received' in process.stderr.readline()
   assert process.poll() is None
   out, _ = process.communicate(timeout=60)
   assert out == f'asked {signal.SIGTERM:d}\n'
 
 
-def test_a_hanging_step_ends_the_process_with_its_stacks(start):
+def test_a_hanging_step_exits_with_stack_traces(start):
   process = start(HANGS)
   _, said = process.communicate(timeout=20)
   assert process.returncode == 1
@@ -102,7 +102,7 @@ def test_a_hanging_step_ends_the_process_with_its_stacks(start):
   assert 'line 7' in said  # where it hung
 
 
-def test_afterwards_signals_do_what_they_did():
+def test_the_previous_handlers_are_restored():
   before = [signal.getsignal(number) for number in SIGNALS]
   with Stop() as stop:
     assert not stop.requested()

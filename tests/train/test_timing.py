@@ -1,4 +1,4 @@
-"""The sections of a run's time and their sum."""
+"""Wall-clock time of a run by section, and its sum."""
 
 import time
 
@@ -11,7 +11,7 @@ from avl_jax.train import timing
 
 @pytest.fixture
 def at(monkeypatch):
-  """at(seconds): what the clock says from here on."""
+  """at(seconds): sets the time of the clock."""
 
   def set_time(seconds):
     monkeypatch.setattr(timing.time, 'perf_counter', lambda: seconds)
@@ -19,7 +19,7 @@ def at(monkeypatch):
   return set_time
 
 
-def test_sections_add_up_to_the_time_that_passed(at):
+def test_sections_add_up_to_the_elapsed_time(at):
   at(10.0)
   clock = timing.Clock(7.0, lost=2.0)
   for start, end, name in (
@@ -40,7 +40,7 @@ def test_sections_add_up_to_the_time_that_passed(at):
   clock.__exit__(None)
 
 
-def test_a_start_goes_on_from_the_one_before(at):
+def test_a_restart_continues_the_earlier_times(at):
   at(0.0)
   first = timing.Clock(0.0)
   with first.section('step'):
@@ -60,7 +60,7 @@ def test_a_start_goes_on_from_the_one_before(at):
   second.__exit__(None)
 
 
-def test_time_without_a_name_is_told(at):
+def test_time_in_no_section_is_reported(at):
   at(0.0)
   clock = timing.Clock(0.0)
   with clock.section('step'):
@@ -70,7 +70,7 @@ def test_time_without_a_name_is_told(at):
     clock.__exit__(None)
 
 
-def test_compiling_is_no_other_sections_time(monkeypatch):
+def test_compilation_is_not_counted_twice(monkeypatch):
   monkeypatch.setattr(timing, 'TOLERANCE', 1.0)  # The test's own time.
   clock = timing.Clock(time.perf_counter())
   x = jnp.arange(7.0)
@@ -88,7 +88,7 @@ def test_compiling_is_no_other_sections_time(monkeypatch):
   assert clock.seconds()['compile'] == again
 
 
-def test_the_heartbeat_is_the_files_time(tmp_path, monkeypatch):
+def test_beat_updates_the_heartbeat_file(tmp_path, monkeypatch):
   monkeypatch.setattr(timing, 'TOLERANCE', 1.0)
   path = tmp_path / 'lock'
   path.touch()
@@ -100,6 +100,6 @@ def test_the_heartbeat_is_the_files_time(tmp_path, monkeypatch):
   clock.__exit__(None)
 
 
-def test_the_process_began_before_now():
+def test_process_start_is_in_the_past():
   age = time.perf_counter() - timing.process_start()
   assert 0 < age < 24 * 3600
