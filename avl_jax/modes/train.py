@@ -163,7 +163,7 @@ def _first_state(
 def _start_clock(
   began: float, checkpoints: checkpointer.Checkpoints, lock: Lock | None
 ) -> timing.Clock:
-  """Clock that counts on from the last checkpoint; the lock is its heartbeat."""
+  """Clock that resumes counting; touches the file of the lock as heartbeat."""
   return timing.Clock(
     began,
     before=checkpoints.progress.get('seconds'),
