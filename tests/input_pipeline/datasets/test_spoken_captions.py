@@ -181,6 +181,6 @@ def test_no_usable_caption_is_an_error(tmp_path):
   for image in (tmp_path / 'images/a').iterdir():
     image.unlink()
   with pytest.raises(
-    UserError, match=r"none of the 2 captions.*'no file': 2.*caption.\.jpg"
+    UserError, match=r"None of the 2 captions.*'no file': 2.*caption.\.jpg"
   ):
     _prepare(tmp_path, tmp_path / 'records')
