@@ -45,7 +45,7 @@ class Skipped(collections.defaultdict[str, list[str]]):
     shortfall: str = '',
     remedy: str = '',
   ) -> None:
-    """Prints how many items of a split are usable; adds what is missing.
+    """Prints the number of usable items of a split; adds a shortfall.
 
     Args:
       title: of the data set, config and split, 'clips/youcook2 val'.

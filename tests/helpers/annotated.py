@@ -255,7 +255,7 @@ def lsmdc(folder: pathlib.Path) -> list[tuple]:
 
 
 def youcook_japanese(folder: pathlib.Path) -> list[tuple]:
-  """YouCook-Japanese: times in the JSON for some splits, in a table for others."""
+  """YouCook-Japanese: times in the JSON, or in a table for one split."""
   (folder / 'youcook_japanese_v1.json').write_text(
     json.dumps(
       {

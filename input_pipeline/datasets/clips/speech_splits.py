@@ -1,4 +1,4 @@
-"""Splits clips into those with and without speech, by counts of words.
+"""Divides clips into clips with and without speech, by counts of words.
 
 In the thesis, Sounds-241 are the clips of YouCook2's validation set in which a
 speech recogniser found no word; Speech-241 are as many others drawn at random

@@ -46,7 +46,7 @@ EXPECTED = 1_166_089  # of 1,238,792 videos; the others were not available
 
 @dataclasses.dataclass(kw_only=True)
 class VideosConfig(tfds.core.BuilderConfig):
-  """All videos, or those of a category: the first part of their paths."""
+  """All videos, or the videos of a category (the first part of their paths)."""
 
   name: str
   category: str = ''

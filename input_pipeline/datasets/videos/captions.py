@@ -33,7 +33,7 @@ def read(folder: pathlib.Path) -> dict:
 
 
 def of_video(captions: dict, video: str) -> tuple[dict, str]:
-  """Returns the captions of a video in the file's order, and what is wrong.
+  """Returns the captions of a video in the file's order, and a problem.
 
   Args:
     captions: as `read` returns them.
@@ -41,8 +41,8 @@ def of_video(captions: dict, video: str) -> tuple[dict, str]:
 
   Returns:
     The features `captions`, `caption_starts` and `caption_ends` of a record,
-    without captions if they are malformed; and a reason for `skipped.json`, or
-    ''.
+    without captions if they are malformed; and a reason for `skipped.json`, ''
+    if the captions are fine.
   """
   starts, ends, texts = np.zeros(0), np.zeros(0), []
   found = captions.get(video, {'start': [], 'end': [], 'text': []})
