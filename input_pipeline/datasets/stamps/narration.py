@@ -102,20 +102,7 @@ class Narrator:
         )
     if voice not in self.voices():
       raise ValueError(f'espeak-ng has no voice {voice!r}.')
-    with self._lock, _espeak() as (library, source_rate, blocks):
-      if library.espeak_SetVoiceByName(f'{language}+{voice}'.encode()):
-        raise ValueError(f'espeak-ng has no language {language!r}.')
-      # Half of the default volume, at which many voices exceed full scale.
-      library.espeak_SetParameter(_VOLUME, 50, 0)
-      library.espeak_SetParameter(_RATE, rate, 0)
-      library.espeak_SetParameter(_PITCH, pitch, 0)
-      library.espeak_SetParameter(_PITCH_RANGE, pitch_range, 0)
-      data = text.encode() + b'\0'
-      library.espeak_Synth(
-        *(data, ctypes.c_size_t(len(data)), 0, _POSITION_IS_CHARACTER, 0),
-        *(_TEXT_IS_UTF8, None, None),
-      )
-    pcm = np.concatenate([np.zeros(0, np.int16), *blocks])
+    pcm, source_rate = self._synthesise(text, language, voice, numbers)
     loudest = np.abs(pcm.astype(np.float32)).max(initial=0) / 32768
     if len(pcm) < _SHORTEST * source_rate or loudest < _FAINTEST:
       raise MediaError(
@@ -125,6 +112,25 @@ class Narrator:
       )
     waveform = pcm.astype(np.float32) / 32768
     return soxr.resample(waveform, source_rate, SAMPLE_RATE)
+
+  def _synthesise(
+    self, text: str, language: str, voice: str, settings: dict[str, int]
+  ) -> tuple[np.ndarray, int]:
+    """Returns int16 [samples] of the library, and their rate in Hz."""
+    with self._lock, _espeak() as (library, source_rate, blocks):
+      if library.espeak_SetVoiceByName(f'{language}+{voice}'.encode()):
+        raise ValueError(f'espeak-ng has no language {language!r}.')
+      # Half of the default volume, at which many voices exceed full scale.
+      library.espeak_SetParameter(_VOLUME, 50, 0)
+      library.espeak_SetParameter(_RATE, settings['rate'], 0)
+      library.espeak_SetParameter(_PITCH, settings['pitch'], 0)
+      library.espeak_SetParameter(_PITCH_RANGE, settings['pitch_range'], 0)
+      data = text.encode() + b'\0'
+      library.espeak_Synth(
+        *(data, ctypes.c_size_t(len(data)), 0, _POSITION_IS_CHARACTER, 0),
+        *(_TEXT_IS_UTF8, None, None),
+      )
+    return np.concatenate([np.zeros(0, np.int16), *blocks]), source_rate
 
 
 def renderings(
