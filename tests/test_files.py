@@ -28,9 +28,7 @@ def _hold(folder):
   return process
 
 
-def test_a_second_process_is_refused_by_name_and_a_dead_one_is_not(
-  tmp_path, capsys
-):
+def test_a_lock_is_exclusive_until_its_owner_dies(tmp_path, capsys):
   process = _hold(tmp_path / 'run')
   with pytest.raises(UserError, match=f'in use by process {process.pid} on'):
     Lock(tmp_path / 'run')
@@ -51,7 +49,7 @@ def test_a_second_process_is_refused_by_name_and_a_dead_one_is_not(
   assert capsys.readouterr().out == ''
 
 
-def test_a_folder_that_cannot_be(tmp_path):
+def test_a_folder_that_cannot_be_created(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(UserError, match='cannot be written: Not a dir'):
     Lock(tmp_path / 'file' / 'run')

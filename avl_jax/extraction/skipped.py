@@ -60,7 +60,7 @@ class Skipped(collections.defaultdict[str, list[str]]):
     """
     if not count:
       raise UserError(
-        f'{title}: None of the {source} can be used. Skipped: '
+        f'{title}: None of the {source} can be used. Skipped so far: '
         f'{str(self).rstrip(".")}. {remedy}'.rstrip()
       )
     line = f'{title}: {count:,} of {source}'

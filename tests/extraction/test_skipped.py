@@ -44,6 +44,6 @@ def test_no_usable_item():
   with pytest.raises(UserError) as caught:
     skipped.report('x', 0, '1 clips', expected=5, remedy='Correct them.')
   assert str(caught.value) == (
-    "x: None of the 1 clips can be used. Skipped: {'unreadable': 1}, for "
-    'example a.mp4: The file is damaged. Correct them.'
+    "x: None of the 1 clips can be used. Skipped so far: {'unreadable': 1}, "
+    'for example a.mp4: The file is damaged. Correct them.'
   )

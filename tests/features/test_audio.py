@@ -121,7 +121,7 @@ def test_read_audio_from_containers(tmp_path, suffix):
 
 
 def chirp(rate: int, seconds: float) -> np.ndarray:
-  """Rises by 200 Hz a second: each moment sounds like no other."""
+  """Rises by 200 Hz per second, so that the pitch identifies the time."""
   t = np.arange(round(rate * seconds)) / rate
   return (0.5 * np.sin(2 * np.pi * (300 * t + 100 * t**2))).astype(np.float32)
 
@@ -161,7 +161,7 @@ def test_a_piece_is_that_of_the_whole(tmp_path, suffix, codec, piece):
     )
 
 
-def test_sound_that_begins_late(tmp_path):
+def test_audio_that_begins_late(tmp_path):
   """The times of a piece count from the first picture, before any audio."""
   path, rate = tmp_path / 'late.mp4', 16_000
   media.write(path, chirp(rate, 4), rate, seconds=6, delay=2)
@@ -174,7 +174,7 @@ def test_sound_that_begins_late(tmp_path):
   assert len(later) == 8_000
 
 
-def test_pieces_that_are_not_there(tmp_path):
+def test_pieces_after_the_end(tmp_path):
   film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
   media.write(film, chirp(16_000, 2), 16_000, seconds=2)
   soundfile.write(sound, chirp(16_000, 2), 16_000)
@@ -185,7 +185,7 @@ def test_pieces_that_are_not_there(tmp_path):
     assert abs(len(rest) - 8_000) < 2_500
 
 
-def test_no_more_than_a_bound_is_read(tmp_path, monkeypatch):
+def test_the_length_is_limited(tmp_path, monkeypatch):
   film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
   media.write(film, chirp(16_000, 2), 16_000, seconds=2)
   soundfile.write(sound, chirp(16_000, 2), 16_000)

@@ -125,14 +125,14 @@ def test_the_name_tells_files_apart(tmp_path):
     (b'1 2\na ' + struct.pack('<2f', 1, np.nan), "'a' is not finite"),
   ],
 )
-def test_what_is_no_word2vec_file_is_named(tmp_path, content, message):
+def test_malformed_files_are_named(tmp_path, content, message):
   path = tmp_path / 'vectors.bin'
   path.write_bytes(content)
   with pytest.raises(word_vectors.WordsError, match=rf'vectors.bin.*{message}'):
     word_vectors.Word2Vec(path).look_up({'a', 'b'})
 
 
-def test_half_a_gzipped_file_is_named(tmp_path):
+def test_a_truncated_gzip_file_is_named(tmp_path):
   whole = _write(tmp_path / 'x.bin.gz', 'binary', {'a': np.ones(3)})
   whole.write_bytes(whole.read_bytes()[:-9])
   with pytest.raises(word_vectors.WordsError, match=r'x.bin.gz.*cut off'):

@@ -180,7 +180,7 @@ def _many_calls(module, name, argument, calls):
     ('collections.OrderedDict', b'](' + b'K\x01K\x02\x86' * 10**4 + b'e'),
   ],
 )
-def test_a_call_again_and_again_takes_no_memory(tmp_path, name, item):
+def test_repeated_calls_take_no_memory(tmp_path, name, item):
   """Kilobytes of a file whose copies would take gigabytes."""
   module, name = name.split('.')
   encoding = b'X\x06\x00\x00\x00latin1\x86'
@@ -309,7 +309,7 @@ def test_refuses_a_zip_bomb(tmp_path, monkeypatch):
     torch_files.read_array(path, 'features')
 
 
-def test_a_false_size_of_a_member_is_seen(tmp_path):
+def test_a_false_size_of_a_member_is_refused(tmp_path):
   """A member of 64 bytes of zeros that claims to unpack to a megabyte."""
   path = tmp_path / 'x.npz'
   content = _npy((2**18,))

@@ -110,11 +110,14 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     by_words = self.builder_config.by_words if self._words else ()
     for split in files:
       if split not in (*present, *by_words):
-        what = self._source.missing(split)
+        missing = self._source.missing(split)
         if split in self.builder_config.by_words and not self._pickled:
-          what = self._words_file.name
-        self._skipped.add(self._source.missing_reason, what)
-        print(f'{self._title}: There is no {what}: no split {split!r}.')
+          missing = self._words_file.name
+        self._skipped.add(self._source.missing_reason, missing)
+        print(
+          f'{self._title}: There is no {missing}, so the split {split!r} is '
+          'not built.'
+        )
     return {
       **{split: self._generate_examples(split) for split in present},
       # After the split from which they are taken.
@@ -122,6 +125,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     }
 
   def _open_videos(self) -> from_videos.VideoClips:
+    """Opens annotations and videos; UserError if they cannot be used."""
     config = self.builder_config
     if not self._media_dir or not self._extraction:
       expected = ', '.join(file for file, _ in config.files.values())
@@ -193,7 +197,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     self._skipped.write(self.data_dir)
 
   def _generate_by_words(self, split: str) -> Iterator[tuple[str, dict]]:
-    """Yields the clips without (or with) speech of the evaluated split."""
+    """Yields the clips of the evaluated split without speech, or with it."""
     evaluated = self.builder_config.evaluated
     chosen = speech_splits.sounds_and_speech(
       self._words, self._ids[evaluated], self._speech_words
@@ -225,8 +229,8 @@ class Clips(tfds.core.GeneratorBasedBuilder):
       expected=expected,
       shortfall=f'{split}: clips fewer than expected',
       remedy=(
-        "Correct them or remove this split's files, then run the same command "
-        'again. Extracted features are kept.'
+        "Correct the clips or remove this split's files, then run the same "
+        'command again. Extracted features are kept.'
       ),
     )
 

@@ -125,7 +125,10 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
       )
     for split in files.keys() - present:
       self._skipped.add('no file', files[split])
-      print(f'{name}: There is no {files[split]}: no split {split!r}.')
+      print(
+        f'{name}: There is no {files[split]}, so the split {split!r} is not '
+        'built.'
+      )
     return {split: self._generate_examples(split) for split in present}
 
   def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:

@@ -48,7 +48,13 @@ SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 
 @dataclasses.dataclass(kw_only=True)
 class StampsConfig(tfds.core.BuilderConfig):
-  """`kind` of audio ('human', 'narrated', 'sounds') and its `language`."""
+  """A kind of audio in a language.
+
+  Attributes:
+    name: of the config.
+    kind: 'human', 'narrated' or 'sounds'.
+    language: code of the language of captions and speech.
+  """
 
   name: str
   kind: str
@@ -207,17 +213,17 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     """Yields (source, function that returns the waveform) per recording."""
     kind, language = self.builder_config.kind, self.builder_config.language
     if kind == 'narrated':
-      is_train = split == 'train'
       caption = stamp.captions[language]
+      voices, count = narration.VALIDATION_VOICES, 1
+      if split == 'train':
+        voices, count = narration.TRAIN_VOICES, RENDERINGS
       return narration.renderings(
         self._narrator,
         caption,
         language,
         seed=f'{split} {language} {tuxpaint.normalise(caption)}',
-        voices=narration.TRAIN_VOICES
-        if is_train
-        else narration.VALIDATION_VOICES,
-        count=RENDERINGS if is_train else 1,
+        voices=voices,
+        count=count,
       )
     path = stamp.sound if kind == 'sounds' else stamp.recordings[language]
     assert path is not None  # see `_complete`

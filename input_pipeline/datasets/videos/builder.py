@@ -7,7 +7,8 @@ Features in the authors' layout: `media_dir` contains the list
 Below each path lie ID_2d and ID_3d (.npz with the array `features`, or .npy:
 1 and 1.5 vectors per second) and ID_spec (.npz with `arr_0`, [40, T] dB below
 the video's loudest cell). Captions (`caption.pickle` or `caption.json`) are
-optional. If the spectrograms lie in another folder, set FEATURES:AUDIO.
+optional. If the spectrograms lie in another folder, `media_dir` is
+FEATURES:AUDIO.
 
 Raw videos: `media_dir` contains that list or `HowTo100M_v1.csv` (columns
 `video_id` and `category_1`), the captions, and in `videos/` or anywhere below
@@ -142,8 +143,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       f'{self.name}/{self.builder_config.name}: There is no {LIST} or '
       f'{OFFICIAL_LIST} in {self._media_dir!r}. Set '
       '--config.prepare.media_dir=FOLDER to the folder of the list and the '
-      'features; or to that of the list and the videos, with '
-      '--config.prepare.resnet152=FILE --config.prepare.resnext101=FILE. '
+      'features. Or set it to the folder of the list and the videos, together '
+      'with --config.prepare.resnet152=FILE --config.prepare.resnext101=FILE. '
       '`python main.py --config=configs/stamps.py` needs none of these files.'
     )
 

@@ -59,9 +59,7 @@ def test_tasks_are_kept(tmp_path, no_videos):
   assert {c.task for c in _read('youcook2', tmp_path)[0]} == {'113'}
 
 
-def test_training_clips_by_people_where_there_are_no_transcripts(
-  tmp_path, no_videos
-):
+def test_training_clips_without_transcripts_are_by_people(tmp_path, no_videos):
   annotated.crosstask(tmp_path)
   (tmp_path / 'crosstask_constraints').rename(tmp_path / 'elsewhere')
   clips, skipped = _read('crosstask', tmp_path)
@@ -221,7 +219,7 @@ def test_missing_files_are_named(tmp_path, name, file):
     _read(name, tmp_path)
 
 
-def test_lists_that_are_not_there_make_no_split(tmp_path, no_videos):
+def test_missing_lists_make_no_split(tmp_path, no_videos):
   annotated.msrvtt(tmp_path)
   (tmp_path / 'MSRVTT_train.9k.csv').unlink()
   assert {c.split for c in _read('msrvtt', tmp_path)[0]} == {'train_7k', 'test'}

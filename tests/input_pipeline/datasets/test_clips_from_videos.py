@@ -205,7 +205,7 @@ class _InterruptedError(Exception):
   """Stands for a machine that is switched off."""
 
 
-def test_an_interrupted_preparation_goes_on(tmp_path, youcook2):
+def test_an_interrupted_preparation_resumes(tmp_path, youcook2):
   """An unfinished preparation is not found; finished pieces are reused."""
 
   class Failing(annotated.Extractor):
@@ -311,7 +311,7 @@ def test_clips_with_and_without_speech(tmp_path, youcook2, capsys):
   assert message in printed
 
 
-def test_word_counts_that_tell_nothing_apart(tmp_path, youcook2):
+def test_word_counts_without_two_kinds_of_clips(tmp_path, youcook2):
   (youcook2 / 'youcook2_words.csv').write_text('id,words\nvid-B_0,7\n')
   with pytest.raises(UserError, match=r'youcook2_words.csv: Expected clips of'):
     _prepare('youcook2', youcook2, tmp_path)
@@ -337,7 +337,7 @@ def test_missing_weights_are_named(tmp_path, youcook2):
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
-  """Weight files of the two networks of depth 1, 1, 1, 1, by arguments."""
+  """Argument -> weight file of a network with blocks (1, 1, 1, 1)."""
   folder = tmp_path_factory.mktemp('weights')
   paths = {}
   for name in ('resnet152', 'resnext101'):

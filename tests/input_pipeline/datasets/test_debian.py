@@ -97,7 +97,7 @@ def test_a_damaged_deb_in_the_cache_is_refused(apt):
   assert apt.left() == [deb.name]
 
 
-def test_fetches_lists_of_its_own_where_the_system_has_none(apt):
+def test_downloads_lists_if_the_system_has_none(apt):
   records = (apt.root / 'records').read_text()
   (apt.root / 'records').write_text('')
   apt.script(
@@ -121,7 +121,7 @@ def test_another_checksum_in_the_lists_is_refused(apt):
   assert 'download' not in apt.calls()
 
 
-def test_another_file_than_the_lists_promise_is_refused(apt):
+def test_a_file_with_another_checksum_is_refused(apt):
   apt.script('apt-get', 'echo other > tiny.deb')
   with pytest.raises(debian.FetchError, match=f'expected {apt.sha256}'):
     apt.fetch()
