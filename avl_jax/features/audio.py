@@ -125,7 +125,7 @@ def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
     center=False,
   )
   # Not `@`: while the cores are busy, BLAS waits 20 ms for its threads.
-  mel = np.einsum('mf,ft->tm', _mel_filters(), np.abs(spectrum) ** 2)
+  mel = np.einsum('mf,ft->tm', _mel_filters(), np.abs(spectrum) ** 2)  # [T, 40]
   return librosa.power_to_db(mel, ref=np.max)
 
 
@@ -197,7 +197,7 @@ def _decode_av(
       raise NoAudioError(f'{name}: The file has no audio stream.')
     stream = container.streams.audio[0]
     try:
-      return _mono(_pieces(container, stream, start, end), name), stream.rate
+      return _mono(_blocks(container, stream, start, end), name), stream.rate
     except (MediaError, av.FFmpegError):
       raise
     except ValueError as error:  # raised by the sample format's conversion
@@ -206,13 +206,13 @@ def _decode_av(
       ) from error
 
 
-def _pieces(container, stream, start: float, end: float) -> Iterator:
+def _blocks(container, stream, start: float, end: float) -> Iterator:
   """Yields mono blocks from `start` to `end` s of the file's time."""
   import av
 
   # Changes only the sample format; av has no other call for that.
   planar = av.AudioResampler(format='fltp')
-  for frame, time in _timed(container, stream, start):
+  for frame, time in _timed_frames(container, stream, start):
     rate, at = frame.sample_rate, time
     if at >= end * rate:
       return
@@ -224,7 +224,7 @@ def _pieces(container, stream, start: float, end: float) -> Iterator:
       at += len(mono)
 
 
-def _timed(container, stream, start: float) -> Iterator:
+def _timed_frames(container, stream, start: float) -> Iterator:
   """Yields (frame, first sample), from a frame at or before `start` s on.
 
   Samples count the file's time, from 0 at the start of its earliest stream.
@@ -244,7 +244,7 @@ def _timed(container, stream, start: float) -> Iterator:
     late = at is None or at > start * frame.sample_rate
     if start > 0 and not index and late:  # The index is wrong or missing.
       container.seek(round(origin * av.time_base))
-      yield from _timed(container, stream, 0.0)
+      yield from _timed_frames(container, stream, 0.0)
       return
     yield frame, at
     at += frame.samples

@@ -7,6 +7,7 @@ encoder, of two-dimensional convolutions.
 
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -205,7 +206,7 @@ def state_dict_of(
     unused: entries that are never applied; absent ones get the values of a
       new model.
   """
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[Path, Any] = {**traverse_util.flatten_dict(variables)}
   state = {}
   for key, weight in weights.items():
     if weight.path is not None:

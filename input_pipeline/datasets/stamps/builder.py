@@ -116,7 +116,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     stamps = tuxpaint.read_stamps(folder)
     self._skipped = Skipped()
     images = self._read_pictures(self._complete(stamps))
-    chosen = tuxpaint.distinct(
+    chosen = tuxpaint.drop_duplicates(
       [stamp for stamp in stamps if stamp.name in images],
       self.builder_config.language,
     )

@@ -153,7 +153,7 @@ def _grouped(stamps: list[Stamp]) -> list[Stamp]:
   return sorted(grouped, key=lambda s: (s.group, _digest(s.picture), s.name))
 
 
-def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
+def drop_duplicates(stamps: list[Stamp], language: str) -> list[Stamp]:
   """Drops stamps that share a picture, caption or audio with an earlier one.
 
   Args:
