@@ -1,11 +1,11 @@
-"""Audio-video language representations in JAX: search video by voice."""
+"""Errors whose message is for the user, shown without a traceback."""
 
 
 class UserError(Exception):
-  """Something outside the program is not as it must be.
+  """A file, setting or resource outside the program is not as expected.
 
   The message names the thing, what was expected and what to do. `main.py`
-  prints it alone, without a traceback, and exits with 1.
+  prints the message alone, without a traceback, and exits with 1.
   """
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders that one run has to itself."""
+"""Atomic writes, folder locks, and paths that stay inside a folder."""
 
 import contextlib
 import fcntl
@@ -10,13 +10,38 @@ from collections.abc import Iterator
 from avl_jax.errors import UserError
 
 
-def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
-  """Writes a file so that an interruption leaves the old one as it was.
+class OutsideError(UserError, ValueError):
+  """A file name that leads out of its folder."""
 
-  The folder is made if it is not there.
+
+def inside(root: str | os.PathLike, *names: str) -> pathlib.Path:
+  """Joins untrusted names to a folder and checks that the path stays in it.
+
+  Args:
+    root: the folder.
+    *names: parts of a path below `root`, such as an entry of a list of files.
+
+  Returns:
+    The path. The file need not exist.
 
   Raises:
-    UserError: it cannot be written.
+    OutsideError: the names lead out of the root: '..', an absolute path, or a
+      symbolic link to somewhere else.
+  """
+  root = pathlib.Path(root).resolve()
+  path = root.joinpath(*names)
+  if '..' in path.parts or not path.resolve().is_relative_to(root):
+    raise OutsideError(f'{"/".join(names)!r} leads out of {root}.')
+  return path
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+  """Writes a file so that an interruption leaves the old content intact.
+
+  Missing folders are created.
+
+  Raises:
+    UserError: the file cannot be written.
   """
   path = pathlib.Path(path)
   temporary = path.with_name(f'{path.name}.tmp')
@@ -30,37 +55,39 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-  """Says plainly that a file cannot be written, as a UserError."""
+  """Turns an OSError while writing `path` into a UserError."""
   try:
     yield
   except OSError as error:
     raise UserError(
-      f'{path} cannot be written: {error.strerror}. Make room or choose '
-      'another place, then run the same command again; nothing saved before is '
-      'lost'
+      f'{path} cannot be written: {error.strerror}. Free disk space or choose '
+      'another folder, then run the same command again. Everything saved '
+      'before is kept.'
     ) from error
 
 
 class Lock:
-  """A folder's lock, a context: one process at a time works in it.
+  """Exclusive lock of a folder, as a context manager.
 
-  The operating system holds it, so that a process that dies lets go of it,
-  however it dies; what the file says is for people.
+  One process at a time may hold it. The operating system keeps the lock, so a
+  process that dies releases it in any case. The content of the file (process
+  and host) is for people.
 
   Attributes:
     path: of the file, `folder`/lock.
-    last_alive: when the process before was last known to live, in seconds since
-      the epoch, if it ended without letting go; else None.
+    last_alive: time of the last sign of life of the previous owner, in seconds
+      since the epoch; None if it released the lock.
   """
 
   def __init__(self, folder: pathlib.Path):
-    """Takes the lock; makes the folder if it is not there.
+    """Takes the lock; creates the folder if it is missing.
 
     Args:
       folder: to be locked.
 
     Raises:
-      UserError: another process has it, or the folder cannot be written.
+      UserError: another process holds the lock, or the folder cannot be
+        written.
     """
     self.path = folder / 'lock'
     with writing(self.path):
@@ -73,24 +100,24 @@ class Lock:
       owner = self._file.read().decode().strip() or 'another process'
       self._file.close()
       raise UserError(
-        f'{owner} works in {folder}: wait for it or end it, or choose another '
-        'workdir'
+        f'{folder} is in use by {owner}. Wait for it to finish, stop it, or '
+        'choose another --workdir.'
       ) from error
     stale = self._file.read().decode().strip()
     self.last_alive = self.path.stat().st_mtime if stale else None
     if stale:
-      print(f'{folder}: {stale} is gone without finishing; this run goes on')
-    self._say(f'process {os.getpid()} on {socket.gethostname()}')
+      print(f'Resuming {folder}: its previous run ({stale}) did not finish.')
+    self._write_owner(f'process {os.getpid()} on {socket.gethostname()}')
 
-  def _say(self, text: str) -> None:
+  def _write_owner(self, owner: str) -> None:
     with writing(self.path):
       self._file.truncate(0)
-      self._file.write(text.encode())
+      self._file.write(owner.encode())
 
   def __enter__(self) -> 'Lock':
     return self
 
   def __exit__(self, *_) -> None:
-    """Lets go of the folder."""
-    self._say('')
+    """Releases the lock."""
+    self._write_owner('')
     self._file.close()

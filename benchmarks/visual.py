@@ -1,9 +1,9 @@
-"""The thesis' visual networks, timed: images and clips a second.
+"""Throughput of the thesis' visual networks: images and clips per second.
 
   python -m benchmarks.visual --batch_sizes 1 4 8
 
-With weights at random. Beside each network stands the same one with XLA's own
-convolutions of clips, which the network replaces on a CPU.
+Weights are random. The 3-D network is also timed with XLA's own convolutions
+of clips, which the network replaces on a CPU.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from avl_jax.backbones import resnet, resnext3d
 
 
 def seconds(network, variables, inputs: np.ndarray, runs: int) -> float:
-  """Median seconds of a batch; the first, which compiles, does not count."""
+  """Returns median seconds per batch, without the first, which compiles."""
   apply = jax.jit(functools.partial(network.apply, train=False))
   times = []
   for _ in range(runs + 1):
@@ -30,7 +30,7 @@ def seconds(network, variables, inputs: np.ndarray, runs: int) -> float:
 
 
 def measure(title: str, network, shape: tuple, options) -> None:
-  """Prints a line for each size of batch."""
+  """Prints the throughput for each batch size."""
   inputs = np.random.default_rng(0).integers(
     0, 256, (max(options.batch_sizes), *shape), np.uint8
   )
@@ -39,11 +39,11 @@ def measure(title: str, network, shape: tuple, options) -> None:
   )
   for size in options.batch_sizes:
     each = seconds(network, variables, inputs[:size], options.runs) / size
-    print(f'{title}, batch {size}: {1 / each:.2f} a second', flush=True)
+    print(f'{title}, batch {size}: {1 / each:.2f} per second', flush=True)
 
 
 def main() -> None:
-  """Prints what each network does."""
+  """Prints the throughput of each network."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--batch_sizes', type=int, nargs='+', default=[8])
   parser.add_argument('--runs', type=int, default=3)

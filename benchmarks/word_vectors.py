@@ -1,10 +1,10 @@
-"""How fast word vectors are read from a file as large as GoogleNews'.
+"""Time to look up words in a file of vectors as large as GoogleNews'.
 
   python -m benchmarks.word_vectors --folder=/var/tmp
 
-Writes 3,000,000 words x 300 in word2vec's binary format (3.6 GB) of random
-letters and numbers, looks 20,000 of them up, and deletes the file. Prints
-seconds and the peak memory of the process. GOAL: under 60 s and 4 GB.
+Writes 3,000,000 synthetic words x 300 random values in word2vec's binary format
+(3.6 GB), looks up 20,000 of them, and deletes the file. Prints seconds and the
+peak memory of the process. GOAL: under 60 s and 4 GB.
 """
 
 import argparse
@@ -21,7 +21,7 @@ WORDS, DIM, LOOKED_UP = 3_000_000, 300, 20_000
 
 
 def write(path: pathlib.Path) -> None:
-  """Words of 4 to 18 letters, as long as GoogleNews' are."""
+  """Writes words of 4 to 18 letters, the length of GoogleNews' words."""
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(1000, DIM)).astype('<f4')
   with path.open('wb') as file:
@@ -35,12 +35,12 @@ def write(path: pathlib.Path) -> None:
 
 
 def name(index: int) -> str:
-  """The word at an index."""
+  """Returns the word at an index."""
   return f'w{index}' + 'x' * (index * 7919 % 11)
 
 
 def main() -> None:
-  """Writes, reads, deletes, prints."""
+  """Writes, reads and deletes the file; prints the results."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument(
     '--folder', type=pathlib.Path, default=tempfile.gettempdir()

@@ -1,1 +1,1 @@
-"""Media files to the arrays of a record, without TensorFlow."""
+"""Extracts the arrays of a record from media files, without TensorFlow."""

@@ -1,7 +1,7 @@
-"""Spectrograms and visual features of raw videos, each made once.
+"""Extracts spectrograms and visual features of raw videos, each once.
 
-What has been extracted is kept in a folder, a file a piece, so that a
-preparation of days that is interrupted goes on where it was.
+Results are cached in a folder, one file per piece of a video, so that an
+interrupted preparation, which may take days, can resume.
 """
 
 import hashlib
@@ -11,13 +11,13 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import av
 import numpy as np
 
-from avl_jax import torch_files
 from avl_jax.features import EmptyMediaError, MediaError, audio
-from avl_jax.files import write_atomically
+from avl_jax.files import OutsideError, inside, write_atomically
 
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
@@ -28,13 +28,13 @@ Extractor = Callable[
 
 
 class NoVideoError(MediaError):
-  """A video that is listed but not there."""
+  """A listed video whose file is missing."""
 
   reason = 'no video'
 
 
 class UnsafeError(MediaError):
-  """The name of a video that leads out of the folder of videos."""
+  """A video name that leads out of the folder of videos."""
 
   reason = 'unsafe id'
 
@@ -42,13 +42,21 @@ class UnsafeError(MediaError):
 class VideoFiles:
   """The video files below a folder, by name without suffix.
 
-  Those in its folder `videos` if there is one. Links to folders are not
-  followed, links to files may not lead out. Of several files of one name the
-  first is taken, in the order of their folders and of their names.
+  If the folder has a subfolder `videos`, only that one is searched. Links to
+  folders are not followed, and links to files must not lead out of the folder.
+  If several files have the same name, the first one is taken, in the order of
+  folders, then of names.
+
+  Attributes:
+    root: the folder that is searched.
+
+  Example:
+    files = VideoFiles(pathlib.Path('media'))
+    path = files('dQw4w9WgXcQ')  # media/videos/a/dQw4w9WgXcQ.mp4
   """
 
   def __init__(self, root: pathlib.Path):
-    """Lists the files; they are not opened."""
+    """Lists the files without opening them."""
     videos = root / 'videos'
     self.root = videos if videos.is_dir() else root
     self._names: dict[str, str] = {}
@@ -65,29 +73,37 @@ class VideoFiles:
     return video in self._names
 
   def __call__(self, video: str) -> pathlib.Path:
-    """The path of a video.
+    """Returns the path of a video.
 
     Raises:
-      NoVideoError: there is none of this name.
+      NoVideoError: no file has this name.
       UnsafeError: the name or a link leads out of the folder.
     """
     if not video or '..' in video.split('/') or set(video) & set('/\\\0'):
-      raise UnsafeError(f'{video!r} is not the name of a file')
+      raise UnsafeError(
+        f'{video!r} is not a file name. Expected a name without a folder.'
+      )
     if video not in self._names:
       kinds = ', '.join(SUFFIXES)
-      raise NoVideoError(f'{video} ({kinds}) is not below {self.root}')
+      raise NoVideoError(f'{video} ({kinds}) is not below {self.root}.')
     try:
-      return torch_files.inside(self.root, self._names[video])
-    except torch_files.ReleaseError as error:
+      return inside(self.root, self._names[video])
+    except OutsideError as error:
       raise UnsafeError(str(error)) from error
 
 
 class Extraction:
-  """What the models take of a video or a piece of it.
+  """Extracts the model's inputs from a video or a piece of it, with a cache.
 
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
-    folder: where the results are kept.
+    folder: of the cache.
+
+  Example:
+    extractor = feature_extractor.Extractor(resnet152='resnet152.pth')
+    extract = Extraction(extractor, extractor.widths, pathlib.Path('cache'))
+    arrays = extract(path, start=12.0, end=19.5)
+    arrays['spectrogram'], arrays['visual_2d']  # [T, 40], [S, 2048]
   """
 
   def __init__(
@@ -96,12 +112,13 @@ class Extraction:
     widths: Mapping[str, int],
     folder: pathlib.Path,
   ):
-    """Takes the network.
+    """Sets the visual networks and the cache.
 
     Args:
-      extractor: raises MediaError where it cannot read the video.
-      widths: of its streams.
-      folder: of this extractor alone; made where missing.
+      extractor: computes visual features; raises MediaError for a video that
+        it cannot read.
+      widths: V of each visual stream of the extractor.
+      folder: cache of this extractor alone; created if it is missing.
     """
     self.widths, self.folder = dict(widths), folder
     self._extractor = extractor
@@ -113,12 +130,12 @@ class Extraction:
     end: float = math.inf,
     dtype: type = np.float32,
   ) -> dict[str, np.ndarray]:
-    """The arrays of a record.
+    """Returns the arrays of a record.
 
     Args:
       path: of the video.
-      start: seconds.
-      end: seconds; where the video ends before, the piece does.
+      start: of the piece, seconds.
+      end: of the piece, seconds; a video that is shorter ends the piece.
       dtype: of the spectrogram.
 
     Returns:
@@ -126,26 +143,29 @@ class Extraction:
       features of each stream, float16 [S, V].
 
     Raises:
-      MediaError: the video or its sound cannot be used.
+      MediaError: the video or its audio cannot be used.
       UserError: the disk is full.
     """
     try:
       stat = path.stat()
     except OSError as error:
-      raise MediaError(f'{path}: {error.strerror}') from error
+      raise MediaError(f'{path}: {error.strerror}.') from error
     facts = [path.name, stat.st_size, stat.st_mtime_ns, start, end, str(dtype)]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    kept = self.folder / name[:2] / f'{name}.npz'
-    arrays = _read(kept, {'spectrogram', *self.widths})
+    cached = self.folder / name[:2] / f'{name}.npz'
+    arrays = _read_cached(cached, {'spectrogram', *self.widths})
     if not arrays:
       arrays = self._extract(path, start, end)
       arrays['spectrogram'] = arrays['spectrogram'].astype(dtype)
       buffer = io.BytesIO()
-      np.savez(buffer, **arrays)
-      write_atomically(kept, buffer.getvalue())
+      items: dict[str, Any] = arrays  # Any: the type of savez's own options
+      np.savez(buffer, **items)
+      write_atomically(cached, buffer.getvalue())
     return arrays
 
-  def _extract(self, path, start, end) -> dict[str, np.ndarray]:
+  def _extract(
+    self, path: pathlib.Path, start: float, end: float
+  ) -> dict[str, np.ndarray]:
     try:
       waveform = audio.read_audio(path, start=start, end=end)
       last = end if end < math.inf else None
@@ -158,22 +178,25 @@ class Extraction:
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
-        raise EmptyMediaError(f'{path}: no {stream} from {start:g} to {end:g}')
+        raise EmptyMediaError(
+          f'{path}: There is no {stream} from {start:g} to {end:g} s.'
+        )
       if array.ndim != 2 or array.shape[1] != width:
         raise MediaError(
-          f'{path}: {stream} is {array.shape}, expected [seconds, {width}]'
+          f'{path}: {stream} has the shape {array.shape}. Expected '
+          f'[seconds, {width}].'
         )
       if not np.isfinite(array).all():
-        raise MediaError(f'{path}: {stream} is not finite')
+        raise MediaError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
     return arrays
 
 
-def _read(path: pathlib.Path, names: set[str]) -> dict[str, np.ndarray]:
-  """What was kept; nothing if it was not or is damaged."""
+def _read_cached(path: pathlib.Path, names: set[str]) -> dict[str, np.ndarray]:
+  """The arrays of a cached file; empty if it is missing or damaged."""
   try:
-    with path.open('rb') as file, np.load(file, allow_pickle=False) as kept:
-      arrays = dict(kept)
-  except Exception:  # A damaged file may raise anything; it is made anew.
+    with path.open('rb') as file, np.load(file, allow_pickle=False) as cached:
+      arrays = dict(cached)
+  except Exception:  # A damaged file may raise anything; it is written again.
     return {}
   return arrays if arrays.keys() == names else {}

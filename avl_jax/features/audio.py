@@ -1,4 +1,4 @@
-"""Audio: reading any container, log-mel spectrograms, FLAC for records."""
+"""Reads audio of any container; log-mel spectrograms; FLAC for records."""
 
 import functools
 import io
@@ -23,7 +23,7 @@ from avl_jax.features import (
   ffmpeg,
 )
 
-LONGEST = 2**29  # samples that are read: three hours at 48 kHz
+LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
 PREROLL = 1.0  # seconds decoded before a piece
 
 
@@ -34,80 +34,89 @@ def read_audio(
   start: float = 0.0,
   end: float = math.inf,
 ) -> np.ndarray:
-  """Reads the (first) audio stream of a sound or video file as mono.
+  """Reads the first audio stream of an audio or video file as mono.
 
-  Channels are averaged, then resampled with soxr's high quality setting. Of a
-  piece no more than the piece is held in memory.
+  Channels are averaged, then resampled with soxr's high-quality setting. If a
+  piece is asked for, memory holds no more than the piece.
 
   Args:
-    source: path of a file in any container that libsndfile reads, or FFmpeg
-      and `containers` allows, or its bytes.
+    source: path of a file, or its content. The container is one that
+      libsndfile reads, or one of the formats in `ffmpeg`.
     sample_rate: of the result, Hz.
-    start: seconds of the file's own time (of a video: of its pictures) at
-      which the piece begins; 0: with the first sample.
-    end: seconds at which it ends, or the recording before.
+    start: of the piece, in seconds of the file's own time (in a video, the
+      time of its pictures); 0: from the first sample.
+    end: of the piece, seconds; a recording that is shorter ends the piece.
 
   Returns:
     float32 [samples]; full scale is 1, which lossy codecs may exceed.
 
   Raises:
-    MediaError: the file is missing, empty or unreadable, has no sample, more
-      than `LONGEST` of them or some that are not finite; or (NoAudioError) no
-      audio stream; or (BeyondEndError) it ends before `start`.
+    MediaError: the file is missing, empty or unreadable, or has no samples,
+      more than `LONGEST`, or some that are not finite; NoAudioError: it has no
+      audio stream; BeyondEndError: it ends before `start`.
+
+  Example:
+    waveform = audio.read_audio('cooking.mp4', start=12.0, end=19.5)
+    spectrogram = audio.log_mel_spectrogram(waveform)  # [751, 40]
   """
   if isinstance(source, bytes):
-    name, size = f'audio of {len(source)} bytes', len(source)
+    name, size = f'Audio of {len(source)} bytes', len(source)
   else:
     name = os.fspath(source)
     source = ffmpeg.check_file(source)
     size = os.path.getsize(source)
   if not size:
-    raise EmptyMediaError(f'{name}: the file has 0 bytes')
+    raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   try:
     waveform, rate = _decode_soundfile(source, name, start, end)
-  # TypeError: libsndfile wants the format of a file named *.raw.
+  # TypeError: for a file named *.raw, libsndfile needs to be told the format.
   except (soundfile.LibsndfileError, TypeError):
     waveform, rate = _decode_av(source, name, start, end)
   if waveform.size and rate != sample_rate:
     waveform = soxr.resample(waveform, rate, sample_rate, quality='HQ')
   if not waveform.size and start > 0:
-    raise BeyondEndError(f'{name}: there is no audio from {start:g} s on')
+    raise BeyondEndError(f'{name}: There is no audio from {start:g} s on.')
   if not waveform.size:
-    raise EmptyMediaError(f'{name}: the audio stream has 0 samples')
+    raise EmptyMediaError(f'{name}: The audio stream has 0 samples.')
   if not np.isfinite(waveform).all():
-    raise MediaError(f'{name}: the audio has infinite or NaN samples')
+    raise MediaError(f'{name}: The audio has infinite or NaN samples.')
   return waveform
 
 
 def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
-  """The 40-band log-mel spectrogram that AVLnet's audio encoder takes.
+  """Computes the 40-band log-mel spectrogram of AVLnet's audio encoder.
 
-  Mean removal, pre-emphasis y[t] - 0.97 y[t-1], 25 ms symmetric Hamming
-  windows every 10 ms (centred, reflected at the ends), power spectrum, 40
-  Slaney bands from 20 to 8000 Hz, decibel.
+  The steps are: mean removal, pre-emphasis y[t] - 0.97 y[t-1], 25 ms symmetric
+  Hamming windows every 10 ms (centred, reflected at the ends), power spectrum,
+  40 Slaney bands from 20 to 8000 Hz, decibels.
 
   Args:
-    waveform: [samples] at 16 kHz; empty counts as 200 zeros.
+    waveform: [samples] at 16 kHz; an empty one counts as 200 zeros.
 
   Returns:
-    float32 [1 + samples // 160, 40], dB below the waveform's loudest cell,
-    -80 to 0. Mind that 0 is the loudest value, not silence, and that digital
-    silence is 0 throughout because it has no louder cell to compare with.
+    float32 [1 + samples // 160, 40], dB below the loudest cell of the
+    waveform, -80 to 0. Note that 0 is the loudest value, not silence, and that
+    digital silence is 0 throughout, since all its cells are equally loud.
 
   Raises:
     ValueError: the waveform is not one-dimensional.
-    librosa.ParameterError: it has infinite or NaN samples.
+    librosa.ParameterError: the waveform has infinite or NaN samples.
+
+  Example:
+    spectrogram = log_mel_spectrogram(read_audio('question.wav'))
   """
   waveform = np.asarray(waveform, np.float32)
   if waveform.ndim != 1:
-    raise ValueError(f'waveform: expected [samples], got {waveform.shape}')
+    raise ValueError(
+      f'The waveform has the shape {waveform.shape}. Expected [samples].'
+    )
   if not waveform.size:
     waveform = np.zeros(200, np.float32)
   waveform = waveform - waveform.mean()
   waveform[1:] -= np.float32(0.97) * waveform[:-1]
-  # librosa would warn of a waveform shorter than a window, and pad it alike.
+  # librosa pads likewise, but warns if the waveform is shorter than a window.
   padded = np.pad(waveform, WINDOW_LENGTH // 2, mode='reflect')
-  # An array, because librosa takes the name 'hamming' for the periodic window.
+  # An array, because librosa's name 'hamming' means the periodic window.
   spectrum = librosa.stft(
     padded,
     n_fft=WINDOW_LENGTH,
@@ -115,8 +124,8 @@ def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
     window=np.hamming(WINDOW_LENGTH),
     center=False,
   )
-  # Not `@`: where cores are busy, BLAS waits 20 ms for its threads.
-  mel = np.einsum('mf,ft->tm', _mel_filters(), np.abs(spectrum) ** 2)
+  # Not `@`: while the cores are busy, BLAS waits 20 ms for its threads.
+  mel = np.einsum('mf,ft->tm', _mel_filters(), np.abs(spectrum) ** 2)  # [T, 40]
   return librosa.power_to_db(mel, ref=np.max)
 
 
@@ -129,37 +138,33 @@ def encode_flac(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
 
 
 def decode_flac(data: bytes) -> np.ndarray:
-  """The float32 [samples] that `encode_flac` compressed, on the 16-bit grid."""
+  """Decodes `encode_flac`'s result to float32 [samples] on the 16-bit grid."""
   return soundfile.read(io.BytesIO(data), dtype='float32')[0]
 
 
 @functools.cache
 def _mel_filters() -> np.ndarray:
-  """Float32 [40, 201]."""
+  """Weights of the mel bands, float32 [40, 201]."""
   return librosa.filters.mel(
     sr=SAMPLE_RATE, n_fft=WINDOW_LENGTH, n_mels=MEL_BINS, fmin=20.0, fmax=8000.0
   )
 
 
 def _mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
-  """Joins blocks, each [samples], which may be none.
-
-  Raises:
-    MediaError: they are longer than `LONGEST`.
-  """
+  """Joins any number of blocks [samples]; MediaError beyond `LONGEST`."""
   joined, length = [np.zeros(0, np.float32)], 0
   for block in blocks:
     joined.append(block)
     length += len(block)
     if length > LONGEST:
-      raise MediaError(f'{name}: more than {LONGEST:,} samples are not read')
+      raise MediaError(f'{name}: The audio has more than {LONGEST:,} samples.')
   return np.concatenate(joined)
 
 
 def _decode_soundfile(
   source: str | bytes, name: str, start: float, end: float
 ) -> tuple[np.ndarray, int]:
-  """Mono samples from `start` to `end` s and their rate, by libsndfile."""
+  """Reads mono samples from `start` to `end` s with libsndfile; their rate."""
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   with soundfile.SoundFile(file) as sound:
     first, last = (
@@ -177,33 +182,37 @@ def _decode_soundfile(
 def _decode_av(
   source: str | bytes, name: str, start: float, end: float
 ) -> tuple[np.ndarray, int]:
-  """Mono samples from `start` to `end` s and their rate, by FFmpeg."""
+  """Reads mono samples from `start` to `end` s with FFmpeg; their rate."""
   import av
 
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   formats = ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
   with (
-    ffmpeg.media_errors(name, 'neither libsndfile nor FFmpeg reads it'),
+    ffmpeg.media_errors(
+      name, 'Neither libsndfile nor FFmpeg can read the file'
+    ),
     ffmpeg.open_container(file, formats) as container,
   ):
     if not container.streams.audio:
-      raise NoAudioError(f'{name}: the file has no audio stream')
+      raise NoAudioError(f'{name}: The file has no audio stream.')
     stream = container.streams.audio[0]
     try:
-      return _mono(_pieces(container, stream, start, end), name), stream.rate
+      return _mono(_blocks(container, stream, start, end), name), stream.rate
     except (MediaError, av.FFmpegError):
       raise
-    except ValueError as error:  # of the sample format's conversion
-      raise MediaError(f'{name}: the sound changes its format') from error
+    except ValueError as error:  # raised by the sample format's conversion
+      raise MediaError(
+        f'{name}: The format of the samples changes within the file.'
+      ) from error
 
 
-def _pieces(container, stream, start: float, end: float) -> Iterator:
-  """Yields the mono blocks from `start` to `end` s of the file's time."""
+def _blocks(container, stream, start: float, end: float) -> Iterator:
+  """Yields mono blocks from `start` to `end` s of the file's time."""
   import av
 
-  # Changes the sample format only; av has no other call for that.
+  # Changes only the sample format; av has no other call for that.
   planar = av.AudioResampler(format='fltp')
-  for frame, time in _timed(container, stream, start):
+  for frame, time in _timed_frames(container, stream, start):
     rate, at = frame.sample_rate, time
     if at >= end * rate:
       return
@@ -215,17 +224,16 @@ def _pieces(container, stream, start: float, end: float) -> Iterator:
       at += len(mono)
 
 
-def _timed(container, stream, start: float) -> Iterator:
-  """Yields frames, from one at or before `start` s on, and their places.
+def _timed_frames(container, stream, start: float) -> Iterator:
+  """Yields (frame, first sample), from a frame at or before `start` s on.
 
-  A place is the sample of the file's time, 0 where its earliest stream begins,
-  at which the frame does.
+  Samples count the file's time, from 0 at the start of its earliest stream.
   """
   import av
 
   origin = (container.start_time or 0) / av.time_base
   if start > 0:
-    # A decoder needs some packets before it is right.
+    # A decoder needs some packets before its output is correct.
     time = max(0.0, start - PREROLL)
     container.seek(round((origin + time) * av.time_base))
   at = 0 if start <= 0 else None
@@ -234,9 +242,9 @@ def _timed(container, stream, start: float) -> Iterator:
       time = float(frame.pts * frame.time_base) - origin
       at = round(time * frame.sample_rate)
     late = at is None or at > start * frame.sample_rate
-    if start > 0 and not index and late:  # An index may be wrong or absent.
+    if start > 0 and not index and late:  # The index is wrong or missing.
       container.seek(round(origin * av.time_base))
-      yield from _timed(container, stream, 0.0)
+      yield from _timed_frames(container, stream, 0.0)
       return
     yield frame, at
     at += frame.samples

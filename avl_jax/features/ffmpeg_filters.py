@@ -1,4 +1,4 @@
-"""Decoded frames to upright RGB pictures, by FFmpeg's filters."""
+"""Turns decoded frames into upright RGB pictures with FFmpeg's filters."""
 
 from collections.abc import Iterable, Iterator
 
@@ -24,22 +24,23 @@ _UPRIGHT = {
 def scale(
   name: str, shown: Iterable[av.VideoFrame], size: int, crop: bool
 ) -> Iterator[np.ndarray]:
-  """Frames as arrays, upright and all of the size of the first one.
+  """Scales frames; all results are upright and as large as the first one.
 
   Args:
     name: of the file, for messages.
-    shown: decoded frames; the same one again where it is repeated.
+    shown: decoded frames; a repeated frame is the same object again.
     size: the shorter side, in pixels.
-    crop: keep the middle [size, size] only.
+    crop: keep only the centre [size, size].
 
   Yields:
     uint8 [H, W, 3], RGB.
 
   Raises:
-    MediaError: frames are strips.
-    av.FFmpegError: the filters cannot take a frame.
+    MediaError: the frames are strips (see `scaled_size`).
+    av.FFmpegError: the filters do not support a frame.
   """
-  shape = layout = last = picture = None
+  shape = layout = last = None
+  picture, graph = np.zeros(0, np.uint8), av.filter.Graph()
   for frame in shown:
     if frame is last:
       yield picture
@@ -51,12 +52,13 @@ def scale(
       *(int(frame.colorspace), int(frame.color_range), frame.time_base),
     )
     if found != layout:
-      turned = any(step.startswith('transpose') for step in filters)
-      stored = (frame.width, frame.height)
-      shape = shape or scaled_size(name, *stored[:: -1 if turned else 1], size)
+      width, height = frame.width, frame.height
+      if any(step.startswith('transpose') for step in filters):
+        width, height = height, width
+      shape = shape or scaled_size(name, width, height, size)
       layout, graph = found, _graph(frame, filters, shape, size if crop else 0)
     graph.push(frame)
-    picture = graph.pull().to_ndarray()
+    picture = _pull(graph)
     yield picture
 
 
@@ -66,8 +68,8 @@ def scaled_size(
   """Width and height of the scaled frame; MediaError for a strip."""
   if max(width, height) > _MOST_ELONGATED * min(width, height):
     raise MediaError(
-      f'{name}: frames of {width} x {height}, expected one side to be at most '
-      f'{_MOST_ELONGATED} times the other'
+      f'{name}: The frames are {width} x {height} pixels. Expected one side to '
+      f'be at most {_MOST_ELONGATED} times the other.'
     )
   if height >= width:
     return size, height * size // width
@@ -75,22 +77,30 @@ def scaled_size(
 
 
 def _upright(frame: av.VideoFrame) -> tuple[str, ...]:
-  """The filters that turn a frame as its display matrix says.
+  """Filters that rotate or flip a frame according to its display matrix.
 
-  Other angles than right ones are left as they are.
+  Angles that are not multiples of 90 degrees are ignored.
   """
   try:
     matrix = frame.side_data.get('DISPLAYMATRIX')
-  except ValueError:  # There is data of a kind that av does not know.
+  except ValueError:  # The frame has side data of a kind unknown to av.
     matrix = None
   if matrix is None:
     return ()
-  a, b, _, c, d = np.sign(np.frombuffer(matrix, np.int32)[:5]).tolist()
+  # av's stubs do not say that side data has the buffer interface.
+  # pyrefly: ignore[no-matching-overload]
+  values = np.frombuffer(matrix, np.int32)
+  a, b, _, c, d = np.sign(values[:5]).tolist()
   return _UPRIGHT.get((a, b, c, d), ())
 
 
-def _graph(frame, filters, shape, crop: int) -> av.filter.Graph:
-  """The filters of frames like this one, and those to RGB of this shape."""
+def _graph(
+  frame: av.VideoFrame,
+  filters: tuple[str, ...],
+  shape: tuple[int, int],
+  crop: int,
+) -> av.filter.Graph:
+  """Filter graph from frames like this one to RGB of this (width, height)."""
   width, height = shape
   graph = av.filter.Graph()
   nodes = [
@@ -109,8 +119,15 @@ def _graph(frame, filters, shape, crop: int) -> av.filter.Graph:
   if crop:
     left, top = (width - crop) // 2, (height - crop) // 2
     nodes.append(graph.add('crop', f'{crop}:{crop}:{left}:{top}'))
-  # Asked for at the end, RGB is what scaling gives, so that an odd offset of
-  # the crop is exact.
+  # With the format at the end, scaling already produces RGB, so that an odd
+  # offset of the crop is exact.
   nodes += [graph.add('format', 'rgb24'), graph.add('buffersink')]
   graph.link_nodes(*nodes).configure()
   return graph
+
+
+def _pull(graph: av.filter.Graph) -> np.ndarray:
+  """The next picture of the graph, uint8 [H, W, 3]."""
+  frame = graph.pull()
+  assert isinstance(frame, av.VideoFrame)
+  return frame.to_ndarray()

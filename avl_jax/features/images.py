@@ -1,51 +1,61 @@
-"""Images to visual features, with any backbone.
+"""Reads images, and computes their visual features with any backbone.
 
-Images are uint8 [H, W, 3], RGB, throughout; what a backbone needs beyond that
-(scale, mean, layout) it does itself.
+Images are uint8 [H, W, 3], RGB, everywhere. A backbone itself does whatever
+else it needs (scale, mean, layout).
 """
 
 import io
 import itertools
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
 
-# Pillow's other readers include some that start programs (EPS).
+# Formats are listed, because some of Pillow's readers start programs (EPS).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 
 
 def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
-  """Reads an image as a person sees it: upright, on a white page.
+  """Reads an image as a viewer shows it: upright, on a white page.
 
   Args:
-    source: a path, or the content of a file: BMP, GIF, JPEG, PNG, TIFF or
-      WebP; of an animation, the first frame.
+    source: path or content of a BMP, GIF, JPEG, PNG, TIFF or WebP file; the
+      first frame of an animation is used.
 
   Returns:
     uint8 [H, W, 3], RGB. The EXIF orientation is applied, transparency is
-    flattened on white, and of 16 bits per channel the upper 8 are kept.
+    flattened on white, and the upper 8 of 16 bits per channel are kept.
 
   Raises:
     MediaError: the file is missing, empty, damaged, of another format, or has
       more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+
+  Example:
+    image = images.fit_square(images.read_image('cat.jpg'))  # [224, 224, 3]
   """
-  is_content = isinstance(source, bytes)
-  name = f'image of {len(source)} bytes' if is_content else os.fspath(source)
+  if isinstance(source, bytes):
+    name = f'Image of {len(source)} bytes'
+  else:
+    name = os.fspath(source)
   try:
-    if not (len(source) if is_content else os.path.getsize(source)):
-      raise features.EmptyMediaError(f'{name}: the file has 0 bytes')
-    with Image.open(
-      io.BytesIO(source) if is_content else source, formats=_FORMATS
-    ) as image:
-      # Pillow warns here, and itself refuses only twice as many.
+    if isinstance(source, bytes):
+      size, file = len(source), io.BytesIO(source)
+    else:
+      size, file = os.path.getsize(source), source
+    if not size:
+      raise features.EmptyMediaError(f'{name}: The file has 0 bytes.')
+    with Image.open(file, formats=_FORMATS) as image:
+      # Pillow warns here, and refuses only images of twice as many pixels.
       limit = Image.MAX_IMAGE_PIXELS
       if limit and image.width * image.height > limit:
         raise features.MediaError(
-          f'{image.width} x {image.height} pixels, at most {limit} are read'
+          f'It has {image.width} x {image.height} pixels. Expected at most '
+          f'{limit}.'
         )
       return np.array(_flatten(ImageOps.exif_transpose(image)))
   except features.EmptyMediaError:
@@ -53,14 +63,14 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     raise features.MediaError(
-      f'{name}: cannot be read as an image: {error}'
+      f'{name}: The file cannot be read as an image: {error}'
     ) from error
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-  """The image as RGB, transparency flattened on white."""
+  """Converts an image to RGB, with transparency flattened on white."""
   if image.mode in {'F', 'I'}:
-    raise features.MediaError(f'the range of mode {image.mode} is unknown')
+    raise features.MediaError(f'The range of mode {image.mode} is unknown.')
   if image.mode.startswith('I;16'):  # convert() would clip at 255
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if not image.has_transparency_data:
@@ -83,8 +93,8 @@ def fit_square(image: np.ndarray, size: int = 224) -> np.ndarray:
   """
   picture = Image.fromarray(image)
   side = max(picture.size)
-  # The longer axis is resized before padding: the full square of a long strip
-  # may not fit in memory, and bicubic resizing is separable.
+  # The longer axis is resized before padding, because the full square of a long
+  # strip may not fit in memory. Bicubic resizing is separable.
   if picture.width == side:
     picture = picture.resize((size, picture.height), Image.Resampling.BICUBIC)
     page = Image.new('RGB', (size, side), 'white')
@@ -99,16 +109,17 @@ def fit_square(image: np.ndarray, size: int = 224) -> np.ndarray:
 
 def extract(
   images: Iterable[np.ndarray],
-  backbone: Callable[[np.ndarray], np.ndarray],
+  backbone: Callable[[Any], ArrayLike],
   batch_size: int = 32,
 ) -> np.ndarray:
-  """Features of images, computed in full batches.
+  """Computes features of images in full batches.
 
   Args:
-    images: S arrays, all uint8 [224, 224, 3] or whatever one shape the
-      backbone takes; read as they are needed.
-    backbone: maps [batch_size, 224, 224, 3] to [batch_size, V], each row for
-      itself; sees this one shape only, so that it is compiled once.
+    images: S arrays uint8 [224, 224, 3], or of another shape that the backbone
+      takes; iterated lazily.
+    backbone: maps a NumPy array [batch_size, 224, 224, 3] to [batch_size, V],
+      each row independently. It is called with this one shape only, so that
+      it is compiled once.
     batch_size: images per call.
 
   Returns:
@@ -117,18 +128,18 @@ def extract(
   Raises:
     MediaError: there is no image, so that V is unknown.
   """
-  images = iter(images)
+  iterator = iter(images)
   batches = []
-  while batch := list(itertools.islice(images, batch_size)):
+  while batch := list(itertools.islice(iterator, batch_size)):
     padding = [batch[-1]] * (batch_size - len(batch))
     output = backbone(np.stack(batch + padding))
     batches.append(np.asarray(output, np.float32)[: len(batch)])
   if not batches:
-    raise features.MediaError('there is no image to extract features of')
+    raise features.MediaError('There are no images to extract features from.')
   return np.concatenate(batches)
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:
-  """Rows [S, V] divided by their L2 norms, or by 1e-12 where they are less."""
+  """Divides rows [S, V] by their L2 norms, or by 1e-12 if that is larger."""
   norms = np.linalg.norm(rows, axis=1, keepdims=True)
   return rows / np.maximum(norms, np.float32(1e-12))

@@ -1,10 +1,11 @@
-"""Frames of video files, at the rate and size that visual networks take.
+"""Reads the frames of video files at the rate and size of visual networks.
 
-What the authors' extractor had the program ffmpeg do (`video_loader.py` of
-`video_feature_extractor`): the filters fps, scale (bicubic) and crop. One
-thing is done otherwise: that extractor computes sizes from the stored width
-and height, so that the upright picture of a telephone's video, which is stored
-lying, is squeezed to a lying one. Here it keeps its shape.
+The result equals that of the authors' extractor, which calls the program
+ffmpeg (`video_loader.py` of `video_feature_extractor`) with the filters fps,
+scale (bicubic) and crop. There is one difference: that extractor computes
+sizes from the stored width and height, so it squeezes a phone's portrait
+video, which is stored as landscape, into landscape. Here the picture keeps its
+shape.
 """
 
 import math
@@ -17,10 +18,10 @@ import numpy as np
 
 from avl_jax.features import MediaError, ffmpeg, ffmpeg_filters
 
-_LONGEST = 24 * 3600  # seconds; a time beyond is no video's, but a damage
-_MARGIN = 1  # second that is decoded before the start, to see what was there
-_LOST = 1 / 20  # of a file, that may be missing at its end
-# A decoded frame, when it is shown and until when, in seconds.
+_LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
+_MARGIN = 1  # second decoded before the start, to find the frame shown there
+_LOST = 1 / 20  # share of a file that may be missing at its end
+# A decoded frame, and the times at which it appears and disappears, in seconds.
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
 
@@ -32,37 +33,45 @@ def frames(
   start: float = 0.0,
   end: float | None = None,
 ) -> Iterator[np.ndarray]:
-  """Frames of a video file, upright, as a stream of bounded memory.
+  """Iterates over upright frames of a video file, with bounded memory.
 
-  Frame k shows what the last source frame before start + (k + 1/2) / fps
-  shows, and there are as many frames as (end - start) * fps, rounded, a half
-  upwards: of less than half a frame there is none. A video that begins late
-  shows its first picture until then. Times are seconds since the file's
-  beginning, that of its earliest stream.
+  Frame k shows the last source frame before start + (k + 1/2) / fps. The
+  number of frames is (end - start) * fps, rounded, a half upwards; a piece
+  shorter than half a frame has none. If the video stream begins late, its
+  first picture is shown until then. Times are seconds since the beginning of
+  the file, which is the beginning of its earliest stream.
 
   Args:
-    path: of a local file in a container of `containers.VIDEO_FORMATS`. Its
-      first video stream is used, the picture of a cover is not.
+    path: of a local file in a container of `ffmpeg.VIDEO_FORMATS`. The first
+      video stream that is not cover art is used.
     fps: frames per second of the result.
-    size: the shorter side, in pixels; the longer one is rounded down, and the
-      shape of the pixels is ignored.
-    crop: keep the middle [size, size] only.
-    start: of the part that is wanted, seconds.
-    end: of that part, seconds; None or beyond the end: all there is.
+    size: the shorter side, in pixels; the longer one is rounded down. The
+      aspect ratio of the pixels is ignored.
+    crop: keep only the centre [size, size].
+    start: of the piece, seconds.
+    end: of the piece, seconds; None or a time after the end: until the end.
 
   Returns:
     An iterator of uint8 [H, W, 3], RGB.
 
   Raises:
-    ValueError: of fps, size, start and end, one is not possible.
-    MediaError: there is no such local file, it is empty or of another format,
-      or it has no video; while iterating, if a frame is damaged or has
-      `containers.MOST_PIXELS`, a time is not possible, or the file is cut off.
+    ValueError: fps, size, start or end is not possible.
+    MediaError: the path is no local file, or the file is empty, has another
+      format or no video stream; while iterating: a frame is damaged or has
+      more than `ffmpeg.MOST_PIXELS`, a timestamp is not possible, or the file
+      is cut off.
+
+  Example:
+    for frame in video.frames('cooking.mp4', fps=1, size=224, crop=True):
+      ...  # uint8 [224, 224, 3], one per second
   """
   if not (0 < fps < math.inf and size > 0 and 0 <= start < math.inf):
-    raise ValueError(f'fps {fps}, size {size}, start {start}: not possible')
+    raise ValueError(
+      f'fps {fps}, size {size}, start {start}: Expected fps and size above 0 '
+      'and a finite start of at least 0.'
+    )
   if end is not None and not end >= start:
-    raise ValueError(f'end {end}: expected at least the start, {start}')
+    raise ValueError(f'end {end}: Expected at least the start, {start}.')
   name = os.fspath(path)
   return _frames(
     name,
@@ -76,23 +85,25 @@ def frames(
   )
 
 
-def _open(name: str):
-  """The open container, which has a video stream."""
+def _open(name: str) -> av.container.InputContainer:
+  """Opens a container and checks that it has a usable video stream."""
   path = ffmpeg.check_file(name)
   formats = ', '.join(ffmpeg.VIDEO_FORMATS)
-  with ffmpeg.media_errors(name, f'no whole file of {formats}'):
+  with ffmpeg.media_errors(
+    name, f'The file is not a complete video of {formats}'
+  ):
     container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
   stream = _stream(container)
   context = stream and stream.codec_context
   problem = ''
   if context is None:
-    problem = 'the file has no video stream that can be read'
+    problem = 'The file has no readable video stream.'
   elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
-    # It is unknown, too, where FFmpeg keeps to the limit itself.
+    # The size is unknown, too, if FFmpeg itself has applied the limit.
     size = f'{context.width} x {context.height}' if context.width else 'unknown'
     problem = (
-      f'the size of its frames is {size}, expected at most '
-      f'{ffmpeg.MOST_PIXELS} pixels'
+      f'The size of the frames is {size}. Expected at most '
+      f'{ffmpeg.MOST_PIXELS} pixels.'
     )
   if problem:
     container.close()
@@ -100,8 +111,10 @@ def _open(name: str):
   return container
 
 
-def _stream(container):
-  """The first video stream that is no cover; None, if there is none."""
+def _stream(
+  container: av.container.InputContainer,
+) -> av.video.stream.VideoStream | None:
+  """The first video stream that is not cover art; None if there is none."""
   for stream in container.streams.video:
     if not stream.disposition & type(stream.disposition).attached_pic:
       return stream
@@ -109,23 +122,27 @@ def _stream(container):
 
 
 def _frames(name, container, *, fps, size, crop, start, end):
-  """The iterator of `frames`; closes the container."""
+  """The iterator that `frames` returns; closes the container."""
   with (
     container,
-    ffmpeg.media_errors(name, 'damaged or cut off'),
+    ffmpeg.media_errors(name, 'The file is damaged or cut off'),
   ):
     timed = _decode(name, container, start)
     shown = resample(timed, fps, start, end)
     yield from ffmpeg_filters.scale(name, shown, size, crop)
 
 
-def _decode(name, container, start: Fraction) -> Iterator[Timed]:
-  """Frames in order with their times, from one that is shown at `start`."""
+def _decode(
+  name: str, container: av.container.InputContainer, start: Fraction
+) -> Iterator[Timed]:
+  """Yields frames with their times, from the frame shown at `start` on."""
   stream = _stream(container)
+  assert stream is not None  # see `_open`
+  assert stream.time_base is not None
   stream.thread_type = 'AUTO'
   stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
   unit = stream.time_base
-  # In units, rounded, as ffmpeg shifts times.
+  # In units of the time base, rounded, as ffmpeg shifts timestamps.
   origin = round(Fraction(container.start_time or 0, 10**6) / unit)
   sought = start > _MARGIN
   if sought:
@@ -136,8 +153,8 @@ def _decode(name, container, start: Fraction) -> Iterator[Timed]:
     time = last + gap if frame.pts is None else (frame.pts - origin) * unit
     if not -_LONGEST < time < _LONGEST:
       raise MediaError(
-        f'{name}: a frame has the time {float(time):g} s, expected less than '
-        f'{_LONGEST}: damaged'
+        f'{name}: The file is damaged: a frame has the time {float(time):g} s. '
+        f'Expected less than {_LONGEST} s.'
       )
     time = _snap(time, stream)
     if not i and sought and time > start:  # An index may be wrong or absent.
@@ -153,9 +170,9 @@ def _decode(name, container, start: Fraction) -> Iterator[Timed]:
 
 
 def _snap(time: Fraction, stream) -> Fraction:
-  """The regular time that a container with coarse times has rounded.
+  """Undoes the rounding of timestamps in containers with a coarse time base.
 
-  Matroska's are milliseconds, in which half a second of 24 frames ends early.
+  Matroska stores milliseconds, in which half a second of 24 frames ends early.
   """
   if not stream.average_rate:
     return time
@@ -164,7 +181,7 @@ def _snap(time: Fraction, stream) -> Fraction:
 
 
 def _demux(name, container, stream) -> Iterator[av.VideoFrame]:
-  """Decodes the stream; MediaError, if the file ends long before it should."""
+  """Decodes the stream; MediaError if the file ends long before it should."""
   reached = Fraction(0)
   for packet in container.demux():
     if packet.pts is not None:
@@ -176,23 +193,24 @@ def _demux(name, container, stream) -> Iterator[av.VideoFrame]:
   reached = max(reached, reached - Fraction(container.start_time or 0, 10**6))
   expected = Fraction(container.duration or 0, 10**6)
   if container.format.name == 'avi' and stream.average_rate:
-    # Its duration is made to fit the file, what its header counts is not.
+    # FFmpeg fits the duration to the file; the header's frame count is kept.
     expected = max(expected, stream.frames / stream.average_rate)
-  # The last packet may not say how long it lasts.
+  # The last packet may lack a duration.
   slack = max(Fraction(1, 2), 2 / (stream.average_rate or 4))
   if reached < min(expected - slack, expected * (1 - _LOST)):
     raise MediaError(
-      f'{name}: cut off, it ends after {float(reached):.1f} of '
-      f'{float(expected):.1f} seconds'
+      f'{name}: The file is cut off. It ends after {float(reached):.1f} of '
+      f'{float(expected):.1f} seconds.'
     )
 
 
 def resample(
   timed: Iterable[Timed], fps: Fraction, start: Fraction, end: Fraction | None
 ) -> Iterator[av.VideoFrame]:
-  """As ffmpeg's filter `fps`: each slot shows the last frame that is in it.
+  """Changes the frame rate as ffmpeg's filter `fps` does.
 
-  A frame is in the slot that is nearest to it, a half rounds upwards.
+  Each slot of the result shows its last source frame. A frame belongs to the
+  slot nearest to its time; a half rounds upwards.
   """
   shown, count, stop = None, 0, Fraction(0)
   for frame, time, until in timed:
@@ -203,8 +221,9 @@ def resample(
       yield shown or frame
     count, shown = max(count, slot), frame
     stop = until if end is None else min(until, end)
-  for _ in range(count, _round((stop - start) * fps) if shown else 0):
-    yield shown
+  if shown is not None:
+    for _ in range(count, _round((stop - start) * fps)):
+      yield shown
 
 
 def _round(x: Fraction) -> int:

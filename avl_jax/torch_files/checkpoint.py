@@ -1,8 +1,8 @@
-"""PyTorch's checkpoint files: a pickle, and beside it the bytes of tensors.
+"""Reads and writes PyTorch's checkpoint files: a pickle and raw storages.
 
-Two containers exist: the legacy one, a sequence of pickles followed by the
-raw storages, and since PyTorch 1.6 an uncompressed zip archive. Both are read;
-the legacy one, which every version of PyTorch reads, is written.
+There are two containers: the legacy one, a sequence of pickles followed by the
+raw storages, and since PyTorch 1.6 an uncompressed zip archive. Both are read.
+The legacy one is written, because every version of PyTorch reads it.
 """
 
 import io
@@ -11,14 +11,15 @@ import os
 import pathlib
 import pickle
 import struct
-import typing
 import zipfile
 from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 import numpy as np
 
-from avl_jax.torch_files import unpickler as torch_unpickler
+from avl_jax.torch_files import tensors
 from avl_jax.torch_files.errors import ReleaseError
+from avl_jax.torch_files.unpickler import Unpickler
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -29,99 +30,102 @@ _SYSTEM = {
 }
 
 
-def read_checkpoint(path: str | os.PathLike):
-  """Reads what `torch.save` wrote, in either container.
+def read_checkpoint(path: str | os.PathLike) -> Any:
+  """Reads a file written by `torch.save`, in either container.
 
   Args:
-    path: of a checkpoint of tensors and parameters in containers, such as
-      Apex' {'net', 'optimizer', 'amp'}.
+    path: of a checkpoint: tensors and parameters in containers, such as Apex'
+      {'net', 'optimizer', 'amp'}.
 
   Returns:
-    The containers with arrays in their places, in the file's order, dtypes and
-    PyTorch's layouts. They are read-only views: tensors that share a storage
-    share memory.
+    The containers, with arrays in place of tensors, in the file's order, dtypes
+    and PyTorch's layouts. The arrays are read-only views; tensors that share a
+    storage share memory.
 
   Raises:
-    ReleaseError: the file names a global outside the allow-list, which is
-      not called; or is truncated or damaged.
+    ReleaseError: the file names a global outside the allow-list (it is not
+      called), or is truncated or damaged.
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
   with path.open('rb') as file:
     try:
-      return torch_unpickler.settle(
-        *read(file, os.fstat(file.fileno()).st_size)
-      )
+      return tensors.to_arrays(*read(file, os.fstat(file.fileno()).st_size))
     except ReleaseError as error:
       raise ReleaseError(f'{path}: {error}') from None
     # A damaged pickle or archive may raise anything.
     except Exception as error:
       raise ReleaseError(
-        f'{path}: truncated, damaged or not a PyTorch checkpoint ({error!r})'
+        f'{path}: The file is truncated, damaged or not a PyTorch checkpoint '
+        f'({error!r}).'
       ) from error
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-  """Reads a state dict, or that of an Apex checkpoint; see `read_checkpoint`.
+  """Reads the state dict of a PyTorch or Apex checkpoint.
 
   Args:
-    path: a file whose top level, or entry 'net' beside 'amp', is a dictionary
-      of tensors (or parameters).
+    path: of a file (see `read_checkpoint`) whose top level, or whose entry
+      'net' beside 'amp', is a dictionary of tensors or parameters.
 
   Returns:
     The arrays by name.
 
   Raises:
-    ReleaseError: as `read_checkpoint`; or it is no state dict.
+    ReleaseError: as `read_checkpoint`; or the file holds no state dict.
     OSError: the file cannot be opened.
+
+  Example:
+    state = torch_files.read_state_dict('resnet152.pth')
+    state['conv1.weight']  # float32 [64, 3, 7, 7]
   """
   state = read_checkpoint(path)
   if isinstance(state, dict) and {'net', 'amp'} <= set(state):
     state = state['net']
   if not isinstance(state, dict):
     raise ReleaseError(
-      f'{path}: holds a {type(state).__name__}, expected a state dict'
+      f'{path}: The file holds a {type(state).__name__}. Expected a state dict.'
     )
   for name, value in state.items():
     if not isinstance(name, str) or not isinstance(value, np.ndarray):
       raise ReleaseError(
-        f'{path}: entry {name!r} is a {type(value).__name__}, expected a '
-        'tensor; is this a state dict?'
+        f'{path}: The entry {name!r} is a {type(value).__name__}. Expected a '
+        'state dict, whose entries are tensors.'
       )
   return state
 
 
-def read(file: typing.BinaryIO, size: int) -> tuple[object, dict]:
-  """The unpickled object and the arrays of its storages, by key."""
+def read(file: IO[bytes], size: int) -> tuple[Any, dict[str, np.ndarray]]:
+  """Reads the unpickled object, and the flat array of each storage by key."""
   is_zip = file.read(4) == b'PK\x03\x04'
   file.seek(0)
   return (_read_zip if is_zip else _read_legacy)(file, size)
 
 
 def _read_storage(
-  file: typing.BinaryIO, storage: torch_unpickler.Storage, available: int
+  file: IO[bytes], storage: tensors.Storage, available: int
 ) -> np.ndarray:
   needed = storage.size * np.dtype(storage.dtype).itemsize
   if needed > available:
     raise ReleaseError(
-      f'truncated: storage {storage.key} needs {needed} bytes, of which '
-      f'{available} are there'
+      f'The file is truncated: storage {storage.key} needs {needed} bytes, but '
+      f'{available} remain.'
     )
   return np.frombuffer(file.read(needed), storage.dtype)
 
 
-def _read_legacy(file: typing.BinaryIO, size: int) -> tuple[object, dict]:
+def _read_legacy(file: IO[bytes], size: int) -> tuple[Any, dict]:
   def load():
-    return torch_unpickler.Unpickler(file, size).load()
+    return Unpickler(file, size).load()
 
   magic = load()
   protocol, system = load(), load()
   if (magic, protocol) != (_MAGIC, _PROTOCOL) or not system['little_endian']:
     raise ReleaseError(
-      f'magic number {magic}, protocol {protocol} on {system}: expected '
-      f'{_MAGIC}, {_PROTOCOL} on a little-endian system'
+      f'The magic number is {magic}, the protocol {protocol}, the system '
+      f'{system}. Expected {_MAGIC}, {_PROTOCOL} and a little-endian system.'
     )
-  unpickler = torch_unpickler.Unpickler(file, size)
+  unpickler = Unpickler(file, size)
   pickled = unpickler.load()
   arrays = {}
   for key in load():
@@ -130,17 +134,17 @@ def _read_legacy(file: typing.BinaryIO, size: int) -> tuple[object, dict]:
     arrays[key] = _read_storage(file, storage, size - file.tell())
     if elements != storage.size:
       raise ReleaseError(
-        f'storage {key} has {elements} elements, expected {storage.size}'
+        f'Storage {key} has {elements} elements. Expected {storage.size}.'
       )
   return pickled, arrays
 
 
-def _read_zip(file: typing.BinaryIO, size: int) -> tuple[object, dict]:
+def _read_zip(file: IO[bytes], size: int) -> tuple[Any, dict]:
   with zipfile.ZipFile(file) as archive:
     sizes = {info.filename: info.file_size for info in archive.infolist()}
-    # PyTorch does not compress: what unpacks to more is not its work.
+    # PyTorch does not compress, so the members cannot exceed the file.
     if sum(sizes.values()) > size:
-      raise ReleaseError('the members of the archive are larger than the file')
+      raise ReleaseError('The members of the archive are larger than the file.')
     (root,) = (
       name.removesuffix('data.pkl')
       for name in sizes
@@ -148,9 +152,9 @@ def _read_zip(file: typing.BinaryIO, size: int) -> tuple[object, dict]:
     )
     order = f'{root}byteorder'
     if order in sizes and archive.read(order) != b'little':
-      raise ReleaseError('it is not of a little-endian system')
+      raise ReleaseError('The file was not written on a little-endian system.')
     pickled_bytes = io.BytesIO(archive.read(f'{root}data.pkl'))
-    unpickler = torch_unpickler.Unpickler(pickled_bytes, size)
+    unpickler = Unpickler(pickled_bytes, size)
     pickled = unpickler.load()
     arrays = {}
     for key, storage in unpickler.storages.items():
@@ -166,8 +170,8 @@ def write_state_dict(
   """Writes a legacy checkpoint that `torch.load` reads as a state dict.
 
   Args:
-    path: of the file; an old one is replaced once the new one is whole.
-    state: arrays by name, of the types of `unpickle.STORAGES`.
+    path: of the file; an existing file is replaced atomically.
+    state: arrays by name, of the dtypes in `tensors.STORAGES`.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,10 +189,8 @@ def write_state_dict(
 
 
 def _pickled(entries: Mapping[str, tuple[str, np.ndarray]]) -> bytes:
-  """The pickle of a state dict whose storages are named by the keys."""
-  kinds = {
-    np.dtype(kind): name for name, kind in torch_unpickler.STORAGES.items()
-  }
+  """Pickles a state dict whose storages are named by the keys."""
+  kinds = {np.dtype(kind): name for name, kind in tensors.STORAGES.items()}
 
   def text(value: str) -> bytes:
     content = value.encode()

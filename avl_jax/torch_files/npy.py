@@ -1,10 +1,10 @@
-"""NumPy's files: .npz and .npy with one numeric array."""
+"""Reads a numeric array of NumPy's .npz and .npy files, with limits."""
 
 import math
 import os
 import pathlib
-import typing
 import zipfile
+from typing import IO
 
 import numpy as np
 
@@ -15,19 +15,19 @@ _KINDS = 'fiub'
 
 
 def read_array(path: str | os.PathLike, key: str = '') -> np.ndarray:
-  """Reads an array of an .npz file, or that of an .npy file.
+  """Reads an array of an .npz file, or the array of an .npy file.
 
   Args:
-    path: of the file, of either kind whatever its name ends in.
+    path: of the file; its kind is recognised by its content.
     key: of the array in an .npz: 'features' (visual), 'arr_0' (spectrograms).
 
   Returns:
-    The array, of a type of numbers.
+    The array, of a numeric dtype.
 
   Raises:
     ReleaseError: the file is truncated, damaged or lacks the array; or the
-      array is not of numbers, is not as large as the file says, or is larger
-      than `LARGEST`. Nothing is allocated before these are known.
+      array is not numeric, is not as large as the file claims, or is larger
+      than `LARGEST`. These are checked before memory is allocated.
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
@@ -39,7 +39,9 @@ def read_array(path: str | os.PathLike, key: str = '') -> np.ndarray:
       with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         if f'{key}.npy' not in members:
-          raise ReleaseError(f'no array {key!r}; it has {sorted(members)}')
+          raise ReleaseError(
+            f'There is no array {key!r}. The file has {sorted(members)}.'
+          )
         info = members[f'{key}.npy']
         with archive.open(info) as member:
           return _read(member, info.file_size)
@@ -48,30 +50,33 @@ def read_array(path: str | os.PathLike, key: str = '') -> np.ndarray:
     # A damaged archive may raise anything.
     except Exception as error:
       raise ReleaseError(
-        f'{path}: truncated, damaged or not of NumPy ({error!r})'
+        f'{path}: The file is truncated, damaged or not written by NumPy '
+        f'({error!r}).'
       ) from error
 
 
-def _read(file: typing.BinaryIO, size: int) -> np.ndarray:
-  """The array of a file at its beginning, whose whole length is `size`."""
+def _read(file: IO[bytes], size: int) -> np.ndarray:
+  """Reads the array of a file of `size` bytes, positioned at its beginning."""
   version = np.lib.format.read_magic(file)
-  # The others are for headers that an array of numbers does not have, of up to
+  # Other versions are for headers that a numeric array does not have, of up to
   # 4 GB, which NumPy reads before it refuses them.
   if version != (1, 0):
-    raise ReleaseError(f'refused an array in format {version} of NumPy')
+    raise ReleaseError(
+      f"Refused an array in NumPy's format {version}. Expected (1, 0)."
+    )
   shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
   if dtype.kind not in _KINDS:
-    raise ReleaseError(f'refused an array of dtype {dtype}')
+    raise ReleaseError(f'Refused an array of dtype {dtype}. Expected numbers.')
   needed = math.prod(shape) * dtype.itemsize
-  there = size - file.tell()
-  if needed != there or needed > LARGEST:
+  available = size - file.tell()
+  if needed != available or needed > LARGEST:
     raise ReleaseError(
-      f'an array of shape {shape} needs {needed} bytes, of which {there} are '
-      f'there; at most {LARGEST} are read'
+      f'An array of shape {shape} needs {needed} bytes, but the file has '
+      f'{available}. At most {LARGEST} are read.'
     )
   content = file.read(needed)
-  # Of a compressed member the size is a claim, too.
+  # The size of a compressed member is also only a claim.
   if len(content) != needed or file.read(1):
-    raise ReleaseError('the array is not as large as the file says')
+    raise ReleaseError('The array is not as large as the file claims.')
   flat = np.frombuffer(content, dtype)
   return flat.reshape(shape, order='F' if fortran else 'C')

@@ -1,4 +1,4 @@
-"""Weights of published image and video networks, read strictly."""
+"""Strictly reads the weights of published image and video networks."""
 
 import os
 import pathlib
@@ -12,27 +12,27 @@ from avl_jax.torch_files import checkpoint as torch_checkpoint
 from avl_jax.torch_files import weight_map
 from avl_jax.torch_files.errors import ReleaseError
 
-_COUNTER = '.num_batches_tracked'  # old PyTorch writes none
-_PARALLEL = 'module.'  # what torch.nn.DataParallel puts before each name
-_SHOWN = 8
+_COUNTER = '.num_batches_tracked'  # not written by old versions of PyTorch
+_PARALLEL = 'module.'  # prefix that torch.nn.DataParallel adds to each name
+_SHOWN = 8  # names in a message
 
 
 def read_network(path: str | os.PathLike) -> dict[str, np.ndarray]:
-  """Reads the state dict of a network, saved in parallel or not.
+  """Reads the state dict of a network, saved with DataParallel or not.
 
   Args:
-    path: a file of PyTorch.
+    path: of a PyTorch file.
 
   Returns:
-    The arrays by name, without the prefix `module.` that all may have.
+    The arrays by name, without DataParallel's prefix `module.`.
 
   Raises:
-    ReleaseError: there is no such file, or as `read_state_dict`.
+    ReleaseError: the file is missing, or as `read_state_dict`.
   """
   if not pathlib.Path(path).is_file():
     raise ReleaseError(
-      f'no file {os.fspath(path)!r}: expected the weights of '
-      'a network as PyTorch saves them, FILE.pth'
+      f'There is no file {os.fspath(path)!r}. Expected the weights of a '
+      'network in a PyTorch file, FILE.pth.'
     )
   state = torch_checkpoint.read_state_dict(path)
   if state and all(name.startswith(_PARALLEL) for name in state):
@@ -46,20 +46,21 @@ def check_variables(
   shapes: Mapping[weight_map.Path, Any],
   title: str,
 ) -> dict:
-  """Our variables of a state dict that must have exactly the table's entries.
+  """Converts a state dict to our variables, and checks that it fits the table.
 
   Args:
     state: arrays by name.
-    table: of the network; its counters `num_batches_tracked` may be absent.
-    shapes: path in our variables -> what has the `shape` there.
-    title: of the message: the file and what it should be.
+    table: weights of the network; its counters `num_batches_tracked` may be
+      absent from `state`.
+    shapes: path in our variables -> object with the expected `shape`.
+    title: start of the message: the file and its expected content.
 
   Returns:
     {'params', 'batch_stats'}, float32.
 
   Raises:
     ReleaseError: entries are missing, unexpected, misshapen or not finite; the
-      message names them. Those never applied may have any shape.
+      message names them. Entries that are never applied may have any shape.
   """
   counters = {name for name in table if name.endswith(_COUNTER)}
   named, given = set(table) - counters, set(state) - counters
@@ -71,11 +72,12 @@ def check_variables(
     shape = shapes[weight.path].shape
     try:
       array = weight_map.to_ours(weight, state[name]).astype(np.float32)
-    except ValueError:  # `ones` that are none
+    except ValueError:  # axes in `ones` are not of length 1
       array = None
     if array is None or array.shape != shape:
       misshapen.append(
-        f'{name} has shape {state[name].shape}, of which {shape} cannot be made'
+        f'{name} has shape {state[name].shape}, which does not convert to '
+        f'{shape}'
       )
     elif not np.isfinite(array).all():
       infinite.append(name)
@@ -92,6 +94,7 @@ def check_variables(
       + ', '.join(
         f'{kind} {_some(names)}' for kind, names in problems.items() if names
       )
+      + '.'
     )
   return traverse_util.unflatten_dict(arrays)
 

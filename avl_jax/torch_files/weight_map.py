@@ -1,12 +1,13 @@
-"""Which weight of the release is which of ours, as a table; both directions.
+"""Maps the release's weights to ours and back, with a table.
 
-PyTorch keeps a kernel as [out, in, ...] and ours is [..., in, out], with the
-axes of length 1 left out that are no axes of ours: those of its pointwise and,
-in the audio encoder, of its two-dimensional convolutions.
+PyTorch's kernels are [out, in, ...], ours are [..., in, out]. Ours also lack
+some axes of length 1: those of pointwise convolutions and, in the audio
+encoder, of two-dimensional convolutions.
 """
 
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -14,14 +15,14 @@ from flax import traverse_util
 from avl_jax.torch_files.errors import ReleaseError
 
 NORM, LINEAR = 'norm', 'linear'  # BatchNorm; a linear layer with a bias
-UNUSED = ''  # in place of our module: it is in the file and never applied
+UNUSED = ''  # in place of our module: in the file, but never applied
 BLOCKS = (2, 2, 2, 2)
 
-WIDTH = -1  # in a shape: that of what the audio encoder gives
+WIDTH = -1  # in a shape: the width of the audio encoder's output
 
 Path = tuple[str, ...]
-# Their name, ours, and NORM, LINEAR or, of a convolution, which has no bias,
-# the axes of length 1 that ours is without.
+# Their name, our name, and the kind: NORM, LINEAR, or for a convolution (which
+# has no bias) the axes of length 1 that ours lacks.
 Layer = tuple[str, str, str | tuple[int, ...]]
 
 
@@ -29,10 +30,10 @@ class Weight(typing.NamedTuple):
   """An entry of the release's state dict.
 
   Attributes:
-    path: in our variables; None if it is never applied.
-    ones: axes of length 1 that ours is without.
+    path: in our variables; None if the entry is never applied.
+    ones: axes of length 1 that ours lacks.
     shape: of an entry that is never applied, in a new model.
-    default: its value there.
+    default: value of an entry that is never applied, in a new model.
   """
 
   path: Path | None
@@ -61,7 +62,7 @@ def _audio_encoder() -> Iterable[Layer]:
 
 
 def _gated(theirs: str, ours: str) -> Iterable[Layer]:
-  """A gated unit; UNUSED, if `ours` is."""
+  """Layers of a gated unit; UNUSED if `ours` is UNUSED."""
   yield f'{theirs}.fc', ours and f'{ours}/linear', LINEAR
   yield f'{theirs}.cg.fc', ours and f'{ours}/gate/linear', LINEAR
 
@@ -81,8 +82,8 @@ _FUSED = (
 )
 
 
-# Their leaf, our collection and name; shape and value where a layer is never
-# applied: the norm of the input's one channel, the square layers of a gate.
+# Their leaf, our collection and name; the shape and value of layers that are
+# never applied (the norm of the input's one channel, the gate's square layers).
 _NORM_LEAVES = (
   ('weight', 'params', 'scale', (1,), 1.0),
   ('bias', 'params', 'bias', (1,), 0.0),
@@ -97,23 +98,22 @@ _LAYER_LEAVES = (
 
 
 def table(*layers: Layer) -> Weights:
-  """The weights of layers, in the order of the state dict."""
+  """Lists the weights of layers, in the order of the state dict."""
   weights = {}
   for theirs, ours, kind in layers:
-    is_convolution = kind not in (NORM, LINEAR)
     for leaf, collection, name, shape, default in (
       _NORM_LEAVES if kind == NORM else _LAYER_LEAVES
     ):
-      if is_convolution and leaf == 'bias':
+      if isinstance(kind, tuple) and leaf == 'bias':
         continue
       used = UNUSED not in (ours, collection)
       path = (collection, *ours.split('/'), name) if used else None
-      ones = kind if is_convolution else ()
+      ones = kind if isinstance(kind, tuple) else ()
       weights[f'{theirs}.{leaf}'] = Weight(path, ones, shape, default)
   return weights
 
 
-# AVLnet-Text-Fused has a GU_audio, too, and does not use it.
+# AVLnet-Text-Fused also has a GU_audio, but does not use it.
 VARIANTS: dict[str, Weights] = {
   'AVLnet': table(*_audio_video('audio_head')),
   'AVLnet-Text-Tri': table(
@@ -126,15 +126,15 @@ VARIANTS: dict[str, Weights] = {
 
 
 def variant_of(keys: Iterable[str], source: str) -> str:
-  """Name of the variant whose state dict has exactly these keys.
+  """Finds the variant whose state dict has exactly these keys.
 
   Args:
     keys: of a state dict.
-    source: of the message.
+    source: of the state dict, for the message.
 
   Raises:
-    ReleaseError: none has; the message names keys that differ from the
-      nearest one.
+    ReleaseError: no variant has these keys; the message names the differences
+      from the nearest variant.
   """
   found = set(keys)
   differing = {name: found ^ set(weights) for name, weights in VARIANTS.items()}
@@ -144,13 +144,13 @@ def variant_of(keys: Iterable[str], source: str) -> str:
   missing = sorted(differing[nearest] - found)
   unknown = sorted(differing[nearest] & found)
   raise ReleaseError(
-    f'{source} is no checkpoint of {", ".join(VARIANTS)}: beside {nearest} it '
-    f'lacks {_some(missing)} and has besides {_some(unknown)}'
+    f'{source} is not a checkpoint of {", ".join(VARIANTS)}. Compared with '
+    f'{nearest}, it lacks {_some(missing)} and has also {_some(unknown)}.'
   )
 
 
 def weights_of(variables: Mapping) -> Weights | None:
-  """The weights of the variant that has exactly these variables, if any."""
+  """Finds the weights of the variant with exactly these variables, or None."""
   found = traverse_util.flatten_dict(variables).keys()
   for weights in VARIANTS.values():
     if found == {w.path for w in weights.values() if w.path is not None}:
@@ -164,7 +164,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def to_ours(weight: Weight, array: np.ndarray) -> np.ndarray:
-  """An entry in our layout; ValueError if `ones` are not of length 1."""
+  """Converts an entry to our layout; ValueError if `ones` are longer than 1."""
   array = np.squeeze(array, weight.ones)
   if array.ndim > 1:
     array = np.moveaxis(array, (0, 1), (-1, -2))
@@ -172,11 +172,11 @@ def to_ours(weight: Weight, array: np.ndarray) -> np.ndarray:
 
 
 def to_theirs(weight: Weight, array: np.ndarray) -> np.ndarray:
-  """One of our arrays in PyTorch's layout."""
+  """Converts one of our arrays to PyTorch's layout."""
   array = np.asarray(array)
   if array.ndim > 1:
     array = np.moveaxis(array, (-1, -2), (0, 1))
-  # From the front, so that each axis ends where the release has it.
+  # From the front, so that each axis ends at its place in the release.
   for axis in weight.ones:
     array = np.expand_dims(array, axis)
   return array
@@ -185,7 +185,7 @@ def to_theirs(weight: Weight, array: np.ndarray) -> np.ndarray:
 def variables_of(
   state: Mapping[str, np.ndarray], weights: Weights
 ) -> tuple[dict, dict[str, np.ndarray]]:
-  """Our variables of a state dict, and the entries that are never applied."""
+  """Converts a state dict to our variables, and the entries never applied."""
   used = {key: w for key, w in weights.items() if w.path is not None}
   variables = traverse_util.unflatten_dict(
     {weight.path: to_ours(weight, state[key]) for key, weight in used.items()}
@@ -198,15 +198,15 @@ def state_dict_of(
   weights: Weights,
   unused: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-  """The release's state dict of our variables.
+  """Converts our variables to the release's state dict.
 
   Args:
     variables: {'params', 'batch_stats'}.
     weights: of the variant.
-    unused: the entries that are never applied; those absent are ones and
-      zeros, as at rest.
+    unused: entries that are never applied; absent ones get the values of a
+      new model.
   """
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[Path, Any] = {**traverse_util.flatten_dict(variables)}
   state = {}
   for key, weight in weights.items():
     if weight.path is not None:
@@ -219,8 +219,8 @@ def state_dict_of(
 
 
 def _new(weight: Weight, variables: Mapping[Path, np.ndarray]) -> np.ndarray:
-  """What a new model has in the place of an entry that is never applied."""
+  """Value of an entry that is never applied, in a new model."""
   width = len(variables['params', 'audio_projection', 'kernel'])
   shape = [width if n == WIDTH else n for n in weight.shape]
-  # The one that is a scalar is a count.
+  # The only scalar entry is a counter.
   return np.full(shape, weight.default, np.float32 if shape else np.int64)

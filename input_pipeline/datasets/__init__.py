@@ -1,1 +1,1 @@
-"""TFDS builders, one file a family of data sets."""
+"""TFDS builders, one folder per family of data sets."""

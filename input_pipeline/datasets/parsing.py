@@ -1,6 +1,6 @@
-"""Reading JSON and tables of annotations strictly.
+"""Finds and strictly parses annotation files: JSON and tables.
 
-What is not of the format raises an AnnotationError that names the file, the
+A deviation from the format raises an AnnotationError that names the file, the
 place in it and what was expected.
 """
 
@@ -9,56 +9,90 @@ import json
 import math
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from avl_jax.errors import UserError
 
-Skip = Callable[[str, str], None]  # (reason, what)
+Skip = Callable[[str, str], None]  # (reason, name of the skipped item)
 
 
 class AnnotationError(UserError, ValueError):
-  """An annotation file that is missing or not of its format."""
+  """An annotation file that is missing or malformed."""
 
 
-def read_json(path: pathlib.Path):
-  """What a JSON file holds."""
+def find(root: pathlib.Path, *names: str) -> pathlib.Path | None:
+  """Finds a file or folder in `root` or one folder further down.
+
+  Args:
+    root: where to look.
+    *names: alternatives; the first that exists is taken.
+
+  Returns:
+    The path; None if there is none.
+  """
+  for name in names:
+    for path in (root / name, *sorted(root.glob(f'*/{name}'))):
+      if path.exists():
+        return path
+  return None
+
+
+def require(root: pathlib.Path, *names: str) -> pathlib.Path:
+  """Finds a file as `find` does; AnnotationError if there is none."""
+  if path := find(root, *names):
+    return path
+  raise AnnotationError(
+    f'There is no {" or ".join(names)} in {root} or in a folder in it. Put the '
+    "data set's annotations there, as its authors distribute them."
+  )
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Returns the content of a JSON file."""
   try:
     return json.loads(path.read_text('utf-8'))
   except (ValueError, RecursionError, OSError) as error:
-    raise AnnotationError(f'{path}: expected JSON: {error}') from error
+    raise AnnotationError(f'{path}: Expected JSON: {error}.') from error
 
 
-def field(path: pathlib.Path, place: str, item, key: str, kind):
-  """The value of a key, which must be of a type or one of several."""
+def field(
+  path: pathlib.Path,
+  place: str,
+  item: Any,
+  key: str,
+  kind: type | tuple[type, ...],
+) -> Any:
+  """Returns the value of a key, and checks that it has (one of) the types."""
   value = item.get(key) if isinstance(item, dict) else None
   kinds = kind if isinstance(kind, tuple) else (kind,)
   if not isinstance(value, kinds) or isinstance(value, bool):
     names = ' or '.join(each.__name__ for each in kinds)
-    raise AnnotationError(f'{path}: {place}: expected {key!r}, a {names}')
+    raise AnnotationError(f'{path}: {place}: Expected {key!r}, a {names}.')
   return value
 
 
-def number_of(path: pathlib.Path, place: str, value) -> float:
-  """A finite number of at least 0, of JSON or of text."""
+def parse_number(path: pathlib.Path, place: str, value) -> float:
+  """Converts a JSON value or text to a finite number of at least 0."""
   try:
     number = float(value)
   except (OverflowError, TypeError, ValueError):
     number = math.nan
   if not 0 <= number < math.inf:
     raise AnnotationError(
-      f'{path}: {place}: expected a number of at least 0, got {value!r}'
+      f'{path}: {place}: Expected a number of at least 0, got {value!r}.'
     )
   return number
 
 
-def segment(
+def parse_segment(
   path: pathlib.Path, place: str, values, skip: Skip
 ) -> tuple[float, float] | None:
-  """(start, end) seconds; None, and skipped, if nothing is between them."""
+  """Returns (start, end) in seconds, or skips an empty segment: None."""
   if not isinstance(values, list) or len(values) != 2:
     raise AnnotationError(
-      f'{path}: {place}: expected [start, end] in seconds, got {values!r}'
+      f'{path}: {place}: Expected [start, end] in seconds, got {values!r}.'
     )
-  start, end = (number_of(path, place, value) for value in values)
+  start, end = (parse_number(path, place, value) for value in values)
   if end > start:
     return start, end
   skip('empty segment', f'{place}: {start:g} to {end:g} s')
@@ -66,8 +100,8 @@ def segment(
 
 
 def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list]]:
-  """(number, fields) of the lines that are not empty."""
-  # Of tabs, quotes are part of the text.
+  """Yields (line number, fields) of each line that is not empty."""
+  # In tables with tabs, quotes are part of the text.
   quoting = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
   try:
     with path.open(newline='', encoding='utf-8-sig') as file:
@@ -76,34 +110,36 @@ def _rows(path: pathlib.Path, delimiter: str) -> Iterator[tuple[int, list]]:
         if any(field.strip() for field in fields):
           yield reader.line_num, [field.strip() for field in fields]
   except (ValueError, csv.Error, OSError) as error:
-    raise AnnotationError(f'{path}: expected a table: {error}') from error
+    raise AnnotationError(f'{path}: Expected a table: {error}.') from error
 
 
-def lines(path: pathlib.Path, delimiter: str, count: int) -> Iterator[list]:
-  """The fields of each line of a table without a header."""
+def read_lines(
+  path: pathlib.Path, delimiter: str, count: int
+) -> Iterator[list]:
+  """Yields the fields of each line of a table without a header."""
   for number, fields in _rows(path, delimiter):
     while len(fields) > count and not fields[-1]:
       fields.pop()
     if len(fields) != count or not fields[0]:
       raise AnnotationError(
-        f'{path}: line {number}: expected {count} fields, got {len(fields)}'
+        f'{path}: line {number}: Expected {count} fields, got {len(fields)}.'
       )
     yield fields
 
 
-def table(path: pathlib.Path, columns: list[str]) -> Iterator[list[str]]:
-  """The fields of these columns of each line of a table with a header."""
+def read_table(path: pathlib.Path, columns: list[str]) -> Iterator[list[str]]:
+  """Yields the fields of these columns for each line below the header."""
   rows = _rows(path, ',')
   _, header = next(rows, (0, []))
   if not set(columns) <= set(header):
     raise AnnotationError(
-      f'{path}: line 1: expected columns {", ".join(columns)}, got '
-      f'{", ".join(header)}'
+      f'{path}: line 1: Expected the columns {", ".join(columns)}, got '
+      f'{", ".join(header)}.'
     )
   for number, fields in rows:
     if len(fields) != len(header):
       raise AnnotationError(
-        f'{path}: line {number}: expected {len(header)} fields, got '
-        f'{len(fields)}'
+        f'{path}: line {number}: Expected {len(header)} fields, got '
+        f'{len(fields)}.'
       )
     yield [fields[header.index(column)] for column in columns]

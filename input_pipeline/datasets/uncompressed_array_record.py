@@ -1,7 +1,8 @@
-"""Records of large arrays, whose decompression takes longer than all else.
+"""Makes TFDS write ArrayRecord files without compression.
 
-TFDS has ArrayRecord compress them with Zstandard, which makes a fifth less of
-features in float16.
+TFDS lets ArrayRecord compress records with Zstandard. That makes float16
+features only a fifth smaller, and for large arrays decompression takes longer
+than everything else in reading.
 """
 
 import contextlib
@@ -12,10 +13,10 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import file_adapters
 
 
-class _Uncompressed(file_adapters.ArrayRecordFileAdapter):
+class _UncompressedAdapter(file_adapters.ArrayRecordFileAdapter):
   @classmethod
   def write_examples(cls, path, iterator) -> None:
-    """Writes (key, record) pairs; likewise but for the option."""
+    """Writes (key, record) pairs, as the base class but with the option."""
     writer = array_record_module.ArrayRecordWriter(
       os.fspath(path), 'group_size:1,uncompressed'
     )
@@ -25,15 +26,15 @@ class _Uncompressed(file_adapters.ArrayRecordFileAdapter):
 
 
 @contextlib.contextmanager
-def uncompressed() -> Iterator[None]:
-  """While it is open, TFDS writes ArrayRecord files without compression.
+def write_uncompressed() -> Iterator[None]:
+  """Context in which TFDS writes ArrayRecord files without compression.
 
-  They are read like others. TFDS has no option for this.
+  The files are read like compressed ones. TFDS has no option for this.
   """
   adapters = file_adapters.ADAPTER_FOR_FORMAT
-  usual = adapters[file_adapters.FileFormat.ARRAY_RECORD]
-  adapters[file_adapters.FileFormat.ARRAY_RECORD] = _Uncompressed
+  default = adapters[file_adapters.FileFormat.ARRAY_RECORD]
+  adapters[file_adapters.FileFormat.ARRAY_RECORD] = _UncompressedAdapter
   try:
     yield
   finally:
-    adapters[file_adapters.FileFormat.ARRAY_RECORD] = usual
+    adapters[file_adapters.FileFormat.ARRAY_RECORD] = default

@@ -1,4 +1,4 @@
-"""Audio: golden spectrograms, containers, hostile files, FLAC."""
+"""Audio: golden spectrograms, containers, malicious files, FLAC."""
 
 import io
 
@@ -96,7 +96,7 @@ def test_log_mel_spectrogram_of_short_waveforms(samples):
 
 
 def test_log_mel_spectrogram_refuses_stereo():
-  with pytest.raises(ValueError, match=r'\[samples\].*\(9, 2\)'):
+  with pytest.raises(ValueError, match=r'\(9, 2\)\. Expected \[samples\]'):
     audio.log_mel_spectrogram(np.zeros((9, 2)))
 
 
@@ -121,7 +121,7 @@ def test_read_audio_from_containers(tmp_path, suffix):
 
 
 def chirp(rate: int, seconds: float) -> np.ndarray:
-  """Rises by 200 Hz a second: each moment sounds like no other."""
+  """Rises by 200 Hz per second, so that the pitch identifies the time."""
   t = np.arange(round(rate * seconds)) / rate
   return (0.5 * np.sin(2 * np.pi * (300 * t + 100 * t**2))).astype(np.float32)
 
@@ -161,8 +161,8 @@ def test_a_piece_is_that_of_the_whole(tmp_path, suffix, codec, piece):
     )
 
 
-def test_sound_that_begins_late(tmp_path):
-  """Pieces are of the pictures' time, which a seek can't find sound before."""
+def test_audio_that_begins_late(tmp_path):
+  """The times of a piece count from the first picture, before any audio."""
   path, rate = tmp_path / 'late.mp4', 16_000
   media.write(path, chirp(rate, 4), rate, seconds=6, delay=2)
   found = audio.read_audio(path, start=1, end=4.5)
@@ -174,7 +174,7 @@ def test_sound_that_begins_late(tmp_path):
   assert len(later) == 8_000
 
 
-def test_pieces_that_are_not_there(tmp_path):
+def test_pieces_after_the_end(tmp_path):
   film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
   media.write(film, chirp(16_000, 2), 16_000, seconds=2)
   soundfile.write(sound, chirp(16_000, 2), 16_000)
@@ -185,7 +185,7 @@ def test_pieces_that_are_not_there(tmp_path):
     assert abs(len(rest) - 8_000) < 2_500
 
 
-def test_no_more_than_a_bound_is_read(tmp_path, monkeypatch):
+def test_the_length_is_limited(tmp_path, monkeypatch):
   film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
   media.write(film, chirp(16_000, 2), 16_000, seconds=2)
   soundfile.write(sound, chirp(16_000, 2), 16_000)
@@ -229,16 +229,16 @@ def test_read_audio_names_what_is_wrong(tmp_path):
     frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
     container.mux([*stream.encode(frame), *stream.encode(None)])
   for path, reason in (
-    (tmp_path / 'missing.wav', 'no such file'),
+    (tmp_path / 'missing.wav', 'There is no such file'),
     (empty, '0 bytes'),
     (silent, '0 samples'),
-    (text, 'neither|no audio stream'),
+    (text, 'Neither|no audio stream'),
     (broken, 'NaN'),
     (mute, 'no audio stream'),
   ):
     with pytest.raises(MediaError, match=f'{path.name}: .*({reason})'):
       audio.read_audio(path)
-  with pytest.raises(MediaError, match='audio of 0 bytes'):
+  with pytest.raises(MediaError, match='Audio of 0 bytes'):
     audio.read_audio(b'')
 
 

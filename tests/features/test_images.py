@@ -155,7 +155,7 @@ def test_fit_square_geometry():
 
 
 def project(batch):
-  """A backbone of whole numbers, so that any order of summing is exact."""
+  """A backbone with integer weights, so that sums are exact in any order."""
   weight = np.rint(golden.normal('visual/projection', (48, 5)) * 10)
   return batch.reshape(len(batch), 48).astype(np.float32) @ weight
 
@@ -176,5 +176,5 @@ def test_extract_is_the_backbone(count):
 
 
 def test_extract_needs_an_image():
-  with pytest.raises(features.MediaError, match='no image'):
+  with pytest.raises(features.MediaError, match='no images'):
     image_files.extract([], project)

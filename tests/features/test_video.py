@@ -1,4 +1,4 @@
-"""Frames of video files: counts, sizes, pictures, rotation, hostile files."""
+"""Frames of video files: counts, sizes, pictures, rotation, malicious files."""
 
 import itertools
 import os
@@ -76,11 +76,11 @@ def test_golden_frame_counts(tmp_path, suffix):
 
 
 def test_golden_sizes(tmp_path, monkeypatch):
-  """The rule for every size of the table; the frames for the small ones."""
+  """Checks the rule for all sizes of the table, frames for the small ones."""
   for row in PARAMS['filters']['rows']:
     width, height = row['width'], row['height']
     if row['rotation'] == 90:
-      continue  # The release squeezes there.
+      continue  # The release squeezes rotated pictures.
     for size, kind in ((224, '2d'), (112, '3d')):
       expected = row[kind]
       assert ffmpeg_filters.scaled_size('', width, height, size) == (
@@ -104,7 +104,7 @@ def pattern(height, width):
 
 
 def test_pictures_are_those_of_the_filters(tmp_path):
-  """Times at random, YUV: against FFmpeg's own fps, scale and crop."""
+  """Random timestamps, YUV; expected: FFmpeg's own fps, scale and crop."""
   rng = np.random.default_rng(1)
   times = np.cumsum(rng.integers(1, 40, 60)).tolist()
   times = [time - times[0] for time in times]
@@ -151,13 +151,13 @@ def test_scaling_is_bicubic(tmp_path):
   path = write(tmp_path / 'video.nut', [picture])
   (frame,) = video.frames(path, 24, 40, False)
   smooth = Image.fromarray(picture).resize((60, 40), Image.Resampling.BICUBIC)
-  # Pillow's has a = -1/2, FFmpeg's 0.6; nothing else comes near.
+  # Pillow's kernel has a = -0.5, FFmpeg's a = -0.6; other filters differ more.
   error = np.abs(frame.astype(int) - np.array(smooth))
   assert error.mean() < 2
   assert frame.std() > 30
 
 
-MATRICES = {  # (a, b, c, d) of (x, y) -> (ax + cy, bx + dy); what one sees
+MATRICES = {  # (a, b, c, d) of (x, y) -> (ax + cy, bx + dy); expected picture
   (1, 0, 0, 1): lambda x: x,
   (0, 1, -1, 0): lambda x: np.rot90(x, -1),
   (-1, 0, 0, -1): lambda x: np.rot90(x, 2),
@@ -220,8 +220,8 @@ def test_a_part_is_that_of_the_whole(tmp_path, suffix, codec, pixels):
     )
 
 
-def test_nothing_is_kept(tmp_path):
-  """The first frames of a long video cost nothing of its length."""
+def test_frames_are_streamed(tmp_path):
+  """The first frames of a long video do not need the rest of it."""
   path = write_numbered(tmp_path / 'video.mkv', 2000)
   frames = video.frames(path, 1, 16, False)
   assert next(frames)[0, 0, 0] == 12
@@ -230,7 +230,7 @@ def test_nothing_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize('suffix', ['nut', 'mkv', 'avi', 'mov'])
-def test_behind_the_end_there_is_nothing(tmp_path, suffix):
+def test_there_is_nothing_after_the_end(tmp_path, suffix):
   path = write_numbered(tmp_path / f'video.{suffix}', 100)
   for start in (4, 9, 1e6, 1e30):
     assert indices(path, 24, 16, False, start) == []
@@ -241,7 +241,7 @@ def test_behind_the_end_there_is_nothing(tmp_path, suffix):
 def test_a_video_that_begins_late_shows_its_first_picture(tmp_path):
   path = tmp_path / 'video.mkv'
   write(path, list(numbered(50)), times=range(60, 110))
-  # Times count from the earliest stream: here the video itself,
+  # Times count from the earliest stream: here the video stream itself,
   assert indices(path, 1, 16, False) == [12, 37]
   with av.open(str(tmp_path / 'both.mkv'), 'w') as both, av.open(path) as alone:
     sound = both.add_stream('pcm_s16le', rate=8000, layout='mono')
@@ -254,14 +254,14 @@ def test_a_video_that_begins_late_shows_its_first_picture(tmp_path):
       if packet.size:
         packet.stream = stream
         both.mux(packet)
-  # and here a sound, 2.4 seconds before it.
+  # and here an audio stream that begins 2.4 seconds earlier.
   shown = [0, 0, 2, 27]
   assert indices(tmp_path / 'both.mkv', 1, 16, False) == shown
   assert indices(tmp_path / 'both.mkv', 1, 16, False, 1, 3) == shown[1:3]
 
 
-def hostile(folder):
-  """Name, content and what is said of it."""
+def malicious_files(folder):
+  """Yields (file name, content, expected message)."""
   good = write_numbered(folder / 'good.mkv', 100, size=(64, 64)).read_bytes()
   moov = write_numbered(folder / 'good.mov', 100).read_bytes()
   huge = write(
@@ -282,32 +282,36 @@ def hostile(folder):
     garbled[i] ^= 0x5A
   return [
     ('empty.mp4', b'', '0 bytes'),
-    ('notes.mp4', b'no video here\n' * 99, 'no whole file of'),
-    ('sound.mp4', sound.read_bytes(), 'no video stream'),
-    ('half.mov', moov[: len(moov) // 2], 'no whole file of'),
+    ('notes.mp4', b'no video here\n' * 99, 'not a complete video of'),
+    ('sound.mp4', sound.read_bytes(), 'no readable video stream'),
+    ('half.mov', moov[: len(moov) // 2], 'not a complete video of'),
     ('half.mkv', good[: len(good) // 2], 'cut off'),
-    ('begun.mkv', good[:300], 'no|cut off'),
+    ('begun.mkv', good[:300], 'not a complete|cut off'),
     ('garbled.mkv', bytes(garbled), 'damaged'),
     (
       'huge.avi',
       huge[:place] + size + huge[place + 8 :],
-      'expected at most .* pixels',
+      'Expected at most .* pixels',
     ),
     ('huge.mov', tall[:inside] + size + tall[inside + 8 :], 'damag'),
     ('strip.nut', strip, '400 x 16'),
     (
       'list.m3u8',
       playlist.format('http://127.0.0.1:9/good.ts').encode(),
-      'no whole file of',
+      'not a complete video of',
     ),
-    ('list.mp4', playlist.format(folder / 'good.mkv').encode(), 'no whole'),
-    ('concat.mp4', b'ffconcat version 1.0\nfile good.mkv\n', 'no whole'),
-    ('still.png', None, 'no such file'),
+    (
+      'list.mp4',
+      playlist.format(folder / 'good.mkv').encode(),
+      'not a complete',
+    ),
+    ('concat.mp4', b'ffconcat version 1.0\nfile good.mkv\n', 'not a complete'),
+    ('still.png', None, 'There is no such file'),
   ]
 
 
-def test_hostile_files_are_refused(tmp_path):
-  for name, content, reason in hostile(tmp_path):
+def test_malicious_files_are_refused(tmp_path):
+  for name, content, reason in malicious_files(tmp_path):
     path = tmp_path / name
     if content is not None:
       path.write_bytes(content)
@@ -320,7 +324,7 @@ def test_hostile_files_are_refused(tmp_path):
 def test_large_frames_are_refused(tmp_path, monkeypatch):
   path = write_numbered(tmp_path / 'video.mkv', 30)
   monkeypatch.setattr(ffmpeg, 'MOST_PIXELS', 255)
-  with pytest.raises(MediaError, match='expected at most 255 pixels'):
+  with pytest.raises(MediaError, match='Expected at most 255 pixels'):
     video.frames(path, 1, 16, False)
 
 
@@ -336,21 +340,21 @@ def test_only_local_files_are_opened(tmp_path, monkeypatch):
     fifo,
     tmp_path / 'missing.mkv',
   ):
-    with pytest.raises(MediaError, match='no such file'):
+    with pytest.raises(MediaError, match='There is no such file'):
       video.frames(path, 1, 16, False)
-  # A file may be called like an address.
+  # A local file may have a name like an address.
   monkeypatch.chdir(tmp_path)
   os.rename(good, 'concat:good.mkv')
   assert indices('concat:good.mkv', 1, 16, False) == [12]
 
 
-def test_lists_are_no_sounds(tmp_path):
+def test_lists_are_not_read_as_audio(tmp_path):
   sound = tmp_path / 'sound.ogg'
   soundfile.write(sound, np.ones(8000) / 2, 8000)
   path = tmp_path / 'list.m4a'
   path.write_text(f'ffconcat version 1.0\nfile {sound.name}\n')
   for source in (path, path.read_bytes()):
-    with pytest.raises(MediaError, match='neither'):
+    with pytest.raises(MediaError, match='Neither'):
       audio.read_audio(source)
 
 

@@ -1,4 +1,4 @@
-"""Tokens and word vectors against golden H and files of every format."""
+"""Tokens and word vectors against golden cases and files of every format."""
 
 import gzip
 import re
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from avl_jax.features import word_vectors
+from avl_jax.features import tokenizer, word_vectors
 from tests.helpers import golden
 
 _LOADERS, _ARRAYS = golden.load('loaders')
@@ -21,7 +21,7 @@ _VECTORS = {
 
 @pytest.mark.parametrize('example', _EXAMPLES, ids=lambda e: str(e['text']))
 def test_tokens_meet_the_release(example):
-  tokens = word_vectors.tokenise(example['text'])
+  tokens = tokenizer.tokenise(example['text'])
   assert tokens == example['tokens']
   assert [t for t in tokens if t in _VECTORS] == example['in_vocab']
 
@@ -44,11 +44,11 @@ def test_tokens_meet_the_release(example):
   ],
 )
 def test_no_script_is_destroyed(caption, tokens):
-  assert word_vectors.tokenise(caption) == tokens
+  assert tokenizer.tokenise(caption) == tokens
 
 
-def test_what_the_release_does_to_devanagari():
-  assert re.findall(r"[\w']+", 'घोड़ा') != ['घोड़ा']  # why ours differs
+def test_the_release_splits_words_of_devanagari():
+  assert re.findall(r"[\w']+", 'घोड़ा') != ['घोड़ा']
 
 
 @pytest.mark.parametrize('family', ['youcook', 'msrvtt'])
@@ -118,23 +118,23 @@ def test_the_name_tells_files_apart(tmp_path):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    (b'', 'begins neither'),
-    (b'\x80\x04\x95 pickled', 'begins neither'),
-    (b'3 2\na ' + bytes(8) + b'b ' + bytes(7), 'ends at word 1 of 3'),
-    (b'9 2\n' + b'x' * 9999, 'ends at word 0 of 9'),
-    (b'2 2\na 1 2\n', 'ends at word 1 of 2'),
-    (b'2 2\na 1 2\nb 1\n', "'b' has not 2 numbers"),
+    (b'', 'It begins neither'),
+    (b'\x80\x04\x95 pickled', 'It begins neither'),
+    (b'3 2\na ' + bytes(8) + b'b ' + bytes(7), 'It ends at word 1 of 3'),
+    (b'9 2\n' + b'x' * 9999, 'It ends at word 0 of 9'),
+    (b'2 2\na 1 2\n', 'It ends at word 1 of 2'),
+    (b'2 2\na 1 2\nb 1\n', "'b' does not have 2 numbers"),
     (b'1 2\na ' + struct.pack('<2f', 1, np.nan), "'a' is not finite"),
   ],
 )
-def test_what_is_no_word2vec_file_is_named(tmp_path, content, message):
+def test_malformed_files_are_named(tmp_path, content, message):
   path = tmp_path / 'vectors.bin'
   path.write_bytes(content)
   with pytest.raises(word_vectors.WordsError, match=rf'vectors.bin.*{message}'):
     word_vectors.Word2Vec(path).look_up({'a', 'b'})
 
 
-def test_half_a_gzipped_file_is_named(tmp_path):
+def test_a_truncated_gzip_file_is_named(tmp_path):
   whole = _write(tmp_path / 'x.bin.gz', 'binary', {'a': np.ones(3)})
   whole.write_bytes(whole.read_bytes()[:-9])
   with pytest.raises(word_vectors.WordsError, match=r'x.bin.gz.*cut off'):

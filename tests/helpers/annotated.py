@@ -1,8 +1,7 @@
-"""Twins of the data sets' annotation files, with small videos beside them.
+"""Small data sets with annotation files in the real formats, and videos.
 
-Each function writes files of the format of one data set, and of each thing
-that can be wrong with a clip one, and returns the good clips: (split, id,
-video, start, end, captions).
+Each function writes the files of one data set, with one clip for each kind of
+error, and returns the good clips: (split, id, video, start, end, captions).
 """
 
 import json
@@ -19,14 +18,14 @@ RATE = 16_000
 
 
 class Extractor:
-  """Features that depend on nothing but the file's name and the piece."""
+  """Makes features that depend only on the file's name and the piece."""
 
   def __init__(self):
     self.widths = {'visual_2d': 6, 'visual_3d': 4}
     self.calls = []
 
   def __call__(self, path, start, end):
-    """One and 1.5 rows a second."""
+    """Returns 1 and 1.5 rows per second."""
     self.calls.append((path.name, start, end))
     end = SECONDS if end is None else end
     seed = zlib.crc32(f'{path.name} {start:g} {end:g}'.encode())
@@ -39,7 +38,7 @@ class Extractor:
 
 
 def sound(video: str) -> np.ndarray:
-  """float32 [2, samples]: a rising tone of its own and a quieter second."""
+  """float32 [2, samples]: a rising tone that differs per video, and an echo."""
   t = np.arange(SECONDS * RATE) / RATE
   low = 200 + zlib.crc32(video.encode()) % 800
   tone = 0.4 * np.sin(2 * np.pi * (low * t + 60 * t**2))
@@ -47,7 +46,7 @@ def sound(video: str) -> np.ndarray:
 
 
 def write_videos(folder: pathlib.Path, *names: str) -> None:
-  """Videos of these names; what the name ends in decides on the codec."""
+  """Writes videos of these names; the suffix decides on the codec."""
   for name in names:
     path = folder / name
     codec = {'.webm': 'libopus', '.avi': 'libmp3lame'}.get(path.suffix, 'aac')
@@ -57,10 +56,10 @@ def write_videos(folder: pathlib.Path, *names: str) -> None:
 
 
 def write_bad_videos(folder: pathlib.Path) -> None:
-  """Files that cannot be used; see `BAD`.
+  """Writes unusable files; see `BAD`.
 
-  mute: no sound; garbled: no video; list: of other files; cut: half a file;
-  linked: elsewhere.
+  mute: no audio; garbled: no video; list: a playlist; cut: half a file;
+  linked: a link that leads out of the folder.
   """
   media.write(folder / 'mute.mp4', None, seconds=2)
   (folder / 'garbled.mp4').write_bytes(b'\0\0\0\x18ftypisom' + b'no video' * 99)
@@ -75,7 +74,7 @@ def write_bad_videos(folder: pathlib.Path) -> None:
   (folder / 'linked.mp4').symlink_to(outside)
 
 
-BAD = {  # video -> why none of its clips can be used
+BAD = {  # video -> reason for which its clips are skipped
   'mute': 'no audio',
   'garbled': 'unreadable',
   'list': 'unreadable',
@@ -88,7 +87,7 @@ BAD = {  # video -> why none of its clips can be used
 
 
 def youcook2(folder: pathlib.Path) -> list[tuple]:
-  """YouCook2: videos by recipe, a file in `annotations`."""
+  """YouCook2: videos by recipe, one file in `annotations`."""
   names = ('training/113/vidA', 'validation/201/vid-B', 'validation/201/vid_C')
   write_videos(
     folder / 'videos',
@@ -133,7 +132,7 @@ def youcook2(folder: pathlib.Path) -> list[tuple]:
 
 
 def crosstask(folder: pathlib.Path) -> list[tuple]:
-  """CrossTask: two primary tasks, a related one, people and transcripts."""
+  """CrossTask: two primary tasks, a related one; annotations of both kinds."""
   release = folder / 'crosstask_release'
   (release / 'annotations').mkdir(parents=True)
   (folder / 'crosstask_constraints').mkdir()
@@ -225,7 +224,7 @@ def msrvtt(folder: pathlib.Path) -> list[tuple]:
 
 
 def lsmdc(folder: pathlib.Path) -> list[tuple]:
-  """LSMDC: trimmed clips in a folder a film, tables without quoting."""
+  """LSMDC: trimmed clips in a folder per film, tables without quoting."""
   clips = [
     '0001_American_Beauty_00.00.51.926-00.00.54.129',
     '0001_American_Beauty_00.00.56.224-00.01.03.394',
@@ -256,7 +255,7 @@ def lsmdc(folder: pathlib.Path) -> list[tuple]:
 
 
 def youcook_japanese(folder: pathlib.Path) -> list[tuple]:
-  """YouCook-Japanese, two ways: times in the JSON, or in a table beside."""
+  """YouCook-Japanese: times in the JSON, or in a table for one split."""
   (folder / 'youcook_japanese_v1.json').write_text(
     json.dumps(
       {

@@ -1,4 +1,4 @@
-"""Small videos with sound, written as the real ones are, and annotations."""
+"""Writes small videos with audio."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import av
 import numpy as np
 
 WIDTH, HEIGHT = 64, 48
-FRAME_RATE = 8  # pictures a second
+FRAME_RATE = 8  # pictures per second
 
 
 def write(
@@ -18,15 +18,15 @@ def write(
   seconds: float,
   delay: float = 0,
 ) -> None:
-  """Writes a video whose picture gets lighter every second.
+  """Writes a video whose picture becomes lighter every second.
 
   Args:
     path: .mp4, .mkv, .webm or .avi.
-    waveform: float [samples] or [channels, samples]; None: no sound.
+    waveform: float [samples] or [channels, samples]; None: no audio.
     rate: of the waveform, Hz.
-    codec: of the sound.
-    seconds: of the pictures.
-    delay: seconds after the first picture at which the sound begins.
+    codec: of the audio.
+    seconds: length of the video stream.
+    delay: seconds from the first picture to the start of the audio.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   with av.open(str(path), 'w') as container:

@@ -1,4 +1,4 @@
-"""Made-up images and spoken captions, in the formats of Places Audio."""
+"""Writes synthetic images and spoken captions in Places Audio's formats."""
 
 import json
 import pathlib
@@ -23,13 +23,13 @@ LISTS = {
 
 
 def waveform(index: int) -> np.ndarray:
-  """A tone whose pitch and length, 0.5 s and more, tell which it is."""
+  """Makes a tone with its own pitch and length, at least 0.5 s."""
   times = np.arange(8_000 + 160 * index) / 16_000
   return 0.3 * np.sin(2 * np.pi * (200 + 45 * index) * times)
 
 
 def draw(index: int) -> Image.Image:
-  """A picture of noise on a colour; some wide, some high, one very small."""
+  """Draws noise on a colour; some images are wide, some high, some small."""
   rng = np.random.default_rng(index)
   size = ((40, 30), (70, 100), (300, 260), (256, 256))[index % 4]
   noise = rng.integers(0, 60, (*size, 3)) + rng.integers(0, 196, 3)
@@ -39,7 +39,7 @@ def draw(index: int) -> Image.Image:
 def write(
   folder: pathlib.Path, language: str = 'en', train: int = 8, val: int = 4
 ) -> None:
-  """Writes a folder as `media_dir` names it, marked as synthetic."""
+  """Writes a folder for `media_dir`, marked as synthetic."""
   for part in ('wavs', 'images/a', 'metadata'):
     (folder / part).mkdir(parents=True, exist_ok=True)
   (folder / catalog.SYNTHETIC).touch()
@@ -57,7 +57,7 @@ def write(
 
 
 def write_item(folder: pathlib.Path, index: int) -> dict:
-  """Writes an image and its caption; returns its entry of a list."""
+  """Writes an image and its caption; returns their entry of a list."""
   name = f'caption{index}'
   draw(index).save(folder / f'images/a/{name}.jpg', quality=95)
   soundfile.write(folder / f'wavs/{name}.wav', waveform(index), 16_000)
@@ -71,6 +71,6 @@ def write_item(folder: pathlib.Path, index: int) -> dict:
 
 
 def write_list(path: pathlib.Path, items: list, **bases: str) -> None:
-  """DAVEnet's JSON."""
+  """Writes DAVEnet's JSON."""
   content = {'image_base_path': '', 'audio_base_path': 'wavs', 'data': items}
   path.write_text(json.dumps(content | bases))

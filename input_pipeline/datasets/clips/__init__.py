@@ -1,1 +1,1 @@
-"""The thesis' data sets of trimmed clips."""
+"""Data sets of trimmed clips: YouCook2, CrossTask, MSR-VTT and others."""

@@ -1,4 +1,4 @@
-"""The thesis' data sets of clips: splits, sizes, files, readers."""
+"""Configs of the data sets of clips: splits, sizes, files, readers."""
 
 import dataclasses
 import pathlib
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow_datasets as tfds
 
-from input_pipeline.datasets.clips import annotations
+from input_pipeline.datasets.clips import annotations, crosstask
 from input_pipeline.datasets.clips.annotations import Clip
 from input_pipeline.datasets.parsing import Skip
 
@@ -16,14 +16,16 @@ class ClipsConfig(tfds.core.BuilderConfig):
   """A data set.
 
   Attributes:
-    files: split -> (pickle, clips that the thesis had; 0: not printed).
-    read: its annotation files below a folder as clips.
-    evaluated: the split that those by words are taken from.
+    name: of the config.
+    files: split -> (pickle, clips in the thesis; 0: not printed).
+    read: reads the annotation files below a folder.
+    evaluated: split whose clips are divided into those of `by_words`.
     by_words: names of the splits without speech and with speech.
-    videos: split -> videos that the thesis had, where that is printed.
-    language: that is spoken.
+    videos: split -> videos in the thesis, where printed.
+    language: spoken language.
   """
 
+  name: str
   files: dict[str, tuple[str, int]]
   read: Callable[[pathlib.Path, Skip], list[Clip]]
   evaluated: str
@@ -51,7 +53,7 @@ CONFIGS = (
       'train': ('crosstask_clips_train.pkl', 17_840),
       'val': ('crosstask_clips_val.pkl', 2_819),
     },
-    read=annotations.read_crosstask,
+    read=crosstask.read_crosstask,
     evaluated='val',
   ),
   ClipsConfig(
@@ -75,7 +77,7 @@ CONFIGS = (
   ),
   ClipsConfig(
     name='youcook_japanese',
-    # The clips are about 10, 3 and 3 thousand.
+    # There are about 10, 3 and 3 thousand clips.
     files={
       'train': ('youcook_japanese_train.pkl', 0),
       'val': ('youcook_japanese_val.pkl', 0),

@@ -1,4 +1,4 @@
-"""The authors' feature pickles: what they hold of a clip, in our schema."""
+"""Converts clips of the authors' feature pickles to the schema of records."""
 
 import functools
 import itertools
@@ -14,43 +14,43 @@ from avl_jax.features import MediaError
 
 AUDIO_KEY = 'audio'
 VISUAL_WIDTH = 2048
-# The visual vectors' names in the pickles: pooled over the clip.
+# Keys of the visual vectors in the pickles, pooled over the clip.
 VISUAL_KEYS = {
   'visual_2d': ('2d', '2d_pooled'),
   'visual_3d': ('3d', '3d_pooled'),
 }
 
 
-class Pickled:
-  """The pickles of a data set in a folder.
+class PickledClips:
+  """Clips of a data set in pickles, one file per split.
 
   Attributes:
-    splits: those whose pickle is there.
-    without: why a split is not made, for counting.
+    splits: the splits whose pickle exists.
+    missing_reason: reason under which a missing split is listed.
   """
 
-  without = 'no file'
+  missing_reason = 'no file'
 
   def __init__(self, root: pathlib.Path, files: dict[str, str]):
-    """Looks for the files, split -> name; they are not opened."""
+    """Looks for the files (split -> name) without opening them."""
     self._paths = {split: root / file for split, file in files.items()}
     self.splits = [split for split, p in self._paths.items() if p.is_file()]
 
   def missing(self, split: str) -> str:
-    """What is not there of a split that is not made."""
+    """Names the file that a missing split lacks."""
     return self._paths[split].name
 
   def origin(self, split: str) -> str:
-    """Where a split comes from, for people."""
+    """Describes the source of a split, for messages."""
     return f'in {self._paths[split].name}'
 
   def entries(self, split: str) -> list[tuple[str, Callable[[], dict]]]:
-    """(name, function that makes the record or raises) of each clip."""
+    """Lists (name, function that returns the record or raises) per clip."""
     path = self._paths[split]
     clips = torch_files.read_pickle(path)
     if not isinstance(clips, list):
       raise UserError(
-        f'{path} holds a {type(clips).__name__}, expected a list of clips'
+        f'{path} holds a {type(clips).__name__}. Expected a list of clips.'
       )
     names = [f'{path.name}[{index}]' for index in range(len(clips))]
     return [
@@ -60,7 +60,7 @@ class Pickled:
 
 
 class ClipError(MediaError):
-  """A clip that cannot be used."""
+  """A clip in a pickle that cannot be used."""
 
   def __init__(self, reason: str, message: str):
     super().__init__(message)
@@ -68,13 +68,13 @@ class ClipError(MediaError):
 
 
 def example_of(clip: dict, source: str) -> dict:
-  """A clip of the pickles (`youcook_dataloader.py`) in our schema.
+  """Converts a clip of the pickles (`youcook_dataloader.py`) to our schema.
 
   Args:
     clip: with 'id', 'audio' [40, T] dB, '2d' and '3d' [V] (or '2d_pooled',
-      '3d_pooled'), 'caption' (a sentence, or a list of them with
+      '3d_pooled'), 'caption' (a sentence, or a list of sentences with
       'eval_caption') and perhaps 'video_id', 'task', 'start', 'end'.
-    source: where it is from.
+    source: of the clip, for the record.
 
   Returns:
     The record without its language.
@@ -84,7 +84,7 @@ def example_of(clip: dict, source: str) -> dict:
       another shape.
   """
   if not isinstance(clip, dict) or 'id' not in clip:
-    raise ClipError('no id', 'expected a dictionary with an id')
+    raise ClipError('no id', 'Expected a dictionary with an id.')
   captions = clip.get('caption', '')
   captions = list(captions) if isinstance(captions, list) else [captions]
   if 'eval_caption' in clip:
@@ -107,7 +107,7 @@ def example_of(clip: dict, source: str) -> dict:
 
 
 def _seconds(clip: dict, key: str) -> float:
-  """A time, NaN where there is none."""
+  """Returns a time in seconds, NaN if there is none."""
   try:
     return float(clip.get(key, math.nan))
   except (OverflowError, TypeError, ValueError):
@@ -117,25 +117,28 @@ def _seconds(clip: dict, key: str) -> float:
 def _array(
   clip: dict, keys: tuple[str, ...], expected: tuple[int | None, ...]
 ) -> np.ndarray:
-  """The float32 array of the first of `keys` that the clip has.
+  """Returns the float32 array of the first of `keys` that the clip has.
 
-  Its shape must be `expected`, of which None is any number but 0.
+  Its shape must be `expected`, where None stands for any number but 0.
   """
   key = next((key for key in keys if key in clip), None)
   if key is None:
-    raise ClipError(f'no {keys[0]}', f'{clip["id"]} has no {keys[0]!r}')
+    raise ClipError(f'no {keys[0]}', f'{clip["id"]} has no {keys[0]!r}.')
   title = f'{key} of {clip["id"]}'
   try:
     array = np.asarray(clip[key], np.float32)
   except (OverflowError, TypeError, ValueError) as error:
-    raise ClipError('unreadable', f'{title}: no numbers: {error}') from error
+    raise ClipError(
+      'unreadable', f'{title}: Expected numbers: {error}.'
+    ) from error
   if not array.size or array.shape != tuple(
-    there if wanted is None else wanted
-    for there, wanted in itertools.zip_longest(array.shape, expected)
+    size if wanted is None else wanted
+    for size, wanted in itertools.zip_longest(array.shape, expected)
   ):
     raise ClipError(
-      'unreadable', f'{title} is {array.shape}, expected {expected}'
+      'unreadable',
+      f'{title} has the shape {array.shape}. Expected {expected}.',
     )
   if not np.isfinite(array).all():
-    raise ClipError('not finite', title)
+    raise ClipError('not finite', f'{title} has infinite or NaN values.')
   return array

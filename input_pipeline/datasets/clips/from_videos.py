@@ -1,4 +1,4 @@
-"""Clips of raw videos, found by the data sets' annotations, in our schema."""
+"""Converts annotated clips of raw videos to the schema of records."""
 
 import collections
 import functools
@@ -14,15 +14,15 @@ from input_pipeline.datasets.clips.annotations import Clip
 from input_pipeline.datasets.parsing import Skip
 
 
-class Filmed:
-  """A data set's annotated clips whose videos are in a folder.
+class VideoClips:
+  """Annotated clips of a data set whose videos lie in a folder.
 
   Attributes:
-    splits: those of which there is at least one video.
-    without: why a split is not made, for counting.
+    splits: the splits with at least one video.
+    missing_reason: reason under which a missing split is listed.
   """
 
-  without = 'no video or annotation'
+  missing_reason = 'no video or annotation'
 
   def __init__(
     self,
@@ -35,15 +35,16 @@ class Filmed:
 
     Args:
       root: folder with both.
-      read: of `annotations`.
-      extraction: of the videos' features.
-      skip: told what is left out and why.
+      read: reads the annotations; see `annotations`.
+      extraction: extracts features of videos.
+      skip: called with the reason and the name of each skipped clip.
 
     Raises:
-      UserError: annotations are missing or wrong, or there is no video.
+      UserError: annotations are missing or malformed, or no video exists.
     """
     self._extraction = extraction
-    self._skip, self._short = skip, set()
+    self._skip = skip
+    self._short: set[str] = set()  # ids of clips that end early
     annotated = collections.defaultdict(list)
     for clip in read(root, skip):
       annotated[clip.split].append(clip)
@@ -56,34 +57,34 @@ class Filmed:
     self.splits = list(self._clips)
     if not self.splits:
       raise UserError(
-        f'there is no video of the {sum(map(len, annotated.values())):,} '
-        f'annotated clips below {self._videos.root}: expected files named as '
-        'the annotations name them, such as ID.mp4'
+        f'There is no video of the {sum(map(len, annotated.values())):,} '
+        f'annotated clips below {self._videos.root}. Expected files with the '
+        'names in the annotations, such as ID.mp4.'
       )
 
   def missing(self, split: str) -> str:
-    """What is not there of a split that is not made."""
+    """Names what a missing split lacks."""
     return f'video or annotation of {split}'
 
   def origin(self, split: str) -> str:
-    """Where a split comes from, for people."""
+    """Describes the source of a split, for messages."""
     del split
     return 'annotated'
 
   def entries(self, split: str) -> list[tuple[str, Callable[[], dict]]]:
-    """(name, function that makes the record or raises) of each clip."""
+    """Lists (name, function that returns the record or raises) per clip."""
     return [
       (clip.id, functools.partial(self._example_of, clip))
       for clip in self._clips[split]
     ]
 
   def _example_of(self, clip: Clip) -> dict:
-    """The record of a clip without its language; see `Extraction`."""
+    """Extracts the record of a clip, without its language."""
     path = self._videos(clip.video)
     arrays = self._extraction(path, clip.start, clip.end)
-    whole = math.isinf(clip.end)
+    is_whole = math.isinf(clip.end)
     seconds = len(arrays['spectrogram']) / 100
-    short = not whole and seconds < clip.end - clip.start - 1
+    short = not is_whole and seconds < clip.end - clip.start - 1
     if short and clip.id not in self._short:  # Splits may share clips.
       self._short.add(clip.id)
       self._skip('shorter than annotated, but kept', clip.id)
@@ -93,6 +94,6 @@ class Filmed:
       'group': clip.video,
       'captions': list(clip.captions),
       'source': f'{source} task {clip.task}' if clip.task else source,
-      'start': math.nan if whole else clip.start,
-      'end': math.nan if whole else clip.end,
+      'start': math.nan if is_whole else clip.start,
+      'end': math.nan if is_whole else clip.end,
     } | {key: array.astype(np.float32) for key, array in arrays.items()}

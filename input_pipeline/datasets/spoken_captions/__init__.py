@@ -1,1 +1,1 @@
-"""Places Audio: images with spoken captions."""
+"""Data sets of images with spoken captions: Places Audio."""

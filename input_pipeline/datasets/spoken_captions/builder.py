@@ -1,16 +1,16 @@
-"""Places Audio: images with spoken captions, in three languages.
+"""Builds Places Audio: images with spoken captions, in three languages.
 
-`media_dir` is the folder of a distribution with its lists (see
-`caption_lists`) and recordings: PlacesAudio_400k_distro (English),
-PlacesAudioJpn_100k (Japanese) or PlacesHindi100k (Hindi). The images of
-Places205 come apart: put them into the same folder, or name theirs too,
-AUDIO:IMAGES. The JSON lists hold the base paths of the computer that they were
-made on; as their authors say, edit them: '' or a folder below media_dir.
-Nothing outside these folders is read, whatever a list says.
+`media_dir` is the folder of a distribution with its lists (see `lists`) and
+recordings: PlacesAudio_400k_distro (English), PlacesAudioJpn_100k (Japanese)
+or PlacesHindi100k (Hindi). The images of Places205 are distributed separately:
+put them into the same folder, or name both folders, AUDIO:IMAGES. The JSON
+lists contain the base paths of the computer on which they were made. Edit
+them, as their authors say: '' or a folder below media_dir. No file outside
+these folders is read, whatever a list contains.
 
-Of a recording the first 20 s are kept, as the thesis does (section 3.3.1), in
-dB below its loudest cell, be that in what is kept or not. Images are kept as
-they come, once they have been read.
+The first 20 s of each recording are kept, as in the thesis (section 3.3.1), in
+dB below the loudest cell of the whole recording. Image files are kept
+unchanged, after checking that they decode.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from avl_jax import torch_files
 from avl_jax.errors import UserError
-from avl_jax.extraction.skipped import LeftOut
+from avl_jax.extraction.skipped import Skipped
 from avl_jax.features import MediaError
-from input_pipeline.datasets.spoken_captions import lists as caption_lists
-from input_pipeline.datasets.spoken_captions import media as caption_media
+from avl_jax.files import OutsideError
+from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.datasets.spoken_captions.lists import Caption
 
 
 @dataclasses.dataclass(kw_only=True)
 class SpokenCaptionsConfig(tfds.core.BuilderConfig):
-  """A language: split -> (list, captions that the thesis had; 0: unknown)."""
+  """A language: split -> (list, captions in the thesis; 0: unknown)."""
 
+  name: str
   lists: dict[str, tuple[str, int]]
   language: str
 
@@ -43,7 +43,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of spoken captions; see the module.
 
   Args:
-    media_dir: folder of lists and recordings, and of the images; or two,
+    media_dir: folder of lists, recordings and images; or two folders,
       AUDIO:IMAGES.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
@@ -91,49 +91,53 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
       features=features.FeaturesDict(
         {
           'id': features.Text(),
-          'group': features.Text(doc='the image, of which all captions are'),
+          'group': features.Text(doc='the image that all captions describe'),
           'language': features.Text(),
           'speaker': features.Text(),
           'spectrogram': features.Tensor(
             shape=(None, 40), dtype=np.float16, encoding='bytes'
           ),
-          'image': features.Text(doc='the file: JPEG, or as it came'),
+          'image': features.Text(doc='the unchanged file: JPEG or other'),
           'captions': features.Sequence(
-            features.Text(), doc='what a recogniser heard'
+            features.Text(), doc='transcript by a speech recogniser'
           ),
-          'source': features.Text(doc='list, and line in it'),
+          'source': features.Text(doc='list and index in it'),
         }
       ),
     )
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The files belong to their owners.
-    self._skipped = LeftOut()
-    lists = self.builder_config.lists
+    self._skipped = Skipped()
+    files = {k: file for k, (file, _) in self.builder_config.lists.items()}
     name = f'{self.name}/{self.builder_config.name}'
-    there = [
+    present = [
       split
-      for split, (file, _) in lists.items()
+      for split, file in files.items()
       if self._media_dir and (self._audio_root / file).is_file()
     ]
-    if not there:
+    if not present:
       raise UserError(
-        f'{name} is made from the lists of Places Audio, of which none is in '
-        f'{self._media_dir!r}: put {" or ".join(f for f, _ in lists.values())} '
-        'and what it lists into a folder and name it, '
-        '--config.prepare.media_dir=FOLDER (images elsewhere: AUDIO:IMAGES)'
+        f'{name}: There is no list of Places Audio in {self._media_dir!r}. Put '
+        f'{" or ".join(files.values())} and the files that it lists into a '
+        'folder and set --config.prepare.media_dir=FOLDER (images in another '
+        'folder: AUDIO:IMAGES).'
       )
-    for split in lists.keys() - there:
-      self._skipped.add('no file', lists[split][0])
-      print(f'{name}: no {lists[split][0]}, so no split {split!r}')
-    return {split: self._generate_examples(split) for split in there}
+    for split in files.keys() - present:
+      self._skipped.add('no file', files[split])
+      print(
+        f'{name}: There is no {files[split]}, so the split {split!r} is not '
+        'built.'
+      )
+    return {split: self._generate_examples(split) for split in present}
 
   def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
     file, expected = self.builder_config.lists[split]
     name = f'{self.name}/{self.builder_config.name} {split}'
-    captions = list(caption_lists.read_list(self._audio_root / file))
+    captions = list(lists.read_list(self._audio_root / file))
     self._check_bases(file, next(filter(None, captions), None))
-    good, seen = 0, set()
+    count = 0
+    seen: set[str] = set()
     for index, caption in enumerate(tqdm.tqdm(captions, name, mininterval=1)):
       source = f'{file}[{index}]'
       if caption is None:
@@ -141,7 +145,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         continue
       try:
         example = self._example(caption)
-      except torch_files.ReleaseError as error:
+      except OutsideError as error:
         self._skipped.add('unsafe id', f'{source}: {error}')
         continue
       except (MediaError, OSError) as error:
@@ -149,15 +153,23 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         self._skipped.add(reason, f'{source}: {error}')
         continue
       identity = caption.id
-      if identity in seen:  # an utterance that is listed twice
+      if identity in seen:  # an utterance may be listed twice
         identity = f'{identity}/{index}'
       seen.add(identity)
-      good += 1
+      count += 1
       yield identity, example | {'id': identity, 'source': source}
-    self._report(name, split, good, len(captions), expected)
+    self._skipped.report(
+      name,
+      count,
+      f'{len(captions):,} captions of the list',
+      expected=expected,
+      shortfall=f'{split}: captions fewer than expected',
+      remedy='Correct the list or its files, then run the same command again.',
+    )
+    self._skipped.write(self.data_dir)
 
   def _check_bases(self, file: str, caption: Caption | None) -> None:
-    """Raises UserError if the base paths of a list lead out of the roots."""
+    """Checks that a list's base paths stay inside the roots (UserError)."""
     if caption is None:
       return
     for key, root, base in (
@@ -165,44 +177,22 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
       ('image_base_path', self._image_root, caption.image_base),
     ):
       try:
-        caption_lists.find(root, base, '')
-      except torch_files.ReleaseError as error:
+        lists.resolve(root, base, '')
+      except OutsideError as error:
         raise UserError(
-          f'{key} of {self._audio_root / file}: {error}. Set it to a folder '
-          "below that one, or to ''; two folders are "
-          '--config.prepare.media_dir=AUDIO:IMAGES'
+          f'{key} of {self._audio_root / file}: {error} Set it to a folder '
+          "below that one, or to ''. If images and recordings lie in two "
+          'folders, set --config.prepare.media_dir=AUDIO:IMAGES.'
         ) from error
 
   def _example(self, caption: Caption) -> dict:
-    wav = caption_lists.find(self._audio_root, caption.audio_base, caption.wav)
-    image = caption_lists.find(
-      self._image_root, caption.image_base, caption.image
-    )
+    wav = lists.resolve(self._audio_root, caption.audio_base, caption.wav)
+    image = lists.resolve(self._image_root, caption.image_base, caption.image)
     return {
       'group': caption.image,
       'language': self.builder_config.language,
       'speaker': caption.speaker,
-      'spectrogram': caption_media.read_spectrogram(wav),
-      'image': caption_media.read_image_file(image),
+      'spectrogram': media.read_spectrogram(wav),
+      'image': media.read_image_file(image),
       'captions': [caption.text] if caption.text else [],
     }
-
-  def _report(self, name, split, good, listed, expected) -> None:
-    """Says how many there are, lists what was left out beside the records.
-
-    Raises:
-      UserError: there is none.
-    """
-    if not good:
-      raise UserError(
-        f'{name}: none of the {listed:,} captions of the list can be used; '
-        f'left out so far: {self._skipped}'
-      )
-    line = f'{name}: {good:,} of {listed:,} captions of the list'
-    if good < expected:
-      line += f', {expected - good:,} fewer than the thesis had'
-      self._skipped.add(
-        f'{split}: captions fewer than expected', f'{good:,} of {expected:,}'
-      )
-    print(line)
-    self._skipped.write(self.data_dir)

@@ -1,9 +1,9 @@
-"""Lists of images and their spoken captions, as the data sets come with them.
+"""Reads the lists of images and spoken captions that come with the data sets.
 
-Two formats: DAVEnet's JSON, {'image_base_path', 'audio_base_path', 'data':
-[{'uttid', 'speaker', 'asr_text', 'wav', 'image'}]}, of which 'wav' and 'image'
-alone must be there; and that of the Japanese captions, a text file with an
-image and a recording a line.
+There are two formats. DAVEnet's JSON is {'image_base_path', 'audio_base_path',
+'data': [{'uttid', 'speaker', 'asr_text', 'wav', 'image'}]}, where only 'wav'
+and 'image' are required. The Japanese captions come as a text file with an
+image and a recording per line.
 """
 
 import dataclasses
@@ -11,24 +11,24 @@ import json
 import pathlib
 from collections.abc import Iterator
 
-from avl_jax import torch_files
 from avl_jax.errors import UserError
+from avl_jax.files import OutsideError, inside
 
-LARGEST = 2**30  # bytes of a list; that of 400,000 captions has about 2^27
+LARGEST = 2**30  # bytes of a list; 400,000 captions take about 2^27
 
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-  """A line of a list.
+  """An entry of a list.
 
   Attributes:
-    id: of the utterance, or the recording's path.
+    id: of the utterance, or the path of the recording.
     wav: path of the recording, below `audio_base`.
     image: path of the image, below `image_base`.
     audio_base: folder below the root of the recordings, or ''.
     image_base: folder below the root of the images, or ''.
-    text: what a recogniser heard, or ''.
-    speaker: or ''.
+    text: transcript by a speech recogniser, or ''.
+    speaker: id of the speaker, or ''.
   """
 
   id: str
@@ -41,20 +41,22 @@ class Caption:
 
 
 def read_list(path: pathlib.Path) -> Iterator[Caption | None]:
-  """Yields the captions of a list, None for a line that names no files.
+  """Yields the captions of a list; None for an entry without file names.
 
   Args:
-    path: of a JSON, or of a text file (*.txt).
+    path: of a JSON file or a text file (*.txt).
 
   Raises:
-    UserError: the file is none of the two, or too large.
+    UserError: the file has neither format, or is too large.
   """
   if path.stat().st_size > LARGEST:
-    raise UserError(f'{path} has more than {LARGEST} bytes: not a list')
+    raise UserError(
+      f'{path} has more than {LARGEST} bytes. Expected a list of captions.'
+    )
   try:
     text = path.read_text('utf-8')
     if path.suffix == '.txt':
-      yield from map(_of_line, text.splitlines())
+      yield from map(_parse_line, text.splitlines())
       return
     content = json.loads(text)
     bases = {
@@ -65,19 +67,19 @@ def read_list(path: pathlib.Path) -> Iterator[Caption | None]:
     if not isinstance(items, list) or not all(
       isinstance(base, str) for base in bases.values()
     ):
-      raise TypeError('a base path is no text, or data no list')
-  # RecursionError: from brackets in brackets.
+      raise TypeError('a base path is not text, or data is not a list')
+  # RecursionError: raised by deeply nested brackets.
   except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as e:
     raise UserError(
-      f"{path} is not a list of spoken captions: expected DAVEnet's JSON with "
-      "'data', a list of {'wav', 'image'}, and the texts 'audio_base_path' "
-      f"and 'image_base_path' ({e!r})"
+      f"{path} is not a list of spoken captions ({e!r}). Expected DAVEnet's "
+      "JSON with 'data', a list of {'wav', 'image'}, and the texts "
+      "'audio_base_path' and 'image_base_path'."
     ) from e
   for item in items:
-    yield _of_item(item, bases)
+    yield _parse_item(item, bases)
 
 
-def _of_item(item: object, bases: dict[str, str]) -> Caption | None:
+def _parse_item(item: object, bases: dict[str, str]) -> Caption | None:
   if not isinstance(item, dict):
     return None
   wav, image = item.get('wav'), item.get('image')
@@ -93,24 +95,24 @@ def _of_item(item: object, bases: dict[str, str]) -> Caption | None:
   )
 
 
-def _of_line(line: str) -> Caption | None:
-  """Of 'IMAGE WAV', whose leading slashes stand for the roots."""
+def _parse_line(line: str) -> Caption | None:
+  """Parses 'IMAGE WAV', where leading slashes stand for the roots."""
   names = [name.lstrip('/') for name in line.split()]
   if len(names) != 2 or not all(names):
     return None
   return Caption(id=names[1], wav=names[1], image=names[0])
 
 
-def find(root: pathlib.Path, base: str, name: str) -> pathlib.Path:
-  """The file of a list's entry.
+def resolve(root: pathlib.Path, base: str, name: str) -> pathlib.Path:
+  """Returns the path of an entry's file.
 
   Raises:
-    ReleaseError: it would not be below the root: '..', an absolute path, a
-      symbolic link to somewhere else, or no path at all.
+    OutsideError: the path is not below the root ('..', an absolute path, a
+      symbolic link to somewhere else), or the name cannot be a path.
   """
   try:
-    return torch_files.inside(root, base, name)
+    return inside(root, base, name)
+  except OutsideError:
+    raise
   except (OSError, ValueError) as error:
-    if isinstance(error, torch_files.ReleaseError):
-      raise
-    raise torch_files.ReleaseError(f'{name!r} is no path: {error}') from error
+    raise OutsideError(f'{name!r} is not a valid path: {error}.') from error

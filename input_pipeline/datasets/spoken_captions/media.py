@@ -1,8 +1,8 @@
-"""Recordings and images of spoken captions, read with care.
+"""Reads the recordings and images of spoken captions, with limits on size.
 
-They come from outside: what is larger than a caption's could be is refused,
-files and recordings before they are decoded, images of up to Pillow's limit
-after that.
+The files are untrusted. Files and recordings larger than a caption could be
+are refused before they are decoded, and images (up to Pillow's limit) after
+they are decoded.
 """
 
 import os
@@ -15,68 +15,77 @@ from avl_jax.features import MediaError, audio, images
 
 NUM_FRAMES = 2_000  # 20 s
 LARGEST_FILE = 2**26  # bytes of an image or a recording
-LONGEST = 600  # seconds of a recording that is read
-MOST_SAMPLES = 2**26  # of all its channels
-MOST_PIXELS = 2**24
+LONGEST = 600  # seconds of a recording
+MOST_SAMPLES = 2**26  # of a recording, in all channels
+MOST_PIXELS = 2**24  # of an image
 
 
 class NoFileError(MediaError):
-  """There is no such file, or something else than a file."""
+  """A path without a regular file."""
 
   reason = 'no file'
 
 
 class TooLargeError(MediaError):
-  """There is more in the file than such a file has."""
+  """A file that is larger than a recording or image of a caption can be."""
 
   reason = 'too large'
 
 
 def _check_size(path: pathlib.Path) -> None:
-  if not os.path.isfile(path):  # False for names that no file can have, too.
-    raise NoFileError(f'{path}: no such file')
+  if not os.path.isfile(path):  # also False for impossible names
+    raise NoFileError(f'{path}: There is no such file.')
   if path.stat().st_size > LARGEST_FILE:
-    raise TooLargeError(f'{path} has more than {LARGEST_FILE} bytes')
+    raise TooLargeError(
+      f'{path}: The file has {path.stat().st_size} bytes. Expected at most '
+      f'{LARGEST_FILE}.'
+    )
 
 
 def read_spectrogram(path: pathlib.Path) -> np.ndarray:
-  """float16 [T, 40], the first 20 s of a recording.
+  """Computes the spectrogram of the first 20 s of a recording.
 
   Args:
-    path: of a file that libsndfile reads, WAV for one.
+    path: of a file that libsndfile reads, such as WAV.
+
+  Returns:
+    float16 [T, 40], dB below the loudest cell of the whole recording.
 
   Raises:
-    MediaError: it is missing, empty, unreadable, or has more bytes, seconds or
-      samples than a caption could have; the last are read off its header.
+    MediaError: the file is missing, empty or unreadable, or has more bytes,
+      seconds or samples than a caption can have. Seconds and samples are taken
+      from its header.
   """
   _check_size(path)
   try:
     header = soundfile.info(path) if path.stat().st_size else None
   except (soundfile.SoundFileError, TypeError) as error:
-    raise MediaError(f'{path}: libsndfile does not read it') from error
+    raise MediaError(f'{path}: libsndfile cannot read the file.') from error
   if header and (
     header.duration > LONGEST or header.frames * header.channels > MOST_SAMPLES
   ):
     raise TooLargeError(
-      f'{path} lasts {header.duration:.0f} s at {header.samplerate} Hz; at '
-      f'most {LONGEST} s and {MOST_SAMPLES} samples are read'
+      f'{path}: The recording has {header.duration:.0f} s at '
+      f'{header.samplerate} Hz. Expected at most {LONGEST} s and '
+      f'{MOST_SAMPLES} samples.'
     )
   spectrogram = audio.log_mel_spectrogram(audio.read_audio(path))
   return spectrogram[:NUM_FRAMES].astype(np.float16)
 
 
 def read_image_file(path: pathlib.Path) -> bytes:
-  """The content of an image file, which has been read.
+  """Returns the content of an image file, after checking that it decodes.
 
   Raises:
-    MediaError: it is missing, empty, unreadable, or has more bytes or pixels
-      than such an image has.
+    MediaError: the file is missing, empty or unreadable, or has more bytes or
+      pixels than an image with a caption can have.
   """
   _check_size(path)
   content = path.read_bytes()
   height, width, _ = images.read_image(content).shape
   if height * width > MOST_PIXELS:
     raise TooLargeError(
-      f'{path} has {width} x {height} pixels, at most {MOST_PIXELS} are kept'
+      f'{path}: The image has {width} x {height} pixels. Expected at most '
+      f'{MOST_PIXELS} in all.'
     )
   return content

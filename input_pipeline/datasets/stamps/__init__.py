@@ -1,1 +1,1 @@
-"""Tux Paint's stamps: pictures with spoken descriptions."""
+"""Data sets of Tux Paint's stamps: pictures with spoken descriptions."""

@@ -1,30 +1,28 @@
-"""Tux Paint stamps: pictures of objects with spoken descriptions.
+"""Builds Tux Paint stamps: pictures of objects with spoken descriptions.
 
-A miniature of Places Audio and YouCook2 made of ordinary material: the stamps
-of a drawing program for children (Debian package `tuxpaint-stamps-default`,
-GPL-2), whose descriptions volunteers have recorded in many languages. Three
-kinds of speech or sound, kept apart by the name of the BuilderConfig:
+A miniature of Places Audio and YouCook2 from freely available material: the
+stamps of a drawing program for children (Debian package
+`tuxpaint-stamps-default`, GPL-2), with descriptions that volunteers recorded
+in many languages. The name of a BuilderConfig selects the kind of audio:
 
-  human_LANG     the volunteer's recordings: train, test, unseen_words
-  narrated_LANG  the captions spoken by espeak-ng: train (ten renderings a
+  human_LANG     recordings by volunteers: train, test, unseen_words
+  narrated_LANG  captions spoken by espeak-ng: train (ten renderings per
                  caption), validation (the same captions by voices that never
                  occur in train), unseen_words (captions, pictures and voices
                  that never occur in train)
   sounds         the natural sounds that some stamps have: test
 
-Only PNG pictures of objects are taken (nothing below `symbols/`), one a
-caption. What goes into which split depends on the content of pictures,
-captions and recordings alone: stamps that share any of them form a group, and
-a group stands on one side of every split, in every language.
+Only PNG pictures of objects are used (nothing below `symbols/`), one per
+caption. The split of a stamp depends only on the content of pictures, captions
+and recordings: stamps that share any of them form a group, and a group is
+never divided between splits, in any language.
 """
 
 import dataclasses
 import functools
-import hashlib
 import io
-import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -33,7 +31,7 @@ from PIL import Image
 
 from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
-from avl_jax.extraction.skipped import LeftOut
+from avl_jax.extraction.skipped import Skipped
 from avl_jax.features import MediaError, SilentMediaError, audio
 from avl_jax.features import images as image_files
 from input_pipeline.datasets.stamps import debian, narration, tuxpaint
@@ -45,18 +43,20 @@ PACKAGE = {
   'sha256': '6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34',
 }
 RENDERINGS = 10  # narrations of a training caption
-ACCENTS = {  # of espeak-ng, where a language has several
-  'fr': ('fr', 'fr-be', 'fr-ch'),
-  'es': ('es', 'es-419'),
-  'ca': ('ca', 'ca-va', 'ca-nw', 'ca-ba'),
-}
-SILENCE = 1e-3  # a recording whose peak is below this (-60 dBFS) is silent
+SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 
 
 @dataclasses.dataclass(kw_only=True)
 class StampsConfig(tfds.core.BuilderConfig):
-  """`kind` of speech ('human', 'narrated', 'sounds') and its `language`."""
+  """A kind of audio in a language.
 
+  Attributes:
+    name: of the config.
+    kind: 'human', 'narrated' or 'sounds'.
+    language: code of the language of captions and speech.
+  """
+
+  name: str
   kind: str
   language: str = 'en'
 
@@ -65,7 +65,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   """TFDS builder of the stamps; see the module.
 
   Args:
-    media_dir: folder of an unpacked package; '': fetch it through apt.
+    media_dir: folder of the unpacked package; '': download it through apt.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
@@ -92,7 +92,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       features=features.FeaturesDict(
         {
           'id': features.Text(),
-          'group': features.Text(doc='never together in a batch'),
+          'group': features.Text(doc='at most one member per batch'),
           'language': features.Text(),
           'audio': features.Text(doc='FLAC file, 16 kHz mono'),
           'spectrogram': features.Tensor(
@@ -109,14 +109,14 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager):
-    del dl_manager  # The package comes through apt.
+    del dl_manager  # apt downloads the package.
     downloads = pathlib.Path(self._data_dir_root) / 'downloads'
     folder = self._media_dir or debian.fetch(**PACKAGE, cache=downloads)
     folder = pathlib.Path(folder).expanduser()
     stamps = tuxpaint.read_stamps(folder)
-    self._skipped = LeftOut()
+    self._skipped = Skipped()
     images = self._read_pictures(self._complete(stamps))
-    chosen = tuxpaint.distinct(
+    chosen = tuxpaint.drop_duplicates(
       [stamp for stamp in stamps if stamp.name in images],
       self.builder_config.language,
     )
@@ -137,9 +137,9 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     for name, members in splits.items():
       if not members:
         raise UserError(
-          f'no stamp of {folder} falls into {name!r} of '
-          f'{self.builder_config.name}, which has {len(chosen)} stamps in all; '
-          'use a folder with more'
+          f'The split {name!r} of {self.builder_config.name} is empty: none of '
+          f'the {len(chosen)} usable stamps of {folder} belongs to it. Use a '
+          'folder with more stamps.'
         )
     return {
       name: self._generate_examples(name, members, pictures)
@@ -147,33 +147,33 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     }
 
   def _complete(self, stamps: list[Stamp]) -> list[Stamp]:
-    """The stamps that have what this kind and language need."""
+    """Selects the stamps with the audio and caption that the config needs."""
     kind, language = self.builder_config.kind, self.builder_config.language
     complete = []
     for stamp in stamps:
       sound = stamp.sound if kind == 'sounds' else language in stamp.recordings
       if not sound:
-        self._skipped['no recording'].append(stamp.name)
+        self._skipped.add('no recording', stamp.name)
       elif language not in stamp.captions:
-        self._skipped['no caption'].append(stamp.name)
+        self._skipped.add('no caption', stamp.name)
       else:
         complete.append(stamp)
     return complete
 
   def _read_pictures(self, stamps: list[Stamp]) -> dict[str, np.ndarray]:
-    """Name of each stamp whose picture is good -> uint8 [224, 224, 3]."""
+    """Reads name -> uint8 [224, 224, 3] of each stamp with a good picture."""
     images = {}
     for stamp in self._bar(stamps, 'pictures'):
       try:
         picture = image_files.read_image(stamp.picture)
       except MediaError as error:
-        self._skipped[error.reason].append(stamp.name)
+        self._skipped.add(error.reason, stamp.name)
         continue
       images[stamp.name] = image_files.fit_square(picture)
     return images
 
   def _features(self, images: dict[str, np.ndarray]) -> dict[str, dict]:
-    """The part of a record that the picture makes, by name."""
+    """Returns name -> the features of a record that depend on the picture."""
     bar = self._bar(images.values(), 'features')
     vectors = image_files.extract(bar, efficientnet.backbone())
     return {
@@ -181,14 +181,16 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       for (name, image), vector in zip(images.items(), vectors, strict=True)
     }
 
-  def _generate_examples(self, split: str, stamps, pictures):
+  def _generate_examples(
+    self, split: str, stamps: list[Stamp], pictures: dict[str, dict]
+  ) -> Iterator[tuple[str, dict]]:
     for stamp in self._bar(stamps, split):
       for source, make in self._speech(stamp, split):
         identity = f'{stamp.name}/{self.builder_config.name}/{source}'
         try:
           waveform = _not_silent(make(), identity)
         except MediaError as error:
-          self._skipped[error.reason].append(identity)
+          self._skipped.add(error.reason, identity)
           continue
         yield (
           identity,
@@ -205,12 +207,26 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
         )
     self._skipped.write(self.data_dir)
 
-  def _speech(self, stamp: Stamp, split: str):
-    """(source, function that reads or speaks it) of each of its recordings."""
+  def _speech(
+    self, stamp: Stamp, split: str
+  ) -> Iterable[tuple[str, Callable[[], np.ndarray]]]:
+    """Yields (source, function that returns the waveform) per recording."""
     kind, language = self.builder_config.kind, self.builder_config.language
     if kind == 'narrated':
-      return _narrations(stamp, language, split, self._narrator)
+      caption = stamp.captions[language]
+      voices, count = narration.VALIDATION_VOICES, 1
+      if split == 'train':
+        voices, count = narration.TRAIN_VOICES, RENDERINGS
+      return narration.renderings(
+        self._narrator,
+        caption,
+        language,
+        seed=f'{split} {language} {tuxpaint.normalise(caption)}',
+        voices=voices,
+        count=count,
+      )
     path = stamp.sound if kind == 'sounds' else stamp.recordings[language]
+    assert path is not None  # see `_complete`
     return [(path.name, functools.partial(audio.read_audio, path))]
 
   def _bar(self, items: Iterable, what: str) -> Iterable:
@@ -224,35 +240,8 @@ def _encode_png(image: np.ndarray) -> bytes:
   return file.getvalue()
 
 
-def _narrations(
-  stamp: Stamp, language: str, split: str, narrator: narration.Narrator
-):
-  """Yields (source, function that speaks it) of each rendering of a caption.
-
-  Voice and settings are a function of the caption and the split.
-  """
-  caption = stamp.captions[language]
-  seed = f'{split} {language} {tuxpaint.normalise(caption)}'
-  rng = np.random.default_rng(
-    int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8])
-  )
-  train = split == 'train'
-  voices = narration.TRAIN_VOICES if train else narration.VALIDATION_VOICES
-  for voice in rng.choice(voices, RENDERINGS if train else 1, replace=False):
-    accent = str(rng.choice(ACCENTS.get(language, [language])))
-    settings = {
-      # Words a minute; volunteers take about 1.2 times as long as 160.
-      'rate': int(rng.integers(85, 200)),
-      'pitch': int(rng.integers(10, 90)),
-      'pitch_range': int(rng.integers(30, 99)),
-    }
-    source = f'{accent}+{voice} {json.dumps(settings)}'
-    speak = functools.partial(narrator.speak, caption, accent, voice)
-    yield source, functools.partial(speak, **settings)
-
-
 def _not_silent(waveform: np.ndarray, name: str) -> np.ndarray:
   peak = np.abs(waveform).max()
   if peak < SILENCE:
-    raise SilentMediaError(f'{name}: its peak is {peak:.1e} of full scale')
+    raise SilentMediaError(f'{name}: The peak is {peak:.1e} of full scale.')
   return waveform

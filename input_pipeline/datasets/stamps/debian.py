@@ -1,4 +1,4 @@
-"""Fetches Debian packages that hold data: pinned, verified, without root."""
+"""Downloads Debian packages of data: pinned, verified, without root."""
 
 import errno
 import hashlib
@@ -9,32 +9,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 from avl_jax.errors import UserError
 
 
 class FetchError(UserError):
-  """A package could not be had; the message says why and what to do."""
+  """A package that cannot be downloaded or unpacked."""
 
 
 def fetch(
   package: str, version: str, cache: str | os.PathLike, *, sha256: str
 ) -> pathlib.Path:
-  """Downloads and unpacks a Debian package, once.
+  """Downloads and unpacks a Debian package, unless this is done already.
 
-  Needs apt and dpkg-deb, but not root. Where the system's package lists do
-  not know the version, lists of our own are fetched into the cache. The .deb
-  stays in the cache; one that was put there by hand saves the download.
+  Needs apt and dpkg-deb, but not root. If the system's package lists lack the
+  version, separate lists are downloaded into the cache. The .deb stays in the
+  cache; a .deb put there by hand saves the download.
 
   Args:
-    package: its name.
+    package: name of the package.
     version: the one version that is accepted.
-    cache: folder for the .deb and the unpacked tree, made where missing.
+    cache: folder for the .deb and the unpacked tree; created if missing.
     sha256: of the .deb, in hexadecimal.
 
   Returns:
-    The folder with the package's `usr/...`. It is complete: it gets its name
-    only after the .deb was verified and unpacked.
+    The folder with the package's `usr/...`. The folder is complete: it gets
+    its name only after the .deb is verified and unpacked.
 
   Raises:
     FetchError: no apt, no network, another version, a wrong checksum, or a
@@ -61,19 +63,20 @@ def fetch(
     raise
   except subprocess.CalledProcessError as error:
     raise FetchError(
-      f'{deb}: cannot be unpacked into {cache}: {_last_words(error)}'
+      f'{deb} cannot be unpacked into {cache}. Delete the file and run the '
+      f'same command again. dpkg-deb said: {_last_line(error)}'
     ) from error
   return folder
 
 
 def _download(package, version, sha256, deb, scratch):
-  """Puts the verified .deb of the pinned version at `deb`."""
+  """Downloads the pinned version to `deb` and verifies it."""
   cache = deb.parent
   by_hand = (
-    f'put its .deb at {deb} by hand, or name the folder of its unpacked tree: '
-    '--config.prepare.media_dir=FOLDER'
+    f'Put the .deb at {deb} by hand, or set --config.prepare.media_dir=FOLDER '
+    'to the folder of its unpacked tree.'
   )
-  # Root's apt would warn that it cannot drop its privileges in our folder.
+  # Without it, root's apt warns that it cannot drop privileges in the folder.
   options = ['-q', '-o', 'APT::Sandbox::User=root']
   records = _records(package, options, cache)
   if version not in records:
@@ -82,14 +85,14 @@ def _download(package, version, sha256, deb, scratch):
   if version not in records:
     offered = ' and '.join(records) or 'no version'
     raise FetchError(
-      f'{package}: version {version} is needed, but the package sources of '
-      f'this system offer {offered}; {by_hand}'
+      f'{package}: Expected version {version}, but the package sources of this '
+      f'system offer {offered}. {by_hand}'
     )
   size, listed = records[version]
   if listed != sha256:
     raise FetchError(
-      f'{package} {version}: the package sources of this system list SHA-256 '
-      f'{listed}, expected {sha256}; {by_hand}'
+      f'{package} {version}: The package sources of this system list the '
+      f'SHA-256 {listed}, expected {sha256}. {by_hand}'
     )
   try:
     _run(
@@ -101,18 +104,18 @@ def _download(package, version, sha256, deb, scratch):
     (downloaded,) = scratch.glob('*.deb')
   except (subprocess.CalledProcessError, ValueError) as error:
     raise FetchError(
-      f'{package} {version}: the download failed; check the network and run '
-      f'again, or {by_hand}. apt-get said: {_last_words(error)}'
+      f'{package} {version}: The download failed. Check the network and run '
+      f'the same command again. {by_hand} apt-get said: {_last_line(error)}'
     ) from error
   _verify(downloaded, sha256)
   os.replace(downloaded, deb)
 
 
 def _records(package, options, cache) -> dict[str, tuple[int, str]]:
-  """The size in bytes and SHA-256 of each version that apt knows."""
+  """Returns version -> (bytes, SHA-256) of the versions known to apt."""
   try:
     text = _run('apt-cache', *options, 'show', package, cache=cache)
-  except subprocess.CalledProcessError:  # An unknown package.
+  except subprocess.CalledProcessError:  # The package is unknown.
     return {}
   stanzas = [
     dict(re.findall(r'^(Version|Size|SHA256): (\S+)$', stanza, re.MULTILINE))
@@ -121,20 +124,20 @@ def _records(package, options, cache) -> dict[str, tuple[int, str]]:
   return {
     stanza['Version']: (int(stanza['Size']), stanza['SHA256'])
     for stanza in stanzas
-    if len(stanza) == 3  # An installed package's own record has no checksum.
+    if len(stanza) == 3  # An installed package's record has no checksum.
   }
 
 
 def _private_lists(
   state: pathlib.Path, options: list[str], by_hand: str
 ) -> list[str]:
-  """Fetches package lists into `state`; returns apt's options to use them."""
+  """Downloads package lists into `state`; returns apt's options for them."""
   private = ['-o', f'Dir::State={state}', '-o', f'Dir::Cache={state}']
   private += ['-o', f'Dir::State::Lists={state}/lists']
   (state / 'lists' / 'partial').mkdir(parents=True, exist_ok=True)
   (state / 'archives' / 'partial').mkdir(parents=True, exist_ok=True)
-  print('Fetching package lists ...', file=sys.stderr)
-  # apt-get takes lists that it could not reach for a success unless told.
+  print('Downloading package lists ...', file=sys.stderr)
+  # By default, apt-get succeeds even if it cannot reach the lists.
   strict = ['-o', 'APT::Update::Error-Mode=any']
   try:
     _run(
@@ -142,14 +145,19 @@ def _private_lists(
     )
   except subprocess.CalledProcessError as error:
     raise FetchError(
-      'no package list could be fetched; check the network and run again, or '
-      f'{by_hand}. apt-get said: {_last_words(error)}'
+      'The package lists cannot be downloaded. Check the network and run the '
+      f'same command again. {by_hand} apt-get said: {_last_line(error)}'
     ) from error
   return private
 
 
-def _run(*command, cache, progress=None, **options) -> str:
-  """Standard output of a command of Debian's, `progress()` each second."""
+def _run(
+  *command: str | os.PathLike,
+  cache: pathlib.Path,
+  progress: Callable[[], None] | None = None,
+  **options: Any,
+) -> str:
+  """Runs a command, with `progress()` each second; returns its output."""
   try:
     process = subprocess.Popen(
       [str(word) for word in command],
@@ -162,8 +170,8 @@ def _run(*command, cache, progress=None, **options) -> str:
     )
   except FileNotFoundError as error:
     raise FetchError(
-      f'this system has no {command[0]}: unpack the Debian package elsewhere '
-      'and name the folder: --config.prepare.media_dir=FOLDER'
+      f'This system has no {command[0]}. Unpack the Debian package on another '
+      'one and set --config.prepare.media_dir=FOLDER to the unpacked folder.'
     ) from error
   with process:
     while True:
@@ -171,6 +179,7 @@ def _run(*command, cache, progress=None, **options) -> str:
         output, errors = process.communicate(timeout=1 if progress else None)
         break
       except subprocess.TimeoutExpired:
+        assert progress is not None  # else there is no timeout
         progress()
   if process.returncode and os.strerror(errno.ENOSPC) in errors:
     raise _disk_full(cache)
@@ -182,7 +191,7 @@ def _run(*command, cache, progress=None, **options) -> str:
 
 
 class _Progress:
-  """Prints how much of a download has come, how fast, and what is left."""
+  """Prints the progress of a download: bytes, rate and remaining time."""
 
   def __init__(self, package: str, scratch: pathlib.Path, size: int):
     self._package, self._scratch, self._size = package, scratch, size
@@ -205,13 +214,13 @@ def _verify(deb: pathlib.Path, sha256: str):
     found = hashlib.file_digest(file, 'sha256').hexdigest()
   if found != sha256:
     raise FetchError(
-      f'{deb}: SHA-256 is {found}, expected {sha256}; delete the file and run '
-      'again'
+      f'{deb}: The SHA-256 is {found}, expected {sha256}. Delete the file and '
+      'run the same command again.'
     )
 
 
 def _take_name(tree: pathlib.Path, folder: pathlib.Path):
-  """Renames, unless another process has put the same tree there before."""
+  """Renames the tree, unless another process has done the same before."""
   try:
     os.replace(tree, folder)
   except OSError:
@@ -221,10 +230,11 @@ def _take_name(tree: pathlib.Path, folder: pathlib.Path):
 
 def _disk_full(cache: pathlib.Path) -> FetchError:
   return FetchError(
-    f'no space left on the disk of {cache}: free some, or name another cache'
+    f'There is no space left on the disk of {cache}. Free some space or choose '
+    'another data_dir.'
   )
 
 
-def _last_words(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
   text = (getattr(error, 'stderr', None) or '').strip()
   return text.splitlines()[-1] if text else 'nothing'

@@ -1,9 +1,13 @@
-"""Synthetic narration: a sentence spoken by espeak-ng, in many voices."""
+"""Synthetic narration: espeak-ng speaks sentences in many voices."""
 
 import contextlib
 import ctypes
+import functools
+import hashlib
+import json
 import pathlib
 import threading
+from collections.abc import Callable, Iterator, Sequence
 
 import espeakng_loader
 import numpy as np
@@ -11,20 +15,25 @@ import soxr
 
 from avl_jax.features import SAMPLE_RATE, MediaError
 
-_SHORTEST, _FAINTEST = 0.1, 0.01  # s and full scale; below is no speech.
+_SHORTEST, _FAINTEST = 0.1, 0.01  # seconds and peak of the least speech
 
-# Variants chosen by their settings and by measuring what they say: no robots,
-# whispers, strong echoes, monotones or clipping, and no two that differ by
-# little more than a name (mean difference of log-mel cells below 3.5 dB).
-# Twelve of the thirty are women's voices.
+# Variants chosen by their settings and by measurements of their speech: no
+# robots, whispers, strong echoes, monotones or clipping, and no two variants
+# that sound alike (mean difference of log-mel cells below 3.5 dB). Twelve of
+# the thirty are women's voices.
 TRAIN_VOICES = (
   *('Alicia', 'Andrea', 'anika', 'aunty', 'belinda', 'f1', 'f2', 'f4', 'f5'),
   *('grandma', 'linda', 'steph', 'Denis', 'Gene', 'Mario', 'Reed', 'norbert'),
   *('david', 'pedro', 'gustave', 'kaukovalta', 'm1', 'm2', 'm3', 'm7', 'max'),
   *('miguel', 'robert', 'sandro', 'travis'),
 )
-# None of these is closer than 5.5 dB to one of the above.
+# Each of these differs by at least 5.5 dB from every training voice.
 VALIDATION_VOICES = ('Annie', 'f3', 'shelby', 'boris', 'm4', 'pablo')
+ACCENTS = {  # of espeak-ng, for languages with several
+  'fr': ('fr', 'fr-be', 'fr-ch'),
+  'es': ('es', 'es-419'),
+  'ca': ('ca', 'ca-va', 'ca-nw', 'ca-ba'),
+}
 
 # From espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _DO_NOT_EXIT = 2, 0x8000
@@ -39,16 +48,16 @@ _Callback = ctypes.CFUNCTYPE(
 class Narrator:
   """Speaks text in any language and voice of espeak-ng.
 
-  The same call gives the same samples, in whatever order and process: the
-  library keeps state from one utterance to the next which none of its
-  functions resets, so it is loaded afresh for each (5 ms), and its noise is
-  seeded. Threads may share a narrator and take turns.
+  The same call returns the same samples in any order and process. The library
+  keeps state between utterances that none of its functions resets, so it is
+  loaded again for each utterance (5 ms), and its noise is seeded. Threads may
+  share a narrator; they take turns.
   """
 
-  _lock = threading.Lock()  # Of the process: it has one copy of the library.
+  _lock = threading.Lock()  # of the process: it has one copy of the library
 
   def voices(self) -> tuple[str, ...]:
-    """The names of the voice variants; each goes with every language."""
+    """Names of the voice variants; each works with every language."""
     folder = pathlib.Path(espeakng_loader.get_data_path(), 'voices', '!v')
     return tuple(sorted(path.name for path in folder.iterdir()))
 
@@ -66,11 +75,11 @@ class Narrator:
 
     Args:
       text: one or more sentences, in the language's own script.
-      language: as espeak-ng calls it, such as 'fr', 'fr-be' or 'es-419'.
+      language: espeak-ng's name, such as 'fr', 'fr-be' or 'es-419'.
       voice: one of `voices()`.
       rate: words per minute, 80 to 450.
-      pitch: 0 to 99, around 50 for the voice's own.
-      pitch_range: 0 (monotone) to 99, around 50 for the voice's own.
+      pitch: 0 to 99; about 50 is the voice's own.
+      pitch_range: 0 (monotone) to 99; about 50 is the voice's own.
 
     Returns:
       float32 [samples] at 16 kHz, without a pause before or after. Full scale
@@ -79,43 +88,95 @@ class Narrator:
     Raises:
       ValueError: the language or the voice is unknown, or a number is out of
         its range.
-      MediaError: nothing audible came out (empty text; a voice that fails in
+      MediaError: the result is not audible (empty text; a voice that fails in
         this language).
+
+    Example:
+      waveform = Narrator().speak('un chat noir', 'fr', 'f2')
     """
     numbers = {'rate': rate, 'pitch': pitch, 'pitch_range': pitch_range}
     for name, (low, high) in _RANGES.items():
       if not low <= numbers[name] <= high:
-        raise ValueError(f'{name}: {numbers[name]} is not in {low} to {high}')
+        raise ValueError(
+          f'{name} is {numbers[name]}. Expected {low} to {high}.'
+        )
     if voice not in self.voices():
-      raise ValueError(f'espeak-ng has no voice {voice!r}')
+      raise ValueError(f'espeak-ng has no voice {voice!r}.')
+    pcm, source_rate = self._synthesise(text, language, voice, numbers)
+    loudest = np.abs(pcm.astype(np.float32)).max(initial=0) / 32768
+    if len(pcm) < _SHORTEST * source_rate or loudest < _FAINTEST:
+      raise MediaError(
+        f'espeak-ng produced no speech for {text!r} in {language!r} by voice '
+        f'{voice!r}: {len(pcm) / source_rate:.2f} s with a peak of '
+        f'{loudest:.3f}. Choose another voice.'
+      )
+    waveform = pcm.astype(np.float32) / 32768
+    return soxr.resample(waveform, source_rate, SAMPLE_RATE)
+
+  def _synthesise(
+    self, text: str, language: str, voice: str, settings: dict[str, int]
+  ) -> tuple[np.ndarray, int]:
+    """Returns int16 [samples] of the library, and their rate in Hz."""
     with self._lock, _espeak() as (library, source_rate, blocks):
       if library.espeak_SetVoiceByName(f'{language}+{voice}'.encode()):
-        raise ValueError(f'espeak-ng has no language {language!r}')
-      # Half of the usual volume, at which many voices overshoot full scale.
+        raise ValueError(f'espeak-ng has no language {language!r}.')
+      # Half of the default volume, at which many voices exceed full scale.
       library.espeak_SetParameter(_VOLUME, 50, 0)
-      library.espeak_SetParameter(_RATE, rate, 0)
-      library.espeak_SetParameter(_PITCH, pitch, 0)
-      library.espeak_SetParameter(_PITCH_RANGE, pitch_range, 0)
+      library.espeak_SetParameter(_RATE, settings['rate'], 0)
+      library.espeak_SetParameter(_PITCH, settings['pitch'], 0)
+      library.espeak_SetParameter(_PITCH_RANGE, settings['pitch_range'], 0)
       data = text.encode() + b'\0'
       library.espeak_Synth(
         *(data, ctypes.c_size_t(len(data)), 0, _POSITION_IS_CHARACTER, 0),
         *(_TEXT_IS_UTF8, None, None),
       )
-    pcm = np.concatenate([np.zeros(0, np.int16), *blocks])
-    loudest = np.abs(pcm.astype(np.float32)).max(initial=0) / 32768
-    if len(pcm) < _SHORTEST * source_rate or loudest < _FAINTEST:
-      raise MediaError(
-        f'espeak-ng: {text!r} in {language!r} by voice {voice!r} is '
-        f'{len(pcm) / source_rate:.2f} s with a peak of {loudest:.3f}: no '
-        'speech; take another voice'
-      )
-    waveform = pcm.astype(np.float32) / 32768
-    return soxr.resample(waveform, source_rate, SAMPLE_RATE)
+    return np.concatenate([np.zeros(0, np.int16), *blocks]), source_rate
+
+
+def renderings(
+  narrator: Narrator,
+  caption: str,
+  language: str,
+  *,
+  seed: str,
+  voices: Sequence[str],
+  count: int,
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+  """Yields narrations of a caption, each by another voice.
+
+  Args:
+    narrator: speaks them.
+    caption: text to speak.
+    language: one accent of it is drawn per rendering.
+    seed: voices and settings are a function of this text.
+    voices: to draw from, without replacement.
+    count: number of renderings.
+
+  Yields:
+    The source (accent, voice and settings), and a function that returns the
+    waveform.
+  """
+  digest = hashlib.sha256(seed.encode()).digest()
+  rng = np.random.default_rng(int.from_bytes(digest[:8]))
+  for voice in rng.choice(voices, count, replace=False):
+    accent = str(rng.choice(ACCENTS.get(language, [language])))
+    settings = {
+      # Words per minute; volunteers take about 1.2 times as long as 160.
+      'rate': int(rng.integers(85, 200)),
+      'pitch': int(rng.integers(10, 90)),
+      'pitch_range': int(rng.integers(30, 99)),
+    }
+    source = f'{accent}+{voice} {json.dumps(settings)}'
+    speak = functools.partial(narrator.speak, caption, accent, voice)
+    yield source, functools.partial(speak, **settings)
 
 
 @contextlib.contextmanager
 def _espeak():
-  """A fresh copy of the library, its sample rate, and where samples gather."""
+  """Yields a new copy of the library, its sample rate, and blocks of samples.
+
+  The blocks are appended while the library speaks.
+  """
   library = ctypes.CDLL(espeakng_loader.get_library_path())
   blocks = []
 
@@ -131,7 +192,9 @@ def _espeak():
       _SYNCHRONOUS, 0, str(data).encode(), _DO_NOT_EXIT
     )
     if rate <= 0:
-      raise RuntimeError(f'espeak-ng finds no data in {data}: reinstall it')
+      raise RuntimeError(
+        f'espeak-ng finds no data in {data}. Reinstall espeakng-loader.'
+      )
     library.espeak_SetSynthCallback(collect)
     library.espeak_ng_SetRandSeed(ctypes.c_long(1))
     yield library, rate, blocks

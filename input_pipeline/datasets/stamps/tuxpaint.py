@@ -1,8 +1,8 @@
-"""The files of the Tux Paint stamps: what there is, what belongs together.
+"""Reads, groups and splits the files of the Tux Paint stamps.
 
 Layout below the folder: NAME.png, NAME.txt (a line of English, then lines
-`fr.utf8=caption`), NAME_desc_fr.ogg (the spoken description), NAME.ogg (the
-natural sound).
+`fr.utf8=caption`), NAME_desc_fr.ogg (spoken description), NAME.ogg (natural
+sound).
 """
 
 import collections
@@ -18,20 +18,20 @@ import scipy.sparse
 from avl_jax.errors import UserError
 
 LANGUAGES = ('fr', 'ro', 'ru', 'ca', 'bg', 'es', 'be', 'el')
-UNSEEN_SHARE = 0.1  # of all groups, kept out of all training
+UNSEEN_SHARE = 0.1  # of all groups, never used for training
 
 
 @dataclasses.dataclass(frozen=True)
 class Stamp:
-  """One picture and what belongs to it; paths are absolute.
+  """A picture with its captions and recordings; paths are absolute.
 
   Attributes:
-    name: path below the stamps' folder, without ending.
+    name: path below the stamps' folder, without suffix.
     picture: the PNG file.
-    captions: language code -> caption; 'en' is always there.
-    recordings: language code -> the spoken description.
-    sound: the natural sound, if there is one.
-    group: hash of all that the stamps of its group contain.
+    captions: language code -> caption; always has 'en'.
+    recordings: language code -> file of the spoken description.
+    sound: file of the natural sound, or None.
+    group: hash of the content of all stamps of the group.
   """
 
   name: str
@@ -43,12 +43,12 @@ class Stamp:
 
   @property
   def fraction(self) -> float:
-    """In [0, 1), uniform over groups; decides the split."""
+    """Number in [0, 1), uniform over groups, that decides the split."""
     return int(self.group[:12], 16) / 16**12
 
 
 def normalise(caption: str) -> str:
-  """What makes two captions the same: case, quotes and the full stop do not."""
+  """Normalises a caption for comparison: drops case, quotes and full stop."""
   return re.sub(r'[^\w ]+', ' ', caption.casefold()).strip()
 
 
@@ -67,12 +67,12 @@ def _digest(path: pathlib.Path) -> str:
 
 
 def read_stamps(folder: pathlib.Path) -> list[Stamp]:
-  """All object stamps, grouped, in an order of their content.
+  """Reads all stamps of objects, grouped, in an order set by their content.
 
-  Those without any caption come last and belong to no group.
+  Stamps without any caption come last and have no group.
 
   Args:
-    folder: with the stamps, or of the unpacked package.
+    folder: of the stamps, or of the unpacked package.
 
   Raises:
     UserError: there is no stamp in the folder.
@@ -106,16 +106,16 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
     )
   if not stamps:
     raise UserError(
-      f'no stamps in {folder}: expected NAME.png beside NAME.txt below it, as '
-      f'in usr/share/tuxpaint/stamps of the Debian package '
-      'tuxpaint-stamps-default; name that folder'
+      f'There are no stamps in {folder}. Expected NAME.png beside NAME.txt, as '
+      'in usr/share/tuxpaint/stamps of the Debian package '
+      'tuxpaint-stamps-default. Set --config.prepare.media_dir to that folder.'
     )
   captioned = [stamp for stamp in stamps if stamp.captions]
   return _grouped(captioned) + [stamp for stamp in stamps if not stamp.captions]
 
 
 def _content(stamp: Stamp, language: str) -> set[str]:
-  """Caption and recording of a language, those that it has."""
+  """Keys of a stamp's picture and, in a language, its caption and recording."""
   keys = set()
   if language in stamp.captions:
     keys.add(f'caption {language} {normalise(stamp.captions[language])}')
@@ -125,6 +125,7 @@ def _content(stamp: Stamp, language: str) -> set[str]:
 
 
 def _grouped(stamps: list[Stamp]) -> list[Stamp]:
+  """Sets the groups: connected components of stamps that share content."""
   contents = [
     set.union(*(_content(stamp, language) for language in LANGUAGES))
     for stamp in stamps
@@ -152,11 +153,11 @@ def _grouped(stamps: list[Stamp]) -> list[Stamp]:
   return sorted(grouped, key=lambda s: (s.group, _digest(s.picture), s.name))
 
 
-def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
-  """The first stamp of each picture, caption and sound.
+def drop_duplicates(stamps: list[Stamp], language: str) -> list[Stamp]:
+  """Drops stamps that share a picture, caption or audio with an earlier one.
 
   Args:
-    stamps: each with a recording in the language, or else a natural sound.
+    stamps: each has a recording in the language, or else a natural sound.
     language: of captions and recordings.
   """
   seen, chosen = set(), []
@@ -171,7 +172,7 @@ def distinct(stamps: list[Stamp], language: str) -> list[Stamp]:
 
 
 def split_of(stamp: Stamp) -> str:
-  """'unseen_words' for a tenth of the groups, 'train' or 'test' halves."""
+  """Split of a stamp: 'unseen_words' (a tenth), else 'train' or 'test'."""
   if stamp.fraction < UNSEEN_SHARE:
     return 'unseen_words'
   middle = UNSEEN_SHARE + (1 - UNSEEN_SHARE) / 2

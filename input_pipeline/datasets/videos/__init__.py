@@ -1,1 +1,1 @@
-"""HowTo100M: untrimmed videos."""
+"""Data sets of untrimmed videos: HowTo100M."""

@@ -1,16 +1,19 @@
-"""HowTo100M: untrimmed narrated videos.
+"""Builds HowTo100M: untrimmed narrated videos.
 
-From features laid out as the authors', `media_dir` holds
-`HowTo100M_1166_videopaths.txt` (a column `path`, the last part of which is the
-video's id), below each path ID_2d, ID_3d (.npz with the array `features`, or
-.npy: one and 1.5 vectors a second) and ID_spec (.npz with `arr_0`, [40, T] dB
-below the video's loudest cell), and perhaps `caption.pickle` or `caption.json`.
-Where the spectrograms lie elsewhere, it is FEATURES:AUDIO.
+There are two sources of records.
 
-From the videos themselves, it holds that list or `HowTo100M_v1.csv` (columns
+Features in the authors' layout: `media_dir` contains the list
+`HowTo100M_1166_videopaths.txt` (a column `path` that ends in the video's id).
+Below each path lie ID_2d and ID_3d (.npz with the array `features`, or .npy:
+1 and 1.5 vectors per second) and ID_spec (.npz with `arr_0`, [40, T] dB below
+the video's loudest cell). Captions (`caption.pickle` or `caption.json`) are
+optional. If the spectrograms lie in another folder, `media_dir` is
+FEATURES:AUDIO.
+
+Raw videos: `media_dir` contains that list or `HowTo100M_v1.csv` (columns
 `video_id` and `category_1`), the captions, and in `videos/` or anywhere below
-the files ID.mp4 (.mkv, .webm, .avi), whose features and spectrograms are
-extracted, once, as far as they have not been.
+the files ID.mp4 (.mkv, .webm, .avi). Features and spectrograms are extracted
+once and cached.
 
 TFDS shuffles records by a hash of the id, so `train[:10%]` is a random tenth
 of the videos that contains `train[:2%]`.
@@ -27,23 +30,26 @@ import tqdm
 
 from avl_jax import torch_files
 from avl_jax.errors import UserError
-from avl_jax.extraction.skipped import LeftOut
+from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction, VideoFiles
 from avl_jax.features import MediaError
+from avl_jax.files import OutsideError, inside
 from input_pipeline.datasets import parsing
-from input_pipeline.datasets.clips.annotations import find
-from input_pipeline.datasets.uncompressed_array_record import uncompressed
+from input_pipeline.datasets.uncompressed_array_record import (
+  write_uncompressed,
+)
+from input_pipeline.datasets.videos import captions as caption_files
 
 LIST = 'HowTo100M_1166_videopaths.txt'
 OFFICIAL_LIST = 'HowTo100M_v1.csv'
-EXPECTED = 1_166_089  # of 1,238,792 videos; the others were gone
-CAPTIONS = ('caption.pickle', 'caption.json')
+EXPECTED = 1_166_089  # of 1,238,792 videos; the others were not available
 
 
 @dataclasses.dataclass(kw_only=True)
 class VideosConfig(tfds.core.BuilderConfig):
-  """All videos, or those of a category: the first part of their paths."""
+  """All videos, or the videos of a category (the first part of their paths)."""
 
+  name: str
   category: str = ''
 
 
@@ -52,7 +58,7 @@ class Videos(tfds.core.GeneratorBasedBuilder):
 
   Args:
     media_dir: folder of the features, or FEATURES:AUDIO, or of the videos.
-    extraction: of the videos' features; None: they are in files.
+    extraction: extracts features of videos; None: read features from files.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
@@ -84,7 +90,7 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     def tensor(*shape) -> tfds.features.Tensor:
       return features.Tensor(shape=shape, dtype=np.float16, encoding='bytes')
 
-    # As in the file: a frame's boundary may hang on the last digit.
+    # float64 as in the file: the last digit may decide on a frame's boundary.
     seconds = features.Tensor(shape=(None,), dtype=np.float64)
     widths = {'visual_2d': None, 'visual_3d': None}
     if self._extraction:
@@ -107,13 +113,13 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     )
 
   def _download_and_prepare(self, *args, **kwargs) -> None:
-    with uncompressed():
+    with write_uncompressed():
       super()._download_and_prepare(*args, **kwargs)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.
-    self._skipped = LeftOut()
-    self._widths: dict[str, int] = {}  # of the streams, in files
+    self._skipped = Skipped()
+    self._widths: dict[str, int] = {}  # of the streams, as in the first video
     paths = self._read_list()
     category = self.builder_config.category
     chosen = [p for p in paths if not category or p.split('/')[0] == category]
@@ -121,27 +127,31 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     return {'train': self._generate_examples(chosen)}
 
   def _read_list(self) -> list[str]:
-    """CATEGORY/.../ID of each video, as the authors' list has them."""
-    if self._media_dir and (path := find(self._features, LIST)):
-      rows = parsing.table(path, ['path'])
+    """Reads CATEGORY/.../ID of each video, in the form of the authors' list."""
+    if self._media_dir and (path := parsing.find(self._features, LIST)):
+      rows = parsing.read_table(path, ['path'])
       return [path.replace('None/', '') for (path,) in rows]
-    if self._media_dir and (path := find(self._features, OFFICIAL_LIST)):
-      rows = parsing.table(path, ['category_1', 'video_id'])
+    if self._media_dir and (
+      path := parsing.find(self._features, OFFICIAL_LIST)
+    ):
+      rows = parsing.read_table(path, ['category_1', 'video_id'])
       return [
         f'{category.lower().replace(" ", "_")}/{video}'
         for category, video in rows
       ]
     raise UserError(
-      f'{self.name}/{self.builder_config.name}: no {LIST} or {OFFICIAL_LIST} '
-      f'in {self._media_dir!r}: name the folder with it and with the videos '
-      'features, --config.prepare.media_dir=FOLDER, or with the videos and '
-      '--config.prepare.resnet152=FILE --config.prepare.resnext101=FILE; '
-      '`python main.py --config=configs/stamps.py` runs without them'
+      f'{self.name}/{self.builder_config.name}: There is no {LIST} or '
+      f'{OFFICIAL_LIST} in {self._media_dir!r}. Set '
+      '--config.prepare.media_dir=FOLDER to the folder of the list and the '
+      'features. Or set it to the folder of the list and the videos, together '
+      'with --config.prepare.resnet152=FILE --config.prepare.resnext101=FILE. '
+      '`python main.py --config=configs/stamps.py` needs none of these files.'
     )
 
   def _generate_examples(self, paths: list[str]) -> Iterator:
     name = f'{self.name}/{self.builder_config.name}'
-    captions, seen, good = self._read_captions(), set(), 0
+    captions, count = caption_files.read(self._features), 0
+    seen: set[str] = set()
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
       if video in seen:
@@ -153,100 +163,61 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       except MediaError as error:
         self._skipped.add(error.reason, f'{path}: {error}')
         continue
-      except torch_files.OutsideError as error:
+      except OutsideError as error:
         self._skipped.add('unsafe id', f'{path}: {error}')
         continue
       except (OSError, torch_files.ReleaseError) as error:
-        gone = isinstance(error, FileNotFoundError)
-        reason = 'no file' if gone else MediaError.reason
+        is_missing = isinstance(error, FileNotFoundError)
+        reason = 'no file' if is_missing else MediaError.reason
         self._skipped.add(reason, f'{path}: {error}')
         continue
-      good += 1
+      count += 1
       identity = {'id': video, 'group': video, 'language': 'en'}
-      texts = self._captions_of(captions, video)
+      texts, problem = caption_files.of_video(captions, video)
+      if problem:
+        self._skipped.add(problem, video)
       yield video, {**identity, **arrays, **texts, 'source': path}
-    self._report(name, good, paths)
+    self._skipped.report(
+      name,
+      count,
+      f'{len(paths):,} videos of the list',
+      expected=0 if self.builder_config.category else EXPECTED,
+      shortfall='videos fewer than expected',
+      remedy='Correct the list or its files, then run the same command again.',
+    )
+    self._skipped.write(self.data_dir)
 
   def _read_arrays(self, path: str, video: str) -> dict[str, np.ndarray]:
-    if self._extraction:
-      torch_files.inside(self._features, path)  # raises
+    if self._extraction and self._videos:
+      inside(self._features, path)  # raises OutsideError
       return self._extraction(self._videos(video), dtype=np.float16)
     spectrogram = self._read(self._audio, path, f'{video}_spec', 'arr_0').T
     if spectrogram.ndim != 2 or spectrogram.shape[1] != 40:
-      raise torch_files.ReleaseError(f'{video}_spec is not [40, T]')
+      raise MediaError(
+        f'{video}_spec has the shape {spectrogram.T.shape}. Expected [40, T].'
+      )
     arrays = {'spectrogram': spectrogram.astype(np.float16)}
     for stream in ('2d', '3d'):
       array = self._read(self._features, path, f'{video}_{stream}', 'features')
       if array.ndim != 2 or not len(array):
-        raise torch_files.ReleaseError(f'{video}_{stream} is {array.shape}')
+        raise MediaError(
+          f'{video}_{stream} has the shape {array.shape}. Expected [S, V].'
+        )
       arrays[f'visual_{stream}'] = array.astype(np.float16)
     for key, array in arrays.items():
       if not np.isfinite(array).all():
-        raise torch_files.ReleaseError(f'{key} of {video} is not finite')
+        raise MediaError(f'{key} of {video} has infinite or NaN values.')
       width = self._widths.setdefault(key, array.shape[1])
-      if array.shape[1] != width:  # They would not make a batch.
-        raise torch_files.ReleaseError(
-          f'{key} of {video} is {array.shape[1]} wide, that of the first '
-          f'video {width}'
+      if array.shape[1] != width:  # A batch needs equal widths.
+        raise MediaError(
+          f'{key} of {video} is {array.shape[1]} wide. Expected {width}, as in '
+          'the first video.'
         )
     return arrays
 
-  def _read(self, root: pathlib.Path, path: str, name: str, key: str):
-    npz = torch_files.inside(root, path, f'{name}.npz')
+  def _read(
+    self, root: pathlib.Path, path: str, name: str, key: str
+  ) -> np.ndarray:
+    npz = inside(root, path, f'{name}.npz')
     npy = npz.with_suffix('.npy')
     return torch_files.read_array(npz if npz.exists() else npy, key)
-
-  def _read_captions(self) -> dict:
-    """Video -> captions; AnnotationError or ReleaseError of a wrong file."""
-    for name in CAPTIONS:
-      path = self._features / name
-      if path.is_file():
-        is_json = path.suffix == '.json'
-        found = (parsing.read_json if is_json else torch_files.read_pickle)(
-          path
-        )
-        if not isinstance(found, dict):
-          raise parsing.AnnotationError(
-            f"{path}: expected {{video: {{'start', 'end', 'text'}}}}, got a "
-            f'{type(found).__name__}'
-          )
-        return found
-    print(f'no {" or ".join(CAPTIONS)}: the records will have no captions')
-    return {}
-
-  def _captions_of(self, captions: dict, video: str) -> dict:
-    """The captions of a video that are whole, in the file's order."""
-    found = captions.get(video, {'start': [], 'end': [], 'text': []})
-    try:
-      starts, ends = (np.array(found[key], 'f8') for key in ('start', 'end'))
-      texts = [str(text) for text in found['text']]
-      is_whole = starts.shape == ends.shape == (len(texts),)
-      is_whole &= bool(np.isfinite([starts, ends]).all())
-    except (KeyError, TypeError, ValueError):
-      is_whole = False
-    if not is_whole:
-      self._skipped.add('captions unusable', video)
-      starts, ends, texts = np.zeros(0), np.zeros(0), []
-    elif captions and not texts:
-      self._skipped.add('no captions', video)
-    return {'captions': texts, 'caption_starts': starts, 'caption_ends': ends}
-
-  def _report(self, name: str, good: int, paths: list[str]) -> None:
-    """Says how many there are, lists what was left out beside the records.
-
-    Raises:
-      UserError: there is none.
-    """
-    if not good:
-      raise UserError(
-        f'{name}: none of the {len(paths):,} videos of the list can be used: '
-        f'{self._skipped}'
-      )
-    line = f'{name}: {good:,} of {len(paths):,} videos of the list'
-    if not self.builder_config.category and good < EXPECTED:
-      line += f', {EXPECTED - good:,} fewer than the thesis had'
-      self._skipped.add(
-        'videos fewer than expected', f'{good:,} of {EXPECTED:,}'
-      )
-    print(line)
-    self._skipped.write(self.data_dir)

@@ -1,4 +1,4 @@
-"""The data sets' annotation files: read as they are, or refused by place."""
+"""The data sets' annotation files: valid ones, malformed ones, missing ones."""
 
 import collections
 import json
@@ -6,13 +6,18 @@ import json
 import pytest
 
 from avl_jax.errors import UserError
-from input_pipeline.datasets.clips import annotations, speech_splits
+from input_pipeline.datasets.clips import (
+  annotations,
+  crosstask,
+  speech_splits,
+)
 from tests.helpers import annotated
 
 
 def _read(name, folder):
   skipped = collections.defaultdict(list)
-  clips = getattr(annotations, f'read_{name}')(
+  module = crosstask if name == 'crosstask' else annotations
+  clips = getattr(module, f'read_{name}')(
     folder, lambda reason, what: skipped[reason].append(what)
   )
   return clips, skipped
@@ -20,7 +25,7 @@ def _read(name, folder):
 
 @pytest.fixture
 def no_videos(monkeypatch):
-  """The twins without their videos."""
+  """Writes annotation files without videos."""
   monkeypatch.setattr(annotated, 'write_videos', lambda *_: None)
   monkeypatch.setattr(annotated, 'write_bad_videos', lambda *_: None)
   monkeypatch.setattr(annotated.media, 'write', lambda *_, **__: None)
@@ -29,7 +34,7 @@ def no_videos(monkeypatch):
 @pytest.mark.parametrize(
   ('name', 'others', 'skipped'),
   [
-    # The clips that only their videos will show to be unusable.
+    # Others: clips that turn out to be unusable when their videos are read.
     ('youcook2', len(annotated.BAD) + 1, {'empty segment': 1}),
     ('crosstask', 1, {'no annotation': 1, 'unsafe id': 1}),
     ('msrvtt', 1, {'no annotation': 1}),
@@ -37,14 +42,14 @@ def no_videos(monkeypatch):
     ('youcook_japanese', 0, {'not 5 to 50 s': 1, 'no annotation': 1}),
   ],
 )
-def test_what_is_read(tmp_path, no_videos, name, others, skipped):
+def test_clips_that_are_read(tmp_path, no_videos, name, others, skipped):
   expected = getattr(annotated, name)(tmp_path)
-  clips, left_out = _read(name, tmp_path)
+  clips, found_skipped = _read(name, tmp_path)
   assert len(clips) == len(expected) + others
   found = {(c.split, c.id, c.video, c.start, c.end, c.captions) for c in clips}
   for split, clip, *rest in expected:
     assert (split, clip.partition('/')[0], *rest) in found
-  assert {key: len(names) for key, names in left_out.items()} == skipped
+  assert {key: len(names) for key, names in found_skipped.items()} == skipped
 
 
 def test_tasks_are_kept(tmp_path, no_videos):
@@ -54,9 +59,7 @@ def test_tasks_are_kept(tmp_path, no_videos):
   assert {c.task for c in _read('youcook2', tmp_path)[0]} == {'113'}
 
 
-def test_training_clips_by_people_where_there_are_no_transcripts(
-  tmp_path, no_videos
-):
+def test_training_clips_without_transcripts_are_by_people(tmp_path, no_videos):
   annotated.crosstask(tmp_path)
   (tmp_path / 'crosstask_constraints').rename(tmp_path / 'elsewhere')
   clips, skipped = _read('crosstask', tmp_path)
@@ -75,50 +78,50 @@ _YOUCOOK2 = {
     }
   }
 }
-_CHANGES = [  # what is done to the annotation, what is said
-  (lambda d: d.pop('database'), "the file: expected 'database', a dict"),
-  (lambda d: d['database'].update(v=3), "v: expected 'subset', a str"),
+_CHANGES = [  # (change of the annotation, expected message)
+  (lambda d: d.pop('database'), "the file: Expected 'database', a dict"),
+  (lambda d: d['database'].update(v=3), "v: Expected 'subset', a str"),
   (lambda d: d['database']['v'].pop('annotations'), "'annotations', a list"),
-  (lambda d: d['database']['v']['annotations'][0].pop('id'), "expected 'id'"),
+  (lambda d: d['database']['v']['annotations'][0].pop('id'), "Expected 'id'"),
   (
     lambda d: d['database']['v']['annotations'][0].update(segment=[1]),
-    r'v_0: expected \[start, end\] in seconds',
+    r'v_0: Expected \[start, end\] in seconds',
   ),
   (
     lambda d: d['database']['v']['annotations'][0].update(segment=[0, None]),
-    'v_0: expected a number',
+    'v_0: Expected a number',
   ),
   (
     lambda d: d['database']['v']['annotations'][0].update(segment=[-1, 2]),
-    'v_0: expected a number of at least 0, got -1',
+    'v_0: Expected a number of at least 0, got -1',
   ),
   (
     lambda d: d['database']['v']['annotations'][0].update(
       segment=[0, float('nan')]
     ),
-    'v_0: expected a number',
+    'v_0: Expected a number',
   ),
   (
     lambda d: d['database']['v']['annotations'][0].update(sentence=7),
-    "v_0: expected 'sentence', a str",
+    "v_0: Expected 'sentence', a str",
   ),
 ]
 
 
-@pytest.mark.parametrize(('change', 'said'), _CHANGES)
-def test_youcook2_is_read_strictly(tmp_path, change, said):
+@pytest.mark.parametrize(('change', 'message'), _CHANGES)
+def test_youcook2_is_read_strictly(tmp_path, change, message):
   path = tmp_path / 'youcookii_annotations_trainval.json'
   data = json.loads(json.dumps(_YOUCOOK2))
   path.write_text(json.dumps(data))
   assert len(_read('youcook2', tmp_path)[0]) == 1
   change(data)
   path.write_text(json.dumps(data))
-  with pytest.raises(UserError, match=rf'{path.name}: .*{said}'):
+  with pytest.raises(UserError, match=rf'{path.name}: .*{message}'):
     _read('youcook2', tmp_path)
 
 
 @pytest.mark.parametrize(
-  ('name', 'file', 'content', 'said'),
+  ('name', 'file', 'content', 'message'),
   [
     (
       'youcook2',
@@ -130,19 +133,19 @@ def test_youcook2_is_read_strictly(tmp_path, change, said):
       'youcook2',
       'annotations/youcookii_annotations_trainval.json',
       '[' * 99_999,
-      'expected JSON',
+      'Expected JSON',
     ),
     (
       'crosstask',
       'crosstask_release/videos.csv',
       'a,b\n',
-      'line 1: expected 3',
+      'line 1: Expected 3',
     ),
     (
       'crosstask',
       'crosstask_release/tasks_primary.txt',
       '1\nt\nu\n2\none step\n',
-      "task '1': expected five lines",
+      "task '1': Expected five lines",
     ),
     (
       'crosstask',
@@ -154,23 +157,28 @@ def test_youcook2_is_read_strictly(tmp_path, change, said):
       'crosstask',
       'crosstask_release/annotations/16815_vidC.csv',
       '1,soon,2\n',
-      "16815_vidC_0: expected a number of at least 0, got 'soon'",
+      "16815_vidC_0: Expected a number of at least 0, got 'soon'",
     ),
     ('msrvtt', 'MSRVTT_data.json', '{"videos": []}', "'sentences', a list"),
     (
       'msrvtt',
       'MSRVTT_data.json',
       '{"videos": [], "sentences": [{"video_id": "v"}]}',
-      r"sentences\[0\]: expected 'caption'",
+      r"sentences\[0\]: Expected 'caption'",
     ),
-    ('msrvtt', 'MSRVTT_train.7k.csv', 'id\nv\n', 'expected columns video_id'),
+    (
+      'msrvtt',
+      'MSRVTT_train.7k.csv',
+      'id\nv\n',
+      'Expected the columns video_id',
+    ),
     (
       'msrvtt',
       'MSRVTT_JSFUSION_test.csv',
       'video_id,sentence\nv,a,b\n',
-      'line 2: expected 2 fields, got 3',
+      'line 2: Expected 2 fields, got 3',
     ),
-    ('lsmdc', 'LSMDC16_annos_training.csv', 'a\tb\n', 'expected 6 fields'),
+    ('lsmdc', 'LSMDC16_annos_training.csv', 'a\tb\n', 'Expected 6 fields'),
     ('lsmdc', 'LSMDC16_annos_training.csv', b'\xff\xfe\x00', 'a table'),
     (
       'youcook_japanese',
@@ -182,17 +190,17 @@ def test_youcook2_is_read_strictly(tmp_path, change, said):
       'youcook_japanese',
       'youcook_japanese_v1.json',
       '{"train": {"v": [[0]]}, "val": {}, "eval": {}}',
-      r'v_0: expected \[start, end\]',
+      r'v_0: Expected \[start, end\]',
     ),
   ],
 )
 def test_other_files_are_read_strictly(
-  tmp_path, no_videos, name, file, content, said
+  tmp_path, no_videos, name, file, content, message
 ):
   getattr(annotated, name)(tmp_path)
   path = tmp_path / file
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
-  with pytest.raises(UserError, match=rf'{path.name}: .*{said}'):
+  with pytest.raises(UserError, match=rf'{path.name}: .*{message}'):
     _read(name, tmp_path)
 
 
@@ -211,7 +219,7 @@ def test_missing_files_are_named(tmp_path, name, file):
     _read(name, tmp_path)
 
 
-def test_lists_that_are_not_there_make_no_split(tmp_path, no_videos):
+def test_missing_lists_make_no_split(tmp_path, no_videos):
   annotated.msrvtt(tmp_path)
   (tmp_path / 'MSRVTT_train.9k.csv').unlink()
   assert {c.split for c in _read('msrvtt', tmp_path)[0]} == {'train_7k', 'test'}
@@ -228,7 +236,7 @@ def test_sounds_and_speech():
   assert (sounds, talk) == speech_splits.sounds_and_speech(
     counts, sorted(clips)
   )
-  # With more clips of few words than of many, those with the fewest.
+  # If more clips have few words than many, the ones with the fewest are taken.
   sounds, talk = speech_splits.sounds_and_speech(counts, clips, speech_words=13)
   assert talk == {f'talk{i}' for i in range(3, 9)}
   assert sounds == {f'quiet{i}' for i in range(5)} | {'loud1'}

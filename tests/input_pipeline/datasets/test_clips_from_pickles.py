@@ -1,4 +1,4 @@
-"""The authors' feature pickles as records, against golden H."""
+"""The authors' feature pickles as records, against golden items."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ from input_pipeline.datasets.clips import from_pickles
 from input_pipeline.records import catalog, reader
 from tests.helpers import golden
 
-_H, _ARRAYS = golden.load('loaders')
+_LOADERS, _ARRAYS = golden.load('loaders')
 
 
 def _tensor(array):
@@ -23,9 +23,9 @@ def _tensor(array):
 
 
 def _clips(kind, keys, to_tensor=lambda x: x):
-  """The items of golden H as the release's pickles hold them."""
+  """The golden items in the form of the release's pickles."""
   clips = []
-  for item in _H['sub'][f'{kind}_m1']['params']['items']:
+  for item in _LOADERS['sub'][f'{kind}_m1']['params']['items']:
     name, length = item['audio_in']['name'], item['audio_in']['T']
     audio = golden._db_audio(name, (1, 40, length))[0]
     audio = audio.astype(item['audio_in']['dtype'])
@@ -82,7 +82,7 @@ def data_dir(tmp_path_factory, request):
   for clip in pooled:
     sentence = clip['caption']
     clip |= {'caption': ['one', sentence, 'two'], 'eval_caption': sentence}
-  # Two clips of a video, both named after it.
+  # Two clips of one video, both named after it.
   _write(folder, 'msrvtt_jsfusion_test.pkl', [*pooled, pooled[0]])
   for name in ('clips/youcook2', 'clips/msrvtt'):
     _prepare(folder, name, folder)
@@ -99,7 +99,7 @@ def data_dir(tmp_path_factory, request):
 @pytest.mark.parametrize('multiplier', [1, 2])
 def test_items_meet_the_release(data_dir, kind, name, split, multiplier):
   examples = _read(name, split, data_dir)
-  items = _H['sub'][f'{kind}_m{multiplier}']['params']['items']
+  items = _LOADERS['sub'][f'{kind}_m{multiplier}']['params']['items']
   for i, item in enumerate(items):
     num_frames = item['audio_shape'][1]
     clip = clip_features.whole_clip(examples[item['id']], num_frames)
@@ -114,7 +114,7 @@ def test_items_meet_the_release(data_dir, kind, name, split, multiplier):
     assert caption == item['caption']
 
 
-def test_what_a_clip_carries(data_dir):
+def test_fields_of_a_record(data_dir):
   example = _read('clips/youcook2', 'val', data_dir)['clip1']
   assert example['group'] == b'vidA'
   assert (example['start'], example['end']) == (12, np.float32(20.9))
@@ -131,7 +131,7 @@ def test_what_a_clip_carries(data_dir):
   )
 
 
-def test_what_is_left_out_is_counted(data_dir):
+def test_skipped_clips_are_counted(data_dir):
   skipped = json.loads(
     pathlib.Path(data_dir, 'clips/youcook2/1.0.0/skipped.json').read_text()
   )
@@ -150,15 +150,15 @@ def test_what_is_left_out_is_counted(data_dir):
 @pytest.mark.parametrize(
   ('change', 'reason', 'words'),
   [
-    ({'2d': np.ones(512)}, 'unreadable', r'\(512,\), expected \(2048,\)'),
-    ({'audio': np.ones((41, 30))}, 'unreadable', r'\(41, 30\), expected'),
-    ({'audio': [['a', 'b']] * 40}, 'unreadable', 'no numbers'),
-    ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'no numbers'),
-    ({'3d': [10**400] * 2048}, 'unreadable', 'no numbers'),
-    ({'3d': {}}, 'unreadable', 'no numbers'),
+    ({'2d': np.ones(512)}, 'unreadable', r'\(512,\)\. Expected \(2048,\)'),
+    ({'audio': np.ones((41, 30))}, 'unreadable', r'\(41, 30\)\. Expected'),
+    ({'audio': [['a', 'b']] * 40}, 'unreadable', 'Expected numbers'),
+    ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'Expected numbers'),
+    ({'3d': [10**400] * 2048}, 'unreadable', 'Expected numbers'),
+    ({'3d': {}}, 'unreadable', 'Expected numbers'),
   ],
 )
-def test_arrays_that_are_none(change, reason, words):
+def test_malformed_arrays(change, reason, words):
   clip = {
     'id': 'a',
     'audio': np.ones((40, 30)),
@@ -175,25 +175,25 @@ def test_arrays_that_are_none(change, reason, words):
   assert caught.value.reason == reason
 
 
-def test_the_shortfall_is_said(tmp_path, capsys):
+def test_the_shortfall_is_printed(tmp_path, capsys):
   _write(tmp_path, 'crosstask_clips_val.pkl', _clips('youcook', ('2d', '3d')))
   _prepare(tmp_path, 'clips/crosstask', tmp_path / 'records')
-  said = capsys.readouterr().out
-  assert 'no crosstask_clips_train.pkl' in said
-  assert '6 of 6 clips in crosstask_clips_val.pkl, 2,813 fewer' in said
+  printed = capsys.readouterr().out
+  assert 'no crosstask_clips_train.pkl' in printed
+  assert '6 of 6 clips in crosstask_clips_val.pkl, 2,813 fewer' in printed
 
 
 def test_without_files(tmp_path):
   with pytest.raises(UserError, match=r'youcook_train_audio\.pkl.*media_dir'):
     _prepare(tmp_path, 'clips/youcook2', tmp_path / 'records')
   _write(tmp_path, 'lsmdc_test.pkl', {'a': 1})
-  with pytest.raises(UserError, match='holds a dict, expected a list'):
+  with pytest.raises(UserError, match=r'holds a dict\. Expected a list'):
     _prepare(tmp_path, 'clips/lsmdc', tmp_path / 'records')
   assert not list((tmp_path / 'records').rglob('*1.0.0'))
 
 
 def test_batches_from_a_file_equal_the_arrays(data_dir):
-  """An epoch and an evaluation of records, against the pickles' arrays."""
+  """Compares an epoch and an evaluation with the arrays in the pickles."""
   clips = {clip['id']: clip for clip in _clips('youcook', ('2d', '3d'))}
 
   def expected(identity):
@@ -247,13 +247,13 @@ def test_a_split_that_was_not_made(data_dir):
     )
 
 
-def test_made_up_content_is_marked(tmp_path):
+def test_synthetic_content_is_marked(tmp_path):
   clips = _clips('youcook', ('2d', '3d'))
   fingerprints = []
-  for mark in ('real', 'made-up'):
+  for mark in ('real', 'synthetic'):
     folder = tmp_path / mark
     _write(folder, 'crosstask_clips_val.pkl', clips)
-    if mark == 'made-up':
+    if mark == 'synthetic':
       (folder / catalog.SYNTHETIC).touch()
     _prepare(folder, 'clips/crosstask', folder / 'records')
     data = reader.Records(
@@ -269,7 +269,7 @@ def test_made_up_content_is_marked(tmp_path):
     batch_size=1,
     num_frames=8,
     words={'vectors': str(vectors), 'max_words': 3},
-    data_dir=str(tmp_path / 'made-up' / 'records'),
+    data_dir=str(tmp_path / 'synthetic' / 'records'),
   )['clips']
   assert batches.fingerprint.startswith('synthetic-')
   assert batches.fingerprint != fingerprints[1]

@@ -11,7 +11,7 @@ import input_pipeline
 from avl_jax import torch_files
 from avl_jax.backbones import feature_extractor
 from avl_jax.errors import UserError
-from avl_jax.extraction.video_features import Extraction, VideoFiles
+from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import audio
 from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.records import catalog, reader
@@ -20,7 +20,7 @@ from tests.helpers import annotated, golden
 
 def _prepare(name, folder, data_dir, extractor=None, **options):
   """Makes the records with a small extractor; returns it."""
-  extractor = feature_extractor or annotated.Extractor()
+  extractor = extractor or annotated.Extractor()
   extraction = Extraction(
     extractor, extractor.widths, data_dir / 'extracted' / 'small'
   )
@@ -41,7 +41,7 @@ def _skipped(name, data_dir):
 
 
 def _naive(folder, video, start, end):
-  """Spectrogram and pooled features of a piece, from the whole file."""
+  """Computes spectrogram and pooled features of a piece from the whole file."""
   (path,) = (p for p in (folder / 'videos').rglob('*') if p.stem == video)
   whole = audio.read_audio(path)
   last = None if np.isinf(end) else round(16_000 * end)
@@ -100,9 +100,9 @@ def test_batches_equal_a_naive_computation(prepared):
       assert abs(num_frames - len(spectrogram)) <= 6  # a codec's packet
       size = min(num_frames, len(spectrogram))
       difference = np.abs(found[:size] - spectrogram[:size])
-      # The ends are reflected from elsewhere where a packet has been cut; and
-      # some containers' times are exact to a millisecond only, which what a
-      # codec adds below the tone shows.
+      # A cut packet changes the samples that are reflected at the ends. Some
+      # containers' times are exact only to a millisecond, which changes the
+      # noise that a codec adds below the tone.
       loud = spectrogram[:size] > -30
       assert np.quantile(difference[loud], 0.9) < 1
       if path.suffix == '.mp4':
@@ -111,7 +111,7 @@ def test_batches_equal_a_naive_computation(prepared):
       assert spectrogram.std() > 5
 
 
-def test_what_a_record_carries(prepared):
+def test_fields_of_a_record(prepared):
   name, folder, data_dir, expected, _ = prepared
   for split in {row[0] for row in expected}:
     data = reader.Records((f'clips/{name}',), (split,), str(data_dir))
@@ -131,7 +131,7 @@ def test_what_a_record_carries(prepared):
 
 
 _UNREADABLE = [k for k, v in annotated.BAD.items() if v == 'unreadable']
-LEFT_OUT = {
+SKIPPED = {
   'youcook2': {
     'empty segment': 1,
     'beyond the end': 1,
@@ -172,9 +172,9 @@ LEFT_OUT = {
 }
 
 
-def test_what_is_left_out_is_counted(prepared):
+def test_skipped_clips_are_counted(prepared):
   name, _, data_dir, _, _ = prepared
-  assert _skipped(name, data_dir) == LEFT_OUT[name]
+  assert _skipped(name, data_dir) == SKIPPED[name]
 
 
 def test_each_piece_is_extracted_once(prepared):
@@ -202,11 +202,11 @@ def youcook2(tmp_path, small_youcook2):
 
 
 class _InterruptedError(Exception):
-  """The machine has been switched off."""
+  """Stands for a machine that is switched off."""
 
 
-def test_an_interrupted_preparation_goes_on(tmp_path, youcook2):
-  """Nothing half-done looks finished, and nothing done is done again."""
+def test_an_interrupted_preparation_resumes(tmp_path, youcook2):
+  """An unfinished preparation is not found; finished pieces are reused."""
 
   class Failing(annotated.Extractor):
     def __call__(self, *piece):
@@ -239,7 +239,7 @@ def test_an_interrupted_preparation_goes_on(tmp_path, youcook2):
       np.testing.assert_array_equal(a['visual_3d'], b['visual_3d'])
 
 
-def test_features_that_are_wrong_are_left_out(tmp_path, youcook2):
+def test_malformed_features_are_skipped(tmp_path, youcook2):
   class Wrong(annotated.Extractor):
     def __call__(self, path, start, end):
       features = super().__call__(path, start, end)
@@ -262,7 +262,9 @@ def test_no_usable_clip_is_an_error(tmp_path, youcook2):
     def __call__(self, path, start, end):
       raise OSError('nothing to see')
 
-  with pytest.raises(UserError, match=r'0 of 2 clips.*unreadable.*nothing to'):
+  with pytest.raises(
+    UserError, match=r'None of the 2 clips.*unreadable.*nothing to'
+  ):
     _prepare('youcook2', youcook2, tmp_path, Blind())
   assert not catalog.find('clips/youcook2', tmp_path)
   (youcook2 / 'videos').rename(tmp_path / 'elsewhere')
@@ -302,30 +304,20 @@ def test_clips_with_and_without_speech(tmp_path, youcook2, capsys):
   skipped = _skipped('youcook2', tmp_path)
   assert skipped['words of no clip of val'] == 2
   assert skipped['shorter than annotated, but kept'] == 1
-  said = capsys.readouterr().out
-  assert 'sounds241: 1 clips of val by their words, 240 fewer than' in said
+  printed = capsys.readouterr().out
+  message = (
+    'sounds241: 1 of 3 clips of val, chosen by number of words, 240 fewer'
+  )
+  assert message in printed
 
 
-def test_word_counts_that_tell_nothing_apart(tmp_path, youcook2):
+def test_word_counts_without_two_kinds_of_clips(tmp_path, youcook2):
   (youcook2 / 'youcook2_words.csv').write_text('id,words\nvid-B_0,7\n')
-  with pytest.raises(UserError, match=r'youcook2_words.csv: expected clips of'):
+  with pytest.raises(UserError, match=r'youcook2_words.csv: Expected clips of'):
     _prepare('youcook2', youcook2, tmp_path)
 
 
-def test_files_of_videos(tmp_path):
-  for name in ('a/x.webm', 'b/x.mp4', 'b/y.MKV', 'b/z.txt', 'c/z.mp4.part'):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).touch()
-  files = VideoFiles(tmp_path)
-  assert files('x') == tmp_path / 'a/x.webm'
-  assert files('y') == tmp_path / 'b/y.MKV'
-  assert 'z' not in files
-  for name in ('', '..', '../a/x', '/etc/passwd', 'b/y', 'a\\x', 'x\0'):
-    with pytest.raises(UserError, match='not the name of a file'):
-      files(name)
-
-
-def test_weights_are_asked_for(tmp_path, youcook2):
+def test_missing_weights_are_named(tmp_path, youcook2):
   with pytest.raises(
     UserError, match=r'youcook_train_audio.*prepare.resnet152'
   ):
@@ -345,7 +337,7 @@ def test_weights_are_asked_for(tmp_path, youcook2):
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
-  """Weight files of the two networks of depth 1, 1, 1, 1, by arguments."""
+  """Argument -> weight file of a network with blocks (1, 1, 1, 1)."""
   folder = tmp_path_factory.mktemp('weights')
   paths = {}
   for name in ('resnet152', 'resnext101'):
@@ -359,7 +351,7 @@ def weights(tmp_path_factory):
   'streams', [1, pytest.param(2, marks=pytest.mark.slow)]
 )
 def test_with_networks(tmp_path, weights, streams, monkeypatch, capsys):
-  """From the command's arguments to batches, with networks of little depth."""
+  """From the command's arguments to batches, with shallow networks."""
   weights = dict(list(weights.items())[:streams])
   monkeypatch.setattr(
     feature_extractor, '_IMAGES', 2
@@ -397,6 +389,6 @@ def test_with_networks(tmp_path, weights, streams, monkeypatch, capsys):
     pooled = [array.astype('f4').max(0) for array in rows.values()]
     pooled = [vector / np.linalg.norm(vector) for vector in pooled]
     np.testing.assert_allclose(visual, np.concatenate(pooled), atol=1e-6)
-  # What was extracted is kept for the same weights only.
-  (kept,) = (tmp_path / 'extracted').iterdir()
-  assert len(list(kept.rglob('*.npz'))) == len(expected)
+  # Extracted features are cached per set of weights.
+  (cache,) = (tmp_path / 'extracted').iterdir()
+  assert len(list(cache.rglob('*.npz'))) == len(expected)

@@ -1,4 +1,4 @@
-"""Debian packages, with a tiny package and stand-ins for apt."""
+"""Downloads of Debian packages, with a tiny package and fake apt commands."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ NAME, VERSION = 'tiny-stamps', '1.0-1'
 
 
 class Apt:
-  """Stand-ins for apt-get and apt-cache that serve one small package."""
+  """Fake apt-get and apt-cache that serve one small package."""
 
   def __init__(self, root: pathlib.Path):
     self.root, self.log = root, root / 'log'
@@ -59,7 +59,7 @@ class Apt:
     return debian.fetch(NAME, VERSION, cache, sha256=sha256 or self.sha256)
 
   def left(self) -> list[str]:
-    """What a failed run has left in the cache, but apt's lists."""
+    """Files in the cache after a failed run, except apt's lists."""
     return sorted({*os.listdir(self.root / 'cache')} - {'apt'})
 
 
@@ -92,12 +92,12 @@ def test_a_damaged_deb_in_the_cache_is_refused(apt):
   (apt.root / 'cache').mkdir()
   deb = apt.root / 'cache' / f'{NAME}_{VERSION}.deb'
   deb.write_bytes(apt.deb.read_bytes()[:-1])
-  with pytest.raises(debian.FetchError, match=r'\.deb: SHA-256 .* delete'):
+  with pytest.raises(debian.FetchError, match=r'\.deb: The SHA-256 .* Delete'):
     apt.fetch()
   assert apt.left() == [deb.name]
 
 
-def test_fetches_lists_of_its_own_where_the_system_has_none(apt):
+def test_downloads_lists_if_the_system_has_none(apt):
   records = (apt.root / 'records').read_text()
   (apt.root / 'records').write_text('')
   apt.script(
@@ -121,7 +121,7 @@ def test_another_checksum_in_the_lists_is_refused(apt):
   assert 'download' not in apt.calls()
 
 
-def test_another_file_than_the_lists_promise_is_refused(apt):
+def test_a_file_with_another_checksum_is_refused(apt):
   apt.script('apt-get', 'echo other > tiny.deb')
   with pytest.raises(debian.FetchError, match=f'expected {apt.sha256}'):
     apt.fetch()
@@ -131,7 +131,7 @@ def test_another_file_than_the_lists_promise_is_refused(apt):
 def test_another_version_is_named(apt):
   apt.offer(version='2.0-1')
   with pytest.raises(
-    debian.FetchError, match=r'version 1\.0-1 is needed.* offer 2\.0-1; put'
+    debian.FetchError, match=r'Expected version 1\.0-1.* offer 2\.0-1\. Put'
   ):
     apt.fetch()
   assert apt.left() == []
@@ -140,12 +140,13 @@ def test_another_version_is_named(apt):
 def test_no_network(apt):
   apt.script('apt-get', 'echo "E: Could not connect" >&2; exit 100')
   with pytest.raises(
-    debian.FetchError, match=r'download failed; check the network.*not connect'
+    debian.FetchError, match=r'download failed\. Check the network.*not connect'
   ):
     apt.fetch()
   (apt.root / 'records').write_text('')
   with pytest.raises(
-    debian.FetchError, match=r'no package list.*check the network.*not connect'
+    debian.FetchError,
+    match=r'package lists cannot.*Check the network.*not connect',
   ):
     apt.fetch()
   assert apt.left() == []
@@ -158,9 +159,9 @@ def test_no_apt(apt, monkeypatch):
   assert apt.left() == []
 
 
-def test_an_unpacking_that_broke_off_is_done_again(apt):
+def test_an_interrupted_unpacking_is_repeated(apt):
   real = shutil.which('dpkg-deb')
-  # It unpacks everything, then dies before it could say that it is done.
+  # It unpacks everything, then dies before it reports success.
   apt.script('dpkg-deb', f'{real} "$@"; kill -9 $$')
   with pytest.raises(debian.FetchError, match='cannot be unpacked'):
     apt.fetch()
@@ -171,7 +172,7 @@ def test_an_unpacking_that_broke_off_is_done_again(apt):
 
 def test_a_full_disk_is_named(apt):
   apt.script('dpkg-deb', 'echo "tar: No space left on device" >&2; exit 2')
-  with pytest.raises(debian.FetchError, match=r'no space left.*cache: free'):
+  with pytest.raises(debian.FetchError, match=r'no space left.*cache\. Free'):
     apt.fetch()
   assert apt.left() == [f'{NAME}_{VERSION}.deb']
 

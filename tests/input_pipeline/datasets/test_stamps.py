@@ -1,4 +1,4 @@
-"""The stamps' builder on a small tree with every kind of bad media."""
+"""The stamps' builder on a small tree with every kind of unusable media."""
 
 import errno
 import functools
@@ -29,7 +29,7 @@ def _groups(data_dir, name, split):
   return {example['group'] for example in _read(data_dir, name, split)}
 
 
-def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
+def test_a_record_equals_its_media(stamps_folder, stamps_records):
   example = _read(stamps_records, 'human_fr', 'train')[0]
   stem = stamps_folder / example['id'].decode().split('/human_fr')[0]
   waveform = audio.read_audio(f'{stem}_desc_fr.wav')
@@ -48,7 +48,7 @@ def test_a_record_holds_what_its_media_hold(stamps_folder, stamps_records):
   assert example['source'].decode() == f'{stem.name}_desc_fr.wav'
 
 
-def test_what_is_left_out_is_counted_and_listed(stamps_records):
+def test_skipped_stamps_are_counted_and_listed(stamps_records):
   folder = pathlib.Path(stamps_records, 'stamps/human_fr/1.0.0')
   skipped = {
     reason: [name.split('/human_fr')[0] for name in names]
@@ -69,7 +69,7 @@ def test_what_is_left_out_is_counted_and_listed(stamps_records):
   ids = {example['id'].decode().split('/human_fr')[0] for example in examples}
   assert not ids & BAD
   assert not any(name.startswith('symbols') for name in ids)
-  # Of two stamps with one caption, one.
+  # Of two stamps with the same caption, one is kept.
   assert len(ids & {'things/thing0', 'wrong/thing105'}) == 1
   assert len(ids) == 30
 
@@ -85,7 +85,7 @@ def test_nothing_leaks_between_splits(stamps_records):
   narrated = _groups(stamps_records, 'narrated_fr', 'train')
   assert not narrated & unseen
   assert unseen <= _groups(stamps_records, 'narrated_fr', 'unseen_words')
-  # Recordings that cannot be read do not keep captions from being narrated.
+  # Captions are narrated even if their recordings cannot be read.
   assert train | test < narrated
   assert narrated == _groups(stamps_records, 'narrated_fr', 'validation')
 
@@ -113,7 +113,7 @@ def test_natural_sounds(stamps_records):
 
 
 def test_splits_depend_on_content_alone(stamps_folder, tmp_path):
-  """Other names, other order, other times: the same groups and splits."""
+  """File names, order and times do not change groups and splits."""
   for picture in (stamps_folder / 'things').glob('*.png'):
     number = int(picture.stem.removeprefix('thing'))
     for path in picture.parent.glob(f'{picture.stem}[._]*'):
@@ -169,7 +169,7 @@ def test_a_folder_without_stamps(tmp_path):
 def test_a_full_disk_leaves_no_records(
   stamps_folder, tmp_path, monkeypatch, error
 ):
-  """Writers raise either kind of error, always with the system's words."""
+  """Writers raise either kind of error, always with the system's message."""
   written, encode = [], audio.encode_flac
 
   def fill(waveform):
@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_no_records(
     data_dir=str(tmp_path),
     media_dir=str(stamps_folder),
   )
-  with pytest.raises(input_pipeline.DataError, match='is full; nothing of'):
+  with pytest.raises(input_pipeline.DataError, match='is full'):
     prepare()
   monkeypatch.undo()
   assert not list(tmp_path.rglob('*array_record*'))

@@ -1,4 +1,4 @@
-"""HowTo100M's layout against golden H: files, windows, captions."""
+"""HowTo100M from feature files, against golden files, clips and captions."""
 
 import itertools
 import json
@@ -6,72 +6,38 @@ import os
 import pathlib
 import pickle
 
-import jax
 import numpy as np
 import pytest
-from array_record.python import array_record_module
 
 import input_pipeline
-from avl_jax import parallel
 from avl_jax.errors import UserError
 from avl_jax.features import clips
-from avl_jax.models import avlnet
-from avl_jax.train import optimizer as optimizers
-from avl_jax.train import step as training_step
 from input_pipeline.records import reader as record_reader
-from tests.helpers import golden
+from tests.helpers import golden, howto100m_files
 
-_H, _ARRAYS = golden.load('loaders')
-_FILES = _H['sub']['youtube_files']['params']
-_RANDOM = _H['sub']['youtube_random']['params']['cases']
-_WINDOWS = _H['sub']['youtube_asr_windows']['params']
-_ASR = _H['sub']['youtube_asr']['params']
+_LOADERS, _ARRAYS = golden.load('loaders')
+_FILES = _LOADERS['sub']['youtube_files']['params']
+_RANDOM = _LOADERS['sub']['youtube_random']['params']['cases']
+_WINDOWS = _LOADERS['sub']['youtube_asr_windows']['params']
+_ASR = _LOADERS['sub']['youtube_asr']['params']
 # Lengths of the videos that have captions: usable ones, none.
 _LONG, _SHORT = (
-  _H['sub'][sub]['params']['spec_T']
+  _LOADERS['sub'][sub]['params']['spec_T']
   for sub in ('youtube_asr', 'youtube_asr_missing')
 )
 
 
-def _spectrogram(length):
-  """float16 [40, T] as golden H's files."""
-  name = f'H/youtube/spec{length}'
-  recipe = {'kind': 'db_audio', 'name': name, 'shape': (1, 40, length)}
-  recipe['crc32'] = golden.crc(golden._db_audio(name, (1, 40, length)))
-  spectrogram = golden.make_input(recipe)[0].astype('f2')
-  columns = np.arange(length)
-  spectrogram[0], spectrogram[1] = columns // 100 + 1, columns % 100
-  return spectrogram
-
-
-def _write(folder, video, length, *, npy=False):
-  folder = folder / 'cat' / video
-  folder.mkdir(parents=True)
-  np.savez(folder / f'{video}_spec.npz', _spectrogram(length))
-  features = {
-    stream: golden.normal(recipe['name'], recipe['shape'])
-    for stream, recipe in (('2d', _FILES['feat_2d']), ('3d', _FILES['feat_3d']))
-  }
-  features['3d'] = np.abs(features['3d'])
-  features = {stream: x.astype('f2') for stream, x in features.items()}
-  for stream, array in features.items():
-    if npy:
-      np.save(folder / f'{video}_{stream}.npy', array)
-    else:
-      np.savez(folder / f'{video}_{stream}.npz', features=array)
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """Golden H's videos, and one of each thing that can be wrong."""
+  """The golden videos, and one for each kind of error."""
   folder = tmp_path_factory.mktemp('howto100m')
   lengths = _FILES['spec_T']
   for length in lengths:
     npy = length == max({*lengths} - {_LONG})
-    _write(folder, f'v{length}', length, npy=npy)
+    howto100m_files.write_video(folder, f'v{length}', length, npy=npy)
   np.savez(folder / 'cat' / f'v{_SHORT}' / f'v{_SHORT}_x.npz', np.zeros(3))
   for video in ('bad', 'bomb', 'nan'):
-    _write(folder, video, 500)
+    howto100m_files.write_video(folder, video, 500)
   wrong = folder / 'cat' / 'bad' / 'bad_2d.npz'
   wrong.write_bytes(wrong.read_bytes()[:200])
   objects = np.array([{}], object)
@@ -84,7 +50,7 @@ def folder(tmp_path_factory):
   paths += ['cat/bad', 'cat/bomb', 'cat/nan', 'cat/gone', f'cat/v{_SHORT}']
   paths += ['../secret', '/etc/passwd', 'food_and_entertaining/v_x/none']
   lines = '\n'.join(['path', *paths])
-  (folder / 'HowTo100M_1166_videopaths.txt').write_text(lines)
+  (folder / howto100m_files.LIST).write_text(lines)
   captions = {
     f'v{_LONG}': _ASR['captions'],
     f'v{_SHORT}': {'start': [1.0], 'end': [], 'text': []},
@@ -108,7 +74,7 @@ def videos(data_dir):
   return {v['id'].decode(): v for v in data.read(range(len(data)))}
 
 
-def test_what_is_left_out_is_counted(data_dir, videos):
+def test_skipped_videos_are_counted(data_dir, videos):
   assert set(videos) == {f'v{length}' for length in _FILES['spec_T']}
   folder = pathlib.Path(data_dir, 'videos/howto100m/1.0.0')
   skipped = json.loads((folder / 'skipped.json').read_text())
@@ -123,13 +89,13 @@ def test_what_is_left_out_is_counted(data_dir, videos):
     'videos fewer than expected': 1,
   }
   unreadable = '\n'.join(skipped['unreadable'])
-  for text in ('dtype object', 'not finite', 'damaged'):
+  for text in ('dtype object', 'infinite or NaN', 'damaged'):
     assert text in unreadable
 
 
 @pytest.mark.parametrize('case', _RANDOM, ids=lambda c: f'T{c["T"]}')
 def test_random_windows(videos, case):
-  """From the authors' files by our records to the release's own items."""
+  """Clips of records of the authors' files equal the release's items."""
   num_frames, example = case['num_audio_frames'], videos[f'v{case["T"]}']
   for i, window in enumerate(case['windows']):
     clip = clips.cut_clip(example, window['start_second'], num_frames)
@@ -196,8 +162,8 @@ def test_caption_clips_meet_the_release(videos):
     assert positions == sorted(positions)
 
 
-def test_a_window_at_the_beginning_is_heard(videos):
-  """The release would find nothing: its first frame is -2."""
+def test_a_clip_at_the_beginning_has_audio(videos):
+  """The release finds no audio there: its first frame is -2."""
   example = videos[f'v{_LONG}'] | {
     'caption_starts': np.zeros(1),
     'caption_ends': np.full(1, 4.0),
@@ -210,179 +176,14 @@ def test_a_window_at_the_beginning_is_heard(videos):
   )
 
 
-def _captioned(folder, count, seconds):
-  """Videos with captions of three seconds each, as wide as the real ones."""
-  captions, paths = {}, []
-  for i in range(count):
-    place = folder / f'cat/v{i}'
-    place.mkdir(parents=True)
-    rng = np.random.default_rng(i)
-    spectrogram = rng.normal(-40, 9, (40, 100 * seconds)).astype('f2')
-    np.savez(place / f'v{i}_spec.npz', spectrogram)
-    for stream, rate in (('2d', 1), ('3d', 1.5)):
-      features = rng.normal(size=(int(rate * seconds), 2048)).astype('f2')
-      np.savez(place / f'v{i}_{stream}.npz', features=features)
-    starts = list(range(0, seconds - 3, 3))
-    captions[f'v{i}'] = {
-      'start': starts,
-      'end': [start + 3 for start in starts],
-      'text': [f'w{start}' for start in starts],
-    }
-    paths.append(f'cat/v{i}')
-  (folder / 'HowTo100M_1166_videopaths.txt').write_text(
-    '\n'.join(['path', *paths])
+def test_videos_without_captions_are_replaced(data_dir):
+  batches = howto100m_files.train_batches(
+    data_dir, batch_size=5, clips_per_example=4, num_frames=1000, min_time=8.0
   )
-  (folder / 'caption.json').write_text(json.dumps(captions))
-  input_pipeline.prepare(
-    datasets=('videos/howto100m',),
-    data_dir=str(folder),
-    media_dir=str(folder),
-  )
-
-
-def _train_batches(folder, **options):
-  return input_pipeline.train_batches(
-    datasets=('videos/howto100m',),
-    split='train',
-    augmentation={},
-    distinct_groups=False,
-    seed=1,
-    data_dir=str(folder),
-    **options,
-  )
-
-
-def _word_vectors(folder, seconds):
-  """The n-th caption's word is (n, 1), from 0."""
-  lines = [f'w{3 * n} {n} 1\n' for n in range((seconds - 3) // 3)]
-  path = folder / 'captions.vec'
-  path.write_text(f'{len(lines)} 2\n' + ''.join(lines))
-  return {'vectors': str(path), 'max_words': 4}
-
-
-def test_batches_around_captions(tmp_path, data_dir):
-  _captioned(tmp_path, 3, 30)
-  words = _word_vectors(tmp_path, 30)
-  options = {'clips_per_example': 4, 'num_frames': 1000, 'min_time': 8.0}
-  batches = _train_batches(tmp_path, batch_size=3, words=words, **options)
-  data = record_reader.Records(('videos/howto100m',), ('train',), str(tmp_path))
-  videos = {v['id'].decode(): v for v in data.read(range(len(data)))}
-  (batch,) = batches.from_step(0, 1)
-  windows = set()
-  for i, video in enumerate(batch['id']):
-    # Nine seconds that begin where a caption does.
-    assert batch['num_frames'][i] in (898, 900)
-    frames = videos[video]['spectrogram']
-    first = batch['spectrogram'][i, 0]
-    (start,) = np.flatnonzero((frames == first).all(1))
-    assert start in {max(0, 100 * s - 2) for s in range(0, 30, 3)}
-    windows.add((video, int(start)))
-    # What is said in the window: three captions, in time.
-    said = -(-start // 300) + np.arange(3)
-    np.testing.assert_array_equal(batch['words'][i, :3, 0], said)
-    np.testing.assert_array_equal(batch['words'][i, :, 1], [1, 1, 1, 0])
-  assert len(batch['id']) == 12
-  assert len(windows) > 6
-  (again,) = batches.from_step(0, 1)
-  np.testing.assert_array_equal(batch['spectrogram'], again['spectrogram'])
-  (plain,) = _train_batches(tmp_path, batch_size=3, **options).from_step(0, 1)
-  assert plain.keys() == batch.keys() - {'words'}
-  np.testing.assert_array_equal(batch['spectrogram'], plain['spectrogram'])
-  joined = _train_batches(
-    tmp_path, batch_size=3, words=words, word_order='release', **options
-  ).batch(0)
-  assert not np.array_equal(joined['words'], batch['words'])
-  np.testing.assert_array_equal(
-    np.sort(joined['words'][:, :3], 1), batch['words'][:, :3]
-  )
-  with pytest.raises(input_pipeline.DataError, match=r'min_time.*vectors=.{2}'):
-    _train_batches(
-      tmp_path, batch_size=3, words=words, **options | {'min_time': 0.0}
-    )
-  # Where a video has none, another one is in its place.
-  mixed = _train_batches(data_dir, batch_size=5, **options)
-  assert set(mixed.batch(0)['id']) == {f'v{_LONG}'}
-  assert mixed.bad_records.counts == {
+  assert set(batches.batch(0)['id']) == {f'v{_LONG}'}
+  assert batches.bad_records.counts == {
     'no captions to cut around (train_data.min_time)': 4
   }
-
-
-def _naive_clip(example, start, num_frames):
-  """The window by NumPy's own conversions and maxima."""
-  first = max(0, 100 * start - 2)
-  frames = example['spectrogram'][first : first + num_frames]
-  spectrogram = np.zeros((num_frames, 40), np.float32)
-  spectrogram[: len(frames)] = frames.astype(np.float32)
-  end, visual = start + num_frames // 100, []
-  for name, rate in (('visual_2d', 1), ('visual_3d', 1.5)):
-    window = example[name][int(start * rate) : int(end * rate) + 1]
-    pooled = window.astype(np.float32).max(0)
-    visual.append(pooled / np.linalg.norm(pooled))
-  return spectrogram, np.concatenate(visual)
-
-
-def test_batches_are_exactly_the_naive_ones(tmp_path):
-  """Made ahead too, in threads and in memory that is used again."""
-  _captioned(tmp_path, 6, 30)
-  batches = _train_batches(
-    tmp_path, batch_size=3, clips_per_example=5, num_frames=1000
-  )
-  data = record_reader.Records(('videos/howto100m',), ('train',), str(tmp_path))
-  order = batches._order
-  seen = 0
-  for step, batch in enumerate(batches.from_step(0, 12)):
-    epoch, indices = order.batch(step)
-    for i, index in enumerate(indices):
-      (example,) = data.read([index])
-      rng = np.random.default_rng((1, epoch, int(index)))
-      starts = clips.random_starts(3000, 1000, 5, rng)
-      for j, start in enumerate(starts, 5 * i):
-        spectrogram, visual = _naive_clip(example, int(start), 1000)
-        np.testing.assert_array_equal(batch['spectrogram'][j], spectrogram)
-        np.testing.assert_array_equal(batch['visual'][j], visual)
-        assert batch['id'][j] == example['id'].decode()
-        seen += 1
-  assert seen == 12 * 15
-
-
-def test_records_are_not_compressed(tmp_path):
-  """Random features would be a fifth smaller."""
-  _captioned(tmp_path, 2, 30)
-  files = list(tmp_path.rglob('*.array_record*'))
-  assert sum(f.stat().st_size for f in files) > 2 * 30 * (100 * 80 + 2.5 * 4096)
-  for file in files:
-    reader = array_record_module.ArrayRecordReader(str(file))
-    assert 'uncompressed' in reader.writer_options_string()
-    reader.close()
-
-
-@pytest.mark.slow
-def test_full_batches_of_howto100m(tmp_path):
-  """128 videos x 32 clips, two steps of a narrow model on eight devices."""
-  _captioned(tmp_path, 200, 15)
-  batches = _train_batches(
-    tmp_path, batch_size=128, clips_per_example=32, num_frames=1000
-  )
-  network = avlnet.AVLnet(embed_dim=16, widths=(8, 8, 8, 8, 8))
-  variables = avlnet.init_variables(network, batches.visual_width)
-  optimizer = optimizers.make_optimizer(learning_rate=1e-3)
-  state = training_step.create_state(variables, optimizer)
-  step = parallel.pmap_step(
-    training_step.make_step(
-      network, optimizer, pairs=(('audio', 'video'),), margin=0.001
-    )
-  )
-  losses = []
-  for batch in batches.from_step(0, 2):
-    assert batch['spectrogram'].shape == (4096, 1000, 40)
-    assert batch['visual'].shape == (4096, 4096)
-    assert len(np.unique(batch['id'])) == 128
-    del batch['id']
-    state, metrics = jax.block_until_ready(step(state, parallel.shard(batch)))
-    losses.append(float(np.ravel(metrics['loss'])[0]))
-  assert np.isfinite(losses).all()
-  # Two directions, each at most a little above chance among 4,096.
-  assert 0 < losses[1] < losses[0] < 3 * 2 * np.log(4096)
 
 
 def test_fractions_are_nested(tmp_path):
@@ -397,7 +198,7 @@ def test_fractions_are_nested(tmp_path):
   (tmp_path / 'media' / 'food_and_entertaining').symlink_to(
     tmp_path / 'media' / 'cat'
   )
-  (tmp_path / 'media' / 'HowTo100M_1166_videopaths.txt').write_text(
+  (tmp_path / 'media' / howto100m_files.LIST).write_text(
     '\n'.join(['path', *paths])
   )
   names = ('videos/howto100m', 'videos/howto100m_food')
@@ -425,8 +226,8 @@ def test_fractions_are_nested(tmp_path):
 
 
 def _prepare_two(folder):
-  """Prepares the videos a and b of a folder; what was left out."""
-  (folder / 'HowTo100M_1166_videopaths.txt').write_text('path\ncat/a\ncat/b')
+  """Prepares the videos a and b of a folder; returns what was skipped."""
+  (folder / howto100m_files.LIST).write_text('path\ncat/a\ncat/b')
   input_pipeline.prepare(
     datasets=('videos/howto100m',),
     data_dir=str(folder / 'records'),
@@ -436,20 +237,20 @@ def _prepare_two(folder):
   return json.loads(path.read_text())
 
 
-def test_features_of_another_width_are_left_out(tmp_path):
+def test_features_of_another_width_are_skipped(tmp_path):
   for video in 'ab':
-    _write(tmp_path, video, 500)
+    howto100m_files.write_video(tmp_path, video, 500)
   np.savez(tmp_path / 'cat/b/b_2d.npz', features=np.ones((60, 9), 'f2'))
   (line,) = _prepare_two(tmp_path)['unreadable']
-  assert 'visual_2d of b is 9 wide, that of the first video 8' in line
+  assert 'visual_2d of b is 9 wide. Expected 8, as in the first video' in line
 
 
 @pytest.mark.parametrize(
   ('content', 'message'),
-  [('{"a": ', 'expected JSON'), ('[]', 'got a list')],
+  [('{"a": ', 'Expected JSON'), ('[]', 'got a list')],
 )
-def test_a_caption_file_that_is_none(tmp_path, content, message):
-  _write(tmp_path, 'a', 500)
+def test_malformed_caption_files(tmp_path, content, message):
+  howto100m_files.write_video(tmp_path, 'a', 500)
   (tmp_path / 'caption.json').write_text(content)
   with pytest.raises(UserError, match=f'caption.json: .*{message}'):
     _prepare_two(tmp_path)
@@ -465,9 +266,9 @@ def test_a_caption_file_that_is_none(tmp_path, content, message):
     'none',
   ],
 )
-def test_captions_that_are_none(tmp_path, wrong):
+def test_malformed_captions(tmp_path, wrong):
   for video in 'ab':
-    _write(tmp_path, video, 500)
+    howto100m_files.write_video(tmp_path, video, 500)
   good = {'start': [0], 'end': [1], 'text': ['a']}
   (tmp_path / 'caption.json').write_text(json.dumps({'a': wrong, 'b': good}))
   assert _prepare_two(tmp_path)['captions unusable'] == ['a']
@@ -476,9 +277,9 @@ def test_captions_that_are_none(tmp_path, wrong):
 @pytest.mark.parametrize('content', [None, 'id\ncat/v1\n'])
 def test_without_the_list(tmp_path, content):
   if content:
-    (tmp_path / 'HowTo100M_1166_videopaths.txt').write_text(content)
+    (tmp_path / howto100m_files.LIST).write_text(content)
   with pytest.raises(
-    UserError, match=r'media_dir=FOLDER|expected columns path'
+    UserError, match=r'media_dir=FOLDER|Expected the columns path'
   ):
     input_pipeline.prepare(
       datasets=('videos/howto100m',),

@@ -1,4 +1,4 @@
-"""HowTo100M from videos: whole recordings and features, cut when read."""
+"""HowTo100M from raw videos: records hold whole videos, batches cut clips."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ _NAMES = ('video_a/how-A.mp4', 'video_b/howB.mkv')
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """Two good videos, one of each thing that can be wrong, captions."""
+  """Two good videos, one for each kind of error, and captions."""
   folder = tmp_path_factory.mktemp('howto') / 'media'
   annotated.write_videos(folder / 'videos', *_NAMES)
   annotated.write_bad_videos(folder / 'videos')
@@ -75,7 +75,7 @@ def test_records_are_of_whole_videos(folder, data_dir):
   assert not len(found['howB']['captions'])
 
 
-def test_what_is_left_out_is_counted(data_dir):
+def test_skipped_videos_are_counted(data_dir):
   path = pathlib.Path(data_dir, 'videos/howto100m/1.0.0/skipped.json')
   counts = {key: len(v) for key, v in json.loads(path.read_text()).items()}
   assert counts == {
@@ -131,7 +131,7 @@ def test_the_official_list(folder, tmp_path):
   )
   _prepare(root, tmp_path)
   assert set(_read(tmp_path)) == {'how-A', 'howB'}
-  # What has been extracted is not extracted again.
+  # Cached features are not extracted again.
   assert not _prepare(root, tmp_path, 'howto100m_food')
   (example,) = _read(tmp_path, 'howto100m_food').values()
   assert example['source'] == b'food_and_entertaining/how-A'
@@ -141,5 +141,5 @@ def test_no_usable_video_is_an_error(folder, tmp_path):
   root = tmp_path / 'media'
   root.mkdir()
   (root / 'HowTo100M_1166_videopaths.txt').write_text('path\ncars/gone\n')
-  with pytest.raises(UserError, match=r"none of the 1 videos.*'no video': 1"):
+  with pytest.raises(UserError, match=r"None of the 1 videos.*'no video': 1"):
     _prepare(root, tmp_path)

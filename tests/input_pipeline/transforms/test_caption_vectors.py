@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import input_pipeline
-from avl_jax.features import clips, word_vectors
+from avl_jax.features import clips, tokenizer, word_vectors
 from input_pipeline.records.reader import Records
 from tests.helpers import golden
 from tests.helpers.noise_dataset import flip
@@ -80,7 +80,7 @@ def test_batches_have_the_vectors_of_their_captions(stamps_records, vectors):
   assert batch['words'].shape == (8, 3, DIM)
   assert batch['words'].dtype == np.float32
   for name, rows in zip(batch['id'], batch['words'], strict=True):
-    first, second = word_vectors.tokenise(captions[name])
+    first, second = tokenizer.tokenise(captions[name])
     assert first == 'Un'  # Unknown: it leaves no gap.
     np.testing.assert_array_equal(rows[0], known[second])
     assert not rows[1:].any()

@@ -34,7 +34,7 @@ WITH_IMAGES = SMALL | {'image_blocks': BLOCKS}
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
-  """A small ResNet of the golden set, as a file of PyTorch."""
+  """PyTorch file of a small ResNet with golden weights."""
   path = tmp_path_factory.mktemp('resnet') / 'resnet.pth'
   state = golden.visual_state_dict('resnet152', BLOCKS)
   torch_files.write_state_dict(path, state)
@@ -52,7 +52,7 @@ def _begin(weights, **options):
 
 @pytest.fixture(scope='module')
 def variables(weights):
-  """Of a model with an image encoder, of which the file is its own."""
+  """Variables of a model whose image encoder is loaded from the file."""
   return _begin(weights)
 
 
@@ -70,7 +70,7 @@ def _flat(tree):
 
 
 def test_pictures_are_embedded_as_their_features(weights, variables):
-  """Once by hand, and once as features that come with the batch."""
+  """Compares with features computed by hand, and with features in a batch."""
   model, batch = AVLnet(**WITH_IMAGES), _batch(3)
   embed = jax.jit(functools.partial(model.apply, train=False))
   found = embed(variables, batch)
@@ -89,7 +89,7 @@ def test_pictures_are_embedded_as_their_features(weights, variables):
   np.testing.assert_allclose(given['audio'], found['audio'], rtol=1e-5)
 
 
-def test_zeros_have_no_length():
+def test_zeros_are_normalised_to_zeros():
   x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
   np.testing.assert_allclose(
     heads.l2_normalize(x), [[0.6, 0.8], [0, 0]], rtol=1e-6
@@ -101,7 +101,7 @@ def test_zeros_have_no_length():
 
 @pytest.mark.slow
 def test_a_step_does_not_depend_on_the_devices(variables, use_devices):
-  """The trained encoder's statistics are those of the whole batch."""
+  """The encoder's BatchNorm statistics are computed over the whole batch."""
   model = AVLnet(**WITH_IMAGES, frozen_image=False)
   optimizer = optax.sgd(1e-2)
   step = training_step.make_step(
@@ -124,7 +124,7 @@ def test_a_step_does_not_depend_on_the_devices(variables, use_devices):
     )
 
 
-def test_what_an_encoder_begins_with(weights, variables, tmp_path):
+def test_initial_weights_of_the_encoder(weights, variables, tmp_path):
   with pytest.raises(ConfigError, match='random weights and would keep'):
     _begin('')
   with pytest.raises(ConfigError, match=r'blocks \(1, 1, 1, 1\), but.*\(2, 1'):
@@ -188,7 +188,7 @@ def _run(*arguments):
 
 
 def _write_pretrained(workdir):
-  """A run of AVLnet that has seen 2-D features."""
+  """Writes a checkpoint of AVLnet for 2-D features."""
   options = {**AVLNET, 'embed_dim': 12, 'widths': (4, 4), 'blocks': (1,)}
   variables = init_variables(AVLnet(**options), resnet.WIDTH, seed=5)
   description = metadata.describe(options, resnet.WIDTH, 'howto')
@@ -199,7 +199,7 @@ def _write_pretrained(workdir):
 
 
 def test_from_files_to_the_tables(tmp_path, weights, monkeypatch, use_devices):
-  """Cascade, frozen and trained: two steps each, evaluated, in no real cell."""
+  """Two steps each, frozen and trainable; synthetic data fill no table cell."""
   use_devices(2)
   monkeypatch.chdir(pathlib.Path(main.__file__).parent)
   places_files.write(tmp_path / 'media', 'ja', train=4, val=3)
@@ -229,7 +229,7 @@ def test_from_files_to_the_tables(tmp_path, weights, monkeypatch, use_devices):
     assert {row['gallery'] for row in record['rows']} == {3}
     tasks = {row['task'] for row in record['rows']}
     assert tasks == {task.title for task in thesis_tables.A_V}
-    # The checkpoint says all that it takes to evaluate it again.
+    # The checkpoint is sufficient to evaluate it again.
     model, variables, _ = loading.load(workdir)
     assert (model.image_blocks, model.frozen_image) == (
       BLOCKS,
@@ -249,7 +249,7 @@ def test_from_files_to_the_tables(tmp_path, weights, monkeypatch, use_devices):
 
 
 def _check_moved(found, source, weights, frozen):
-  """Adam moves each number by at most about the rate in a step."""
+  """Adam changes each value by at most about the learning rate per step."""
   loaded = {
     f'{collection}/image_encoder/{name}': array
     for collection, tree in resnet.load(weights)[1].items()

@@ -1,4 +1,4 @@
-"""Places Audio's formats as records; what hostile ones may not do."""
+"""Places Audio's formats as records, and protection against malicious ones."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 import input_pipeline
 from avl_jax.errors import UserError
 from avl_jax.features import audio
-from input_pipeline.datasets.spoken_captions import media as caption_media
+from input_pipeline.datasets.spoken_captions import media
 from input_pipeline.records import reader
 from tests.helpers import places_files
 
@@ -61,10 +61,10 @@ def test_records_hold_the_files(tmp_path, capsys, language):
     heard = [caption.decode() for caption in example['captions']]
     assert heard == ([] if japanese else [f'there are {index} of them'])
   assert len(_read(tmp_path / 'records', 'train', language)) == 2
-  said = capsys.readouterr().out
+  printed = capsys.readouterr().out
   expected = '399,998' if language == 'en' else '99,998'
-  assert f'train: 2 of 2 captions of the list, {expected} fewer' in said
-  assert 'val: 3 of 3 captions of the list, 997 fewer' in said
+  assert f'train: 2 of 2 captions of the list, {expected} fewer' in printed
+  assert 'val: 3 of 3 captions of the list, 997 fewer' in printed
   skipped = _skipped(tmp_path / 'records', language)
   assert skipped['val: captions fewer than expected'] == ['3 of 1,000']
 
@@ -79,18 +79,18 @@ def test_images_may_lie_elsewhere(tmp_path):
 
 def test_twenty_seconds_are_kept(tmp_path):
   noise = np.random.default_rng(0).normal(0, 0.01, 16_000 * 25)
-  noise[-8_000:] *= 20  # The loudest is behind what is kept.
+  noise[-8_000:] *= 20  # The loudest part is after the first 20 s.
   path = tmp_path / 'long.wav'
   soundfile.write(path, noise, 16_000)
   waveform, _ = soundfile.read(path, dtype='float32')
-  found = caption_media.read_spectrogram(path)
+  found = media.read_spectrogram(path)
   whole = audio.log_mel_spectrogram(waveform)
   np.testing.assert_array_equal(found, whole[:2_000].astype(np.float16))
   assert found.max() < -10
 
 
-def test_hostile_entries_are_left_out(tmp_path):
-  """Paths that lead out, and files that are not what they should be."""
+def test_malicious_entries_are_skipped(tmp_path):
+  """Paths that lead out of the folder, and files of the wrong kind."""
   root = tmp_path / 'media'
   places_files.write(root, train=1)
   secret = tmp_path / 'secret.wav'
@@ -139,14 +139,14 @@ def test_hostile_entries_are_left_out(tmp_path):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    ('[1]', "not a list of spoken captions: expected DAVEnet's JSON"),
-    ('{"data": 3}', 'data no list'),
-    ('{"data": [], "image_base_path": 7}', 'a base path is no text'),
+    ('[1]', r"not a list of spoken captions .*Expected DAVEnet's JSON"),
+    ('{"data": 3}', 'data is not a list'),
+    ('{"data": [], "image_base_path": 7}', 'a base path is not text'),
     ('[' * 100_000, 'RecursionError'),
     ('no json', 'JSONDecodeError'),
   ],
 )
-def test_what_is_no_list_is_refused(tmp_path, content, message):
+def test_malformed_lists_are_refused(tmp_path, content, message):
   places_files.write(tmp_path, train=1, val=1)
   (tmp_path / 'metadata/val.json').write_text(content)
   with pytest.raises(UserError, match=message):
@@ -156,13 +156,13 @@ def test_what_is_no_list_is_refused(tmp_path, content, message):
 
 @pytest.mark.parametrize('key', ['image_base_path', 'audio_base_path'])
 @pytest.mark.parametrize('base', ['/data/sls/places', '..'])
-def test_base_paths_of_elsewhere(tmp_path, key, base):
+def test_base_paths_outside_the_folder(tmp_path, key, base):
   places_files.write(tmp_path, train=1, val=1)
   items = [places_files.write_item(tmp_path, 1)]
   places_files.write_list(tmp_path / 'metadata/val.json', items, **{key: base})
   with pytest.raises(UserError, match=f'{key} of .*val.json.*leads out.*Set'):
     _prepare(tmp_path, tmp_path / 'records')
-  # An absolute one that leads to the right place is as good as none.
+  # An absolute path that stays in the folder is accepted.
   right = tmp_path / ('wavs' if key.startswith('audio') else '')
   places_files.write_list(
     tmp_path / 'metadata/val.json', items, **{key: str(right)}
@@ -181,6 +181,6 @@ def test_no_usable_caption_is_an_error(tmp_path):
   for image in (tmp_path / 'images/a').iterdir():
     image.unlink()
   with pytest.raises(
-    UserError, match=r"none of the 2 captions.*'no file': 2.*caption.\.jpg"
+    UserError, match=r"None of the 2 captions.*'no file': 2.*caption.\.jpg"
   ):
     _prepare(tmp_path, tmp_path / 'records')
