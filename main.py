@@ -29,6 +29,7 @@ from tensorflow import errors
 
 import input_pipeline
 from avl_jax import multihost, parallel
+from avl_jax.backbones import resnet
 from avl_jax.checkpoints import checkpointer, metadata
 from avl_jax.errors import UserError
 from avl_jax.features import word_vectors
@@ -141,7 +142,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, began: float) -> None:
     batches = open_batches(config, workdir)
     description = metadata.describe(
       config.model,
-      batches.visual_width,
+      batches.visual_width or resnet.WIDTH,  # None: the batches have images
       batches.fingerprint,
       seed=config.seed,
       batch_size=config.train_data.batch_size,

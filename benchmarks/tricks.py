@@ -33,7 +33,7 @@ WITHOUT = {
   'as it is': contextlib.nullcontext,
   COMPRESSED: contextlib.nullcontext,
   'all records of a batch read in one call': _patch(
-    f'{SPLITS}.AT_ONCE', 1 << 60
+    f'{SPLITS}.BYTES_PER_READ', 1 << 60
   ),
   "TFDS' own decoding": _patch(
     f'{SPLITS}.Decoder',
@@ -49,9 +49,11 @@ WITHOUT = {
     lambda array: array.astype(np.float32).max(0),
   ),
   'new memory for each batch': _patch(
-    f'{BUFFERS}.Arrays.empty',
+    f'{BUFFERS}.ArrayPool.empty',
     lambda _, shape, dtype: np.empty(shape, dtype),
   ),
   "malloc's usual thresholds": _usual_malloc,
-  'numbers not checked to be finite': _patch(f'{SPLITS}.fault', lambda _: ''),
+  'numbers not checked to be finite': _patch(
+    f'{SPLITS}.find_defect', lambda _: ''
+  ),
 }

@@ -86,7 +86,7 @@ def test_binds_to_the_functions_it_configures(name):
     audio_augmentation.Augmentation(**run.train_data.augmentation)
     _bind(input_pipeline.train_batches, {**run.train_data, **words})
     _bind(input_pipeline.eval_batches, {**run.eval_data, **words})
-    _bind(caption_vectors.Captions, run.words)
+    _bind(caption_vectors.CaptionVectors, run.words)
     _bind(evaluation.retrieval, run.eval)
     _bind(loop.Loop, run.train)
     for evaluations in (
@@ -94,7 +94,7 @@ def test_binds_to_the_functions_it_configures(name):
       config.comparison.evaluations,
     ):
       for each in evaluations.values():
-        _bind(eval_batches.EvalBatches, each)
+        _bind(eval_batches.open_evaluation, each)
         _bind(reader.Records, each.get('groups_of', {}))
 
 

@@ -17,7 +17,7 @@ from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.datasets.spoken_captions import builder as spoken_captions
 from input_pipeline.records import catalog
 from tests.helpers import golden
-from tests.test_exchange import small_state
+from tests.modes.test_convert import small_state
 
 CONFIGS = [
   *(f'finetune:{argument}' for argument in finetune.ARGUMENTS),

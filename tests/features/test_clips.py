@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from avl_jax.features import clips
+from input_pipeline.transforms import cutters
 from tests.helpers import golden
 
 
@@ -53,7 +54,7 @@ def _windows():
 @pytest.mark.parametrize('case', _windows())
 def test_random_windows_meet_the_release(case):
   length, num_frames = case['T'], case['num_audio_frames']
-  starts = clips.random_starts(
+  starts = cutters.random_starts(
     length, num_frames, 20 * case['pool_size'], np.random.default_rng(0)
   )
   assert set(starts) == set(range(case['pool_size']))

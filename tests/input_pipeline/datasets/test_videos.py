@@ -18,6 +18,7 @@ from avl_jax.features import clips
 from avl_jax.models import avlnet
 from avl_jax.train import step as training_step
 from input_pipeline.records import reader as record_reader
+from input_pipeline.transforms import cutters
 from tests.helpers import golden
 
 _H, _ARRAYS = golden.load('loaders')
@@ -142,7 +143,7 @@ def test_caption_windows_meet_the_release():
   clamped = 0
   for case in _WINDOWS['results']:
     captions = lists[case['captions']]
-    joined = clips.caption_window(
+    joined = cutters.caption_window(
       captions['start'], captions['end'], case['ind'], case['min_time']
     )
     assert (min(joined), max(joined)) == (case['start_idx'], case['end_idx'])
@@ -171,7 +172,7 @@ def test_caption_clips_meet_the_release(videos):
       'num_frames': _ASR['num_audio_frames'],
       'min_time': _ASR['min_time'],
     }
-    clip = clips.caption_clip(example, index, order='release', **options)
+    clip = cutters.caption_clip(example, index, order='release', **options)
     audio = clip['spectrogram'].T.astype('f2')
     assert golden.crc(audio) == _ASR['audio_crc32'][i]
     assert clip['num_frames'] == _ARRAYS['youtube_asr/nframes'][i]
@@ -179,7 +180,7 @@ def test_caption_clips_meet_the_release(videos):
       clip['visual'], _ARRAYS['youtube_asr/video'][i], rtol=0, atol=1e-6
     )
     assert clip['caption'].startswith(texts[index])
-    in_time = clips.caption_clip(example, index, **options)['caption']
+    in_time = cutters.caption_clip(example, index, **options)['caption']
     assert sorted(in_time.split()) == sorted(clip['caption'].split())
     positions = [in_time.find(text) for text in texts if text in in_time]
     assert positions == sorted(positions)
@@ -192,7 +193,7 @@ def test_a_window_at_the_beginning_is_heard(videos):
     'caption_ends': np.full(1, 4.0),
     'captions': [b'hello'],
   }
-  clip = clips.caption_clip(example, 0, num_frames=600, min_time=5)
+  clip = cutters.caption_clip(example, 0, num_frames=600, min_time=5)
   assert clip['num_frames'] == 398
   np.testing.assert_array_equal(
     clip['spectrogram'][:398], example['spectrogram'][:398]
@@ -317,14 +318,14 @@ def test_batches_are_exactly_the_naive_ones(tmp_path):
     tmp_path, batch_size=3, clips_per_example=5, num_frames=1000
   )
   data = record_reader.Records(('videos/howto100m',), ('train',), str(tmp_path))
-  order = batches._order
+  order = batches._batch_sampler
   seen = 0
   for step, batch in enumerate(batches.from_step(0, 12)):
     epoch, indices = order.batch(step)
     for i, index in enumerate(indices):
       (example,) = data.read([index])
       rng = np.random.default_rng((1, epoch, int(index)))
-      starts = clips.random_starts(3000, 1000, 5, rng)
+      starts = cutters.random_starts(3000, 1000, 5, rng)
       for j, start in enumerate(starts, 5 * i):
         spectrogram, visual = _naive_clip(example, int(start), 1000)
         np.testing.assert_array_equal(batch['spectrogram'][j], spectrogram)

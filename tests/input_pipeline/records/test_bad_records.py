@@ -9,10 +9,12 @@ import pytest
 
 import input_pipeline
 from avl_jax.features import clips
-from input_pipeline.batches.sampler import Order
+from input_pipeline.batches.sampler import BatchSampler
 from input_pipeline.records import bad_records
 from input_pipeline.records.bad_records import BadRecordError, BadRecords
 from input_pipeline.records.reader import Records
+from input_pipeline.records.splits import Needs
+from input_pipeline.transforms import cutters
 from tests.helpers import noise_dataset
 
 SEED, BATCH, FRAMES, CLIPS = 5, 4, 100, 2
@@ -54,8 +56,8 @@ def test_every_fault_has_its_reason(measured_records, with_waveform):
     noise_dataset.AUDIO_FAULTS if with_waveform else {}
   )
   names = [name.decode() for name in records.column('id')]
-  found = records.attempt(
-    range(noise_dataset.COUNT), with_waveform=with_waveform
+  found = records.read_checked(
+    range(noise_dataset.COUNT), Needs(waveform=with_waveform)
   )
   reasons = {}
   for index, (name, example) in enumerate(zip(names, found, strict=True)):
@@ -72,9 +74,9 @@ def test_every_fault_has_its_reason(measured_records, with_waveform):
 @pytest.mark.parametrize('shape', [(0, 40), (9, 39), (9,), (1, 9, 40)])
 def test_shapes_that_are_no_spectrogram(shape):
   example = noise_dataset.example(0)
-  assert not bad_records.fault(example)
+  assert not bad_records.find_defect(example)
   example['spectrogram'] = np.zeros(shape, np.float16)
-  assert bad_records.fault(example) == 'spectrogram not [T, 40]'
+  assert bad_records.find_defect(example) == 'spectrogram not [T, 40]'
 
 
 def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
@@ -85,7 +87,7 @@ def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
   examples = records.read(range(noise_dataset.COUNT))
   ids = [_index(example['id'].decode()) for example in examples]
   groups = [example['group'] for example in examples]
-  order = Order(noise_dataset.COUNT, BATCH, groups, SEED)
+  order = BatchSampler(noise_dataset.COUNT, BATCH, groups, SEED)
   for step in range(STEPS):
     batch, expected = train.batch(step), whole.batch(step)
     epoch, indices = order.batch(step)
@@ -100,7 +102,7 @@ def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
         for i in order.substitutes(step, index)
         if ids[i] not in noise_dataset.FAULTS
       )
-      starts = clips.random_starts(
+      starts = cutters.random_starts(
         noise_dataset.LENGTH,
         FRAMES,
         CLIPS,
@@ -220,7 +222,7 @@ def test_the_list_goes_on_in_a_restarted_run(
   said = capsys.readouterr().out
   for index, reason in expected.items():  # Each once, in either run.
     assert said.count(f"'vidéo {index}', of 'measured/faulty', split ") == 1
-    assert f'is bad: {reason}; others' in said
+    assert f'is bad: {reason}; replaced' in said
 
 
 def test_each_host_has_its_own_list(measured_records, tmp_path):
@@ -295,11 +297,11 @@ def test_too_many_end_the_run_with_what_they_were(measured_records, tmp_path):
       pass
   message = str(error.value)
   assert message.startswith(
-    '4 bad records, more than train_data.max_bad_records=3: '
+    'Found 4 bad records, more than train_data.max_bad_records=3: '
   )
   counts = json.loads(path.read_text())['counts']
   assert ', '.join(f'{n} x {reason}' for reason, n in counts.items()) in message
-  assert f'listed in {path}' in message
+  assert f'They are listed in {path}.' in message
   # A restarted run does not begin from none.
   with pytest.raises(input_pipeline.DataError, match='4 bad records, more'):
     _train(measured_records, **options)
@@ -336,7 +338,7 @@ def test_no_record_can_be_used(measured_records):
     for i, name in enumerate(names.column('id'))
     if _index(name.decode()) in noise_dataset.FAULTS
   )
-  with pytest.raises(input_pipeline.DataError, match='no record can be used'):
+  with pytest.raises(input_pipeline.DataError, match='No record can be used'):
     _train(measured_records, split=f'train[{bad}:{bad + 1}]', batch_size=1)
 
 
@@ -363,7 +365,7 @@ def test_an_evaluation_refuses_a_bad_record(measured_records, augmentation):
   with pytest.raises(input_pipeline.DataError) as error:
     list(evaluation)
   assert str(error.value).startswith(
-    f"record 0, 'vidéo {ids[index]}', of 'measured/faulty', split {split!r}, "
+    f"Record 0, 'vidéo {ids[index]}', of 'measured/faulty', split {split!r}, "
     f'is bad: {reason}'
   )
 

@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.records.buffers import ALIGNMENT, Arrays
+from input_pipeline.records.buffers import ALIGNMENT, ArrayPool
 
 
 def _address(array):
@@ -13,7 +13,7 @@ def _address(array):
 
 
 def test_a_view_keeps_the_memory():
-  arrays = Arrays()
+  arrays = ArrayPool()
   first = arrays.empty((10, 3), np.dtype('f4'))
   first[:] = np.arange(30).reshape(10, 3)
   address = _address(first)
@@ -31,7 +31,7 @@ def test_a_view_keeps_the_memory():
 
 
 def test_tensorflow_takes_it_without_a_copy():
-  arrays = Arrays()
+  arrays = ArrayPool()
   made = []
 
   def make(step: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ FAULTS = {
 }
 FOUND = {
   'emptied': 'the file is empty',
-  'of another split': 'the file has 1;',
+  'of another split': 'the file has 1.',
   'gone': 'cannot be opened: No such file',
 }
 
@@ -49,7 +49,7 @@ def test_a_damaged_file_is_named_when_the_data_set_is_opened(
   count = len(_open(spoilt_records, 'train[1shard:2shard]'))
   path = noise_dataset.shard(spoilt_records, 1)
   FAULTS[fault](path)
-  found = FOUND.get(fault, 'the file is cut short or garbled')
+  found = FOUND.get(fault, 'the file is truncated or corrupt')
   with pytest.raises(input_pipeline.DataError) as error:
     _open(spoilt_records)
   message = str(error.value)
@@ -63,7 +63,7 @@ def test_a_damaged_file_is_named_when_the_data_set_is_opened(
 
 
 def test_an_empty_slice_is_refused(measured_records):
-  with pytest.raises(input_pipeline.DataError, match='no record in'):
+  with pytest.raises(input_pipeline.DataError, match='has no record in'):
     _open(measured_records, 'train[:0]')
 
 
@@ -84,7 +84,9 @@ def test_a_bit_costs_one_record(measured_records, spoilt_records):
   assert len(found) == noise_dataset.COUNT
   # In any company, and in the order asked for.
   indices = np.random.default_rng(0).permutation(noise_dataset.COUNT).tolist()
-  for index, example in zip(indices, records.attempt(indices), strict=True):
+  for index, example in zip(
+    indices, records.read_checked(indices), strict=True
+  ):
     if index != lost:
       for each in (found[index], example):
         assert each['id'] == everything[index]['id']
@@ -94,7 +96,7 @@ def test_a_bit_costs_one_record(measured_records, spoilt_records):
     lambda: records.column('id'),
     lambda: records.read([3, lost]),
   ):
-    with pytest.raises(BadRecordError, match=f"record {lost} of 'measured/who"):
+    with pytest.raises(BadRecordError, match=f"Record {lost} of 'measured/who"):
       read()
 
 
