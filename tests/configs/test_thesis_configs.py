@@ -181,7 +181,7 @@ def test_every_recipe_has_its_cells():
 
 @pytest.mark.parametrize('argument', ['lsmdc', 'youcook2,zero', ''])
 def test_unknown_recipes(argument):
-  with pytest.raises(ValueError, match='expected one of youcook2'):
+  with pytest.raises(ValueError, match='Choose one of youcook2'):
     finetune.get_config(argument)
 
 
