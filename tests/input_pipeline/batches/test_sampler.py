@@ -1,4 +1,4 @@
-"""The order of examples: permutations, no group twice, no state."""
+"""Batches of indices: permutations, distinct groups, no state."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_an_epoch_has_each_example_once():
     assert epoch.shape == (10, 10)
     assert len(np.unique(epoch)) == 100
   assert (epochs[0] != epochs[1]).any()
-  # What is dropped is not the same every time.
+  # Each epoch drops other examples.
   assert set(range(103)) - set(epochs[0].flat) != (
     set(range(103)) - set(epochs[1].flat)
   )
@@ -48,7 +48,7 @@ def test_no_group_twice_in_a_batch():
       assert len(np.unique(groups[batch])) == 32
 
 
-def test_separate_leaves_good_batches_alone():
+def test_distinct_batches_are_not_changed():
   batches = np.arange(12).reshape(3, 4)
   rng = np.random.default_rng(0)
   np.testing.assert_array_equal(
@@ -64,10 +64,10 @@ def test_uneven_groups():
 
 
 def test_a_group_larger_than_an_epoch_has_batches():
-  """Its surplus is left out, another one each epoch; the others all come."""
+  """Its surplus is dropped, another one each epoch; all others are sampled."""
   groups = np.array([0] * 12 + list(range(1, 29)))
   order = BatchSampler(40, 8, groups, seed=0)
-  # Of 5 batches each takes one of the group: 5 + 28 do not fill them, 4 do.
+  # Five batches have one member each: 5 + 28 examples do not fill 5 x 8.
   assert order.batches_per_epoch == 4
   members = []
   for epoch in range(4):
@@ -125,5 +125,5 @@ def test_substitutes_come_from_own_group_then_from_new_ones(pairs):
       assert np.isin(rest[new:], groups[batch]).all()
       firsts.add(rest[0])
       orders.add(tuple(candidates))
-    assert len(firsts) == 6  # Should all be bad, each has another.
+    assert len(firsts) == 6  # If all are bad, each has its own substitute.
   assert len(orders) == 120

@@ -237,11 +237,11 @@ def test_streams_that_are_not_there(data_dir, changes, message):
     _train(data_dir, **changes)
 
 
-def test_one_stream_of_two(measured_records):
+def test_one_stream_of_two(noise_records):
   def batch(**options):
     batches = _train(
-      str(measured_records),
-      datasets=('measured/whole',),
+      str(noise_records),
+      datasets=('noise/whole',),
       clips_per_example=2,
       **options,
     )
