@@ -49,18 +49,7 @@ class EvalBatches:
     fingerprint: str,
     host: tuple[int, int],
   ):
-    """Takes what `eval_batches` has opened.
-
-    Args:
-      records: of all splits.
-      indices: int [N], the records of the gallery.
-      clip_sampler: makes one clip of each.
-      name: of the evaluation.
-      batch_size: examples in a batch.
-      num_queries: see the attributes.
-      fingerprint: see the attributes.
-      host: (index, count) of this process.
-    """
+    """Takes the records, and int [N] indices of those in the gallery."""
     self._records = records
     self._indices = indices
     self._clip_sampler = clip_sampler
