@@ -52,10 +52,12 @@ def prepare(
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
-  missing = [name for name in datasets if not catalog.find(name, data_dir)]
-  extraction = None
-  for name in dict.fromkeys(missing):
+  names = dict.fromkeys(datasets)
+  missing = [name for name in names if not catalog.find(name, data_dir)]
+  for name in missing:
     check_name(name, data_dir)
+  extraction = None
+  for name in missing:
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':

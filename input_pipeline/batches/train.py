@@ -1,4 +1,50 @@
-"""Batches of training clips, addressed by step."""
+"""Batches of training clips, addressed by step.
+
+  batches = train_batches(
+    datasets=('stamps/narrated_fr',),
+    split='train',
+    batch_size=128,
+    clips_per_example=0,
+    num_frames=192,
+    augmentation={},
+    distinct_groups=True,
+    seed=0,
+  )
+  for batch in batches.from_step(0, 800):
+    print(batch['spectrogram'].shape)
+
+A record that cannot be used (see `bad_records`) is replaced by another one,
+which is a function of (seed, epoch, index), too; its clips are cut with the
+random numbers of the bad one.
+
+Arguments of `train_batches`, most of them keys of config.train_data:
+  datasets: names of prepared data sets, 'stamps/narrated_fr'.
+  split: of all of them, with TFDS' slicing.
+  batch_size: examples (videos) in a batch; N is a multiple of it.
+  clips_per_example: windows cut from each untrimmed video; 0: the whole
+    recording is one clip.
+  num_frames: T, 100 a second.
+  augmentation: keyword arguments of `audio_augmentation.Augmentation`,
+    applied to the waveform; empty: the stored spectrogram is used.
+  distinct_groups: never two examples of a group (of one caption, picture or
+    recording) in a batch, where they would be their own negatives.
+  seed: of the order, the windows, the augmentation and the captions.
+  words: keyword arguments of `caption_vectors.CaptionVectors`; with vectors=''
+    the batches have no words. A whole recording has the words of one of its
+    captions, a window those of the captions that it is around.
+  min_time: seconds; windows are cut around random captions and last at least
+    as long. 0: windows are cut anywhere. See `cutters.caption_clip`.
+  word_order: of joined captions, see `cutters.caption_clip`.
+  streams: visual features of the batches, some of ('visual_2d', 'visual_3d');
+    or ('image',) for batches of images.
+  data_dir: folder of the records; '': TFDS' default.
+  max_bad_records: how many different bad records are tolerated.
+  bad_records_file: JSON list of the bad records, continued by resumed runs;
+    None: none is saved. Other hosts than the first append their index to the
+    name.
+  host: (index, count) of this process. A batch holds its share of the step's
+    examples; the shares of all hosts, in order, are the whole batch.
+"""
 
 import os
 import pathlib
@@ -76,11 +122,13 @@ class TrainBatches:
 
     def clips() -> Iterator[dict]:
       found = self._records.read_checked(own, self._clip_sampler.needs)
-      for index, example in zip(own, found, strict=True):
-        if isinstance(example, BadRecordError):
-          self.bad_records.add(example)
+      for index, result in zip(own, found, strict=True):
+        if isinstance(result, BadRecordError):
+          self.bad_records.add(result)
           substitutes = self._batch_sampler.substitutes(step, index)
-          example = self._first_usable(substitutes.tolist())  # noqa: PLW2901
+          example = self._first_usable(substitutes.tolist())
+        else:
+          example = result
         rng = np.random.default_rng((self._seed, epoch, index))
         yield from self._clip_sampler(example, rng)
 
@@ -110,58 +158,10 @@ def train_batches(
   bad_records_file: str | os.PathLike | None = None,
   host: tuple[int, int] = (0, 1),
 ) -> TrainBatches:
-  """Opens the batches of a training.
-
-  A record that cannot be used (see `bad_records`) is replaced by another one,
-  which is a function of (seed, epoch, index), too; its clips are cut with the
-  random numbers of the bad one.
-
-  Example:
-    batches = train_batches(
-      datasets=('stamps/narrated_fr',),
-      split='train',
-      batch_size=128,
-      clips_per_example=0,
-      num_frames=192,
-      augmentation={},
-      distinct_groups=True,
-      seed=0,
-    )
-    for batch in batches.from_step(0, 800):
-      print(batch['spectrogram'].shape)
-
-  Args:
-    datasets: names of prepared data sets, 'stamps/narrated_fr'.
-    split: of all of them, with TFDS' slicing.
-    batch_size: examples (videos) in a batch; N is a multiple of it.
-    clips_per_example: windows cut from each untrimmed video; 0: the whole
-      recording is one clip.
-    num_frames: T, 100 a second.
-    augmentation: keyword arguments of `audio_augmentation.Augmentation`,
-      applied to the waveform; empty: the stored spectrogram is used.
-    distinct_groups: never two examples of a group (of one caption, picture or
-      recording) in a batch, where they would be their own negatives.
-    seed: of the order, the windows, the augmentation and the captions.
-    words: keyword arguments of `caption_vectors.CaptionVectors`; with
-      vectors='' the batches have no words. A whole recording has the words of
-      one of its captions, a window those of the captions that it is around.
-    min_time: seconds; windows are cut around random captions and last at least
-      as long. 0: windows are cut anywhere. See `cutters.caption_clip`.
-    word_order: of joined captions, see `cutters.caption_clip`.
-    streams: visual features of the batches, some of ('visual_2d',
-      'visual_3d'); or ('image',) for batches of images.
-    data_dir: folder of the records; '': TFDS' default.
-    max_bad_records: how many different bad records are tolerated.
-    bad_records_file: JSON list of the bad records, continued by resumed runs;
-      None: none is saved. Other hosts than the first append their index to the
-      name.
-    host: (index, count) of this process. A batch holds its share of the step's
-      examples; the shares of all hosts, in order, are the whole batch.
+  """Opens the batches of a training; the module lists the arguments.
 
   Raises:
-    DataError: the records are missing or fewer than a batch, their files are
-      damaged or too many of them bad, words are asked for windows that are cut
-      anywhere, images for windows, or the hosts cannot share a batch.
+    DataError: the data or the arguments cannot make batches.
     WordsError: there are no such word vectors.
   """
   _check_options(words, clips_per_example, min_time, streams)

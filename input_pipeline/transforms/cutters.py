@@ -97,7 +97,7 @@ def training_cutter(
   min_time: float,
   word_order: str,
 ) -> Cutter:
-  """Returns the cutter of a training; see `train_batches` for the arguments."""
+  """Returns the cutter of a training; see `batches.train` for the arguments."""
   if not clips_per_example:
     return RandomClip(num_frames)
   if min_time > 0:
