@@ -1,21 +1,21 @@
-"""How fast clips of untrimmed videos are made, beside other ways.
+"""Speed of making clips of untrimmed videos, compared with other loaders.
 
   python -m benchmarks.input_pipeline
   python -m benchmarks.input_pipeline --tricks --rounds=5
   python -m benchmarks.input_pipeline --videos=16
 
 Writes videos of random content in the layout of HowTo100M's features (390 s,
-about 7 MB each), prepares their records, and cuts 32 random windows of 10 s of
-each video of a batch: by this program; as the authors' loader does, which
-reads three whole npz files a video; and by a plain tf.data graph over TFRecord
-files. Each is its own processes, which take turns, a few batches each; the
-median of the rounds is printed. All files are in the system's cache.
+about 7 MB each), prepares their records, and cuts 32 random windows of 10 s
+from each video of a batch. Three loaders do this: this program; a copy of the
+authors' loader, which reads three whole npz files a video; and a plain tf.data
+graph over TFRecord files. Each runs in its own processes, which take turns, a
+few batches each. The table shows the median of the rounds. All files are in the
+system's cache.
 
-Clips a second of one core are by the processor's time, all threads together,
-so that other work on the machine counts less; the thesis' training takes 406
-of them a second and core on 16 cores. Bytes are those of the system's calls,
-so Linux is needed. With --tricks: this program without each of what makes it
-fast.
+Clips a second and core are computed from the processor time of all threads, so
+other work on the machine has less influence; the thesis' training consumes 406
+of them a second and core on 16 cores. The bytes read are counted by Linux. With
+--tricks, the benchmark disables one optimisation of this program at a time.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import numpy as np
 
 from benchmarks import loaders, tricks
 
-BATCHES = 4  # of a turn, of all workers together
+BATCHES = 4  # batches of a turn, of all workers together
 
 
 def _read_bytes() -> int:
@@ -39,9 +39,9 @@ def _read_bytes() -> int:
 
 
 def _work(connection, way, trick, folder, batch_size, workers) -> None:
-  """A process: makes as many batches as it is told; 0 ends it.
+  """Runs in a process: receives numbers of batches and makes them; 0 ends it.
 
-  Sends [clips, seconds, seconds of processors, bytes read] each time.
+  Sends [clips, seconds, processor seconds, bytes read] for each number.
   """
   with tricks.WITHOUT[trick]():
     turn = getattr(loaders, way)(folder, batch_size, workers)
@@ -54,7 +54,7 @@ def _work(connection, way, trick, folder, batch_size, workers) -> None:
 
 @contextlib.contextmanager
 def _processes(count: int, *args) -> Iterator[Callable[[], np.ndarray]]:
-  """Yields a function that has processes make batches and adds them up."""
+  """Yields a function that makes batches in processes and adds their counts."""
   context = multiprocessing.get_context('spawn')
   started = []
   for _ in range(count):
@@ -78,14 +78,14 @@ def _processes(count: int, *args) -> Iterator[Callable[[], np.ndarray]]:
 
 
 def measure(rows: dict[str, tuple], rounds: int) -> None:
-  """Prints a table, name -> arguments of `_processes`."""
+  """Prints a table of `rows`: name -> arguments of `_processes`."""
   with contextlib.ExitStack() as stack:
     asks = {
       name: stack.enter_context(_processes(*args))
       for name, args in rows.items()
     }
     for ask in asks.values():
-      ask()  # Threads and memory come into being.
+      ask()  # The first turn starts threads and allocates memory.
     facts = {name: [] for name in rows}
     for _ in range(rounds):
       for name, ask in asks.items():
@@ -101,7 +101,7 @@ def measure(rows: dict[str, tuple], rounds: int) -> None:
 
 
 def main() -> None:
-  """Prints a table."""
+  """Measures the loaders or, with --tricks, the optimisations."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--videos', type=int, default=64)
   parser.add_argument('--seconds', type=int, default=390)
@@ -139,7 +139,7 @@ def main() -> None:
           rows[f'{name}, workers: {workers}'] = (
             processes,
             way,
-            'as it is',
+            'unchanged',
             folder,
             size,
             workers,

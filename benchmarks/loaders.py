@@ -1,7 +1,8 @@
-"""Ways to make batches of clips from untrimmed videos.
+"""Loaders of clips of untrimmed videos, for benchmarks.input_pipeline.
 
-Each is a function of (folder, batch size, workers) that returns a function of a
-number of batches, which yields them and makes none ahead for later calls.
+Each loader is a function of (folder, batch size, workers). It returns a
+function that yields a given number of batches and prefetches none for later
+calls.
 """
 
 import functools
@@ -18,7 +19,7 @@ from input_pipeline.datasets.videos import builder as videos
 from input_pipeline.records import splits
 
 CLIPS, FRAMES, SECONDS = 32, 1000, 10
-WAYS = {
+WAYS = {  # name in the table -> function
   "the release's way": 'release',
   'tf.data, TFRecord': 'tfrecord',
   'this program': 'ours',
@@ -27,7 +28,7 @@ NAMES = ('videos/howto100m',)
 
 
 def write_videos(folder: pathlib.Path, count: int, seconds: int) -> None:
-  """Writes features of random content and their list."""
+  """Writes random features and their list, in HowTo100M's layout."""
   paths = [f'made/up/v{i}' for i in range(count)]
   rng = np.random.default_rng(0)
   for path in paths:
@@ -42,14 +43,14 @@ def write_videos(folder: pathlib.Path, count: int, seconds: int) -> None:
 
 
 def prepare(folder: str, media: str = '') -> None:
-  """Makes the records."""
+  """Prepares the records."""
   input_pipeline.prepare(
     datasets=NAMES, data_dir=folder, media_dir=media or folder
   )
 
 
 def write_tfrecords(folder: str) -> None:
-  """Writes the same records as TFRecord files."""
+  """Writes the prepared records into TFRecord files, too."""
   ((split, _),) = splits.open_splits(*NAMES, ('train',), folder)
   for first in range(0, len(split.records), 16):
     with tf.io.TFRecordWriter(f'{folder}/{first}.tfrecord') as writer:
@@ -61,10 +62,10 @@ Turn = Callable[[int], Iterator[dict]]
 
 
 def release(folder: str, batch_size: int, workers: int) -> Turn:
-  """Whole reads of a stream's npz file and slicing in Python.
+  """The authors' loader: reads whole npz files and slices them in Python.
 
-  As the authors' loader, which is PyTorch's: the spectrograms stay float16.
-  Its workers are processes, each of which makes whole batches.
+  As in the authors' PyTorch loader, spectrograms stay float16, and workers are
+  processes, each of which makes whole batches.
   """
   del workers
   return functools.partial(itertools.islice, _release(folder, batch_size))
@@ -141,7 +142,7 @@ def tfrecord(folder: str, batch_size: int, workers: int) -> Turn:
 
 
 def ours(folder: str, batch_size: int, workers: int) -> Turn:
-  """This program."""
+  """This program's loader."""
   batches = input_pipeline.train_batches(
     datasets=NAMES,
     split='train',

@@ -1,4 +1,4 @@
-"""What the loader does to be fast, each of which can be undone."""
+"""Optimisations of the loader, and how to disable each of them."""
 
 import contextlib
 import ctypes
@@ -19,8 +19,8 @@ def _convert(array: np.ndarray, out: np.ndarray) -> None:
 
 def _usual_malloc() -> contextlib.AbstractContextManager:
   mallopt = ctypes.CDLL(None).mallopt
-  mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD, as it is at first
-  mallopt(-1, 1 << 17)  # M_TRIM_THRESHOLD
+  mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD, its default
+  mallopt(-1, 1 << 17)  # M_TRIM_THRESHOLD, likewise
   return contextlib.nullcontext()
 
 
@@ -28,12 +28,12 @@ def _patch(name: str, value) -> Callable:
   return lambda: mock.patch(name, value)
 
 
-# name -> () -> a context in which the trick is not used
+# Name of the replacement -> function returning a context that applies it.
 WITHOUT = {
-  'as it is': contextlib.nullcontext,
+  'unchanged': contextlib.nullcontext,
   COMPRESSED: contextlib.nullcontext,
   'all records of a batch read in one call': _patch(
-    f'{SPLITS}.AT_ONCE', 1 << 60
+    f'{SPLITS}.BYTES_PER_READ', 1 << 60
   ),
   "TFDS' own decoding": _patch(
     f'{SPLITS}.Decoder',
@@ -49,9 +49,11 @@ WITHOUT = {
     lambda array: array.astype(np.float32).max(0),
   ),
   'new memory for each batch': _patch(
-    f'{BUFFERS}.Arrays.empty',
+    f'{BUFFERS}.ArrayPool.empty',
     lambda _, shape, dtype: np.empty(shape, dtype),
   ),
   "malloc's usual thresholds": _usual_malloc,
-  'numbers not checked to be finite': _patch(f'{SPLITS}.fault', lambda _: ''),
+  'numbers not checked to be finite': _patch(
+    f'{SPLITS}.find_defect', lambda _: ''
+  ),
 }

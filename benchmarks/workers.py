@@ -1,4 +1,4 @@
-"""Processes that each hold one implementation of the training step."""
+"""Worker processes for benchmarks, each with one training step."""
 
 import argparse
 import contextlib
@@ -51,7 +51,7 @@ def _ours(options: argparse.Namespace) -> tuple:
 
 
 def _twin(name: str, options: argparse.Namespace) -> tuple:
-  """Likewise."""
+  """Returns what `_ours` does, for a PyTorch implementation."""
   from benchmarks import full_size, twins
 
   with np.load(f'{options.folder}/weights.npz') as weights:
@@ -64,9 +64,9 @@ def _twin(name: str, options: argparse.Namespace) -> tuple:
 
 
 def _work(connection, name: str, options: argparse.Namespace) -> None:
-  """A process: steps as often as it is told; 0 ends it.
+  """Runs in a process: receives numbers of steps and runs them; 0 ends it.
 
-  Sends the facts, then seconds of a step and peak memory for each request.
+  Sends the facts, then (seconds of a step, peak bytes) for each number.
   """
   try:
     made = _twin(name, options) if name in TWINS else _ours(options)
@@ -90,7 +90,7 @@ def _work(connection, name: str, options: argparse.Namespace) -> None:
 def worker(
   name: str, options: argparse.Namespace
 ) -> Iterator[tuple[Callable, dict]]:
-  """Yields (ask(steps) -> (seconds, bytes), facts) of a process."""
+  """Starts a process; yields (ask(steps) -> (seconds, bytes), its facts)."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(theirs, name, options))
@@ -104,7 +104,7 @@ def worker(
   try:
     facts = ours.recv()
   except EOFError:
-    facts = {'missing': 'its process ended: out of memory?'}
+    facts = {'missing': 'its process ended, perhaps out of memory'}
   try:
     yield ask, facts
   finally:

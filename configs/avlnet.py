@@ -2,60 +2,67 @@
 
   python main.py --config=configs/avlnet.py --config.recipe=avlnet
 
-Data: 1,166,089 of the 1,238,792 videos of HowTo100M, as features in the
-authors' layout or as videos with --config.prepare.resnet152 and resnext101
-(see input_pipeline/datasets/videos/builder.py), in a folder named by
---config.prepare.media_dir. The videos belong to their owners and do not come
-with this program; configs/stamps.py runs without them.
-Expect, zero-shot on YouCook2 (3,350 clips), R@10 61.5 (audio to video) and
-60.8 (video to audio), as the thesis' Table 3.2 prints; the authors' two V100
-took about two days. This program has not been run on HowTo100M.
+Data: 1,166,089 of the 1,238,792 videos of HowTo100M in the folder
+--config.prepare.media_dir: features in the authors' layout, or videos with
+--config.prepare.resnet152 and resnext101 (see
+input_pipeline/datasets/videos/builder.py). The videos belong to their owners
+and are not part of this program; configs/stamps.py runs without them.
+
+Expect R@10 of 61.5 (audio to video) and 60.8 (video to audio), zero-shot on
+YouCook2 (3,350 clips), as in the thesis' Table 3.2. Training took the authors
+about two days on two V100. This program has not been run on HowTo100M.
 """
 
 import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """The default of every key; other configs change a few."""
+  """Returns the default of every key; other configs change a few."""
   config = ml_collections.ConfigDict()
   config.seed = 1  # of parameters, order, windows and augmentation
-  # Whose cells of the thesis' tables (avl_jax/reports/thesis_tables.py) an
-  # evaluation fills, 'avlnet' for this run; '': none.
+  # Which cells of the thesis' tables (avl_jax/reports/thesis_tables.py) the
+  # evaluation fills; 'avlnet' for this config, '': none.
   config.recipe = ''
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
-  config.data_dir = ''  # of the records; '': ~/tensorflow_datasets
-  # File of PyTorch with a ResNet for model.image_blocks; '': none.
+  # Folder of the records; '': $TFDS_DATA_DIR or ~/tensorflow_datasets.
+  config.data_dir = ''
+  # PyTorch file of a ResNet, the initial image encoder (model.image_blocks);
+  # '': none.
   config.image_weights = ''
-  # Workdir of a run whose best variables are the initial ones; '': random.
+  # Workdir of a run whose best checkpoint has the initial variables; '': the
+  # initial variables are random.
   config.initial_workdir = ''
-  # Keep and evaluate the checkpoint with the largest value of this metric of
-  # an evaluation; '': the last.
+  # Evaluation metric that selects the checkpoint to keep and to evaluate, the
+  # one with the largest value; '': the last checkpoint.
   config.best_metric = ''
   # Folder of the persistent compilation cache; '': none.
   config.compilation_cache = '~/.cache/avl_jax/compilation'
 
   config.release = ml_collections.ConfigDict(
     {
-      'file': '',  # checkpoint of the authors, of --mode=import and export
+      'file': '',  # the authors' checkpoint, of --mode=import and export
     }
   )
   config.prepare = ml_collections.ConfigDict(
     {
-      'datasets': ('videos/howto100m',),  # to make before training, if missing
-      'media_dir': '',  # where the media lie; '': fetch them
-      # Weights of the networks for features of raw videos: torchvision's file
-      # or 'efficientnet_lite0', the packaged stand-in; '': features are given.
+      'datasets': ('videos/howto100m',),  # prepared before training if missing
+      'media_dir': '',  # folder of the media; '': download them
+      # Weights of the 2-D network for raw videos: torchvision's file, or
+      # 'efficientnet_lite0', the packaged stand-in; '': the media are features.
       'resnet152': '',
-      'resnext101': '',  # the release's file; '': no 3-D features
-      'speech_words': 1,  # of a clip with speech, where splits are made so
+      # Weights of the 3-D network: the release's file; '': no 3-D features.
+      'resnext101': '',
+      # Clips with at least so many words count as speech (YouCook2's
+      # speech241 and sounds241).
+      'speech_words': 1,
     }
   )
   config.words = ml_collections.ConfigDict(
     {
-      # File of word2vec's format, or 'sentence_encoder', the packaged stand-in;
-      # '': the batches have no words.
+      # File in word2vec's format, or 'sentence_encoder', the packaged stand-in;
+      # '': batches have no words.
       'vectors': '',
-      'max_words': 20,  # of a caption, as in the release
+      'max_words': 20,  # W, words of a caption, as in the release
     }
   )
   config.train_data = ml_collections.ConfigDict(
@@ -65,15 +72,17 @@ def get_config() -> ml_collections.ConfigDict:
       'batch_size': 128,  # videos
       'clips_per_example': 32,  # N = 128 x 32 = 4,096; 0: whole recordings
       'num_frames': 1000,  # T: 10 s
-      # 0: windows anywhere; else around captions, at least so many seconds.
+      # Seconds of windows around captions, at least; 0: windows anywhere.
       'min_time': 0.0,
-      'word_order': 'time',  # of joined captions; 'release': as they join
-      # Those of them that there are; ('image',): pictures for image_blocks.
+      # Order of the captions of a window; 'release': the order of joining.
+      'word_order': 'time',
+      # Visual features to use, if the records have them; ('image',): images,
+      # for model.image_blocks.
       'streams': ('visual_2d', 'visual_3d'),
-      'augmentation': {},  # keyword arguments of augment.Augmentation
+      'augmentation': {},  # arguments of audio_augmentation.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
-      # Training stops when more records than these cannot be used; until then
-      # others take their place, and workdir/bad_records.json lists them.
+      # Training stops if more records than this cannot be used. Bad records
+      # are replaced by others and listed in WORKDIR/bad_records.json.
       'max_bad_records': 100,
     }
   )
@@ -82,23 +91,26 @@ def get_config() -> ml_collections.ConfigDict:
       'embed_dim': 4096,
       'widths': (128, 128, 256, 512, 1024),  # stem, then four stages
       'blocks': (2, 2, 2, 2),  # residual blocks of each stage
-      'word_dim': 0,  # width of the word vectors; 0: no text branch
-      'fused': False,  # audio and text before a common gate; or apart
-      'initial_text_scale': 1.0,  # of the fused text term; 0: as if no text
+      'word_dim': 0,  # E, width of the word vectors; 0: no text branch
+      'fused': False,  # audio and text share a gate; False: a head for each
+      # Scale of the fused text term; 0: as if there were no text.
+      'initial_text_scale': 1.0,
       'structure': 'thesis',  # 'release': gate before the projection
       'pooling': 'mean',  # in training, padding included; or 'masked'
-      'frozen_statistics': False,  # of BatchNorm; the release fine-tunes so
-      # Of a ResNet that takes the pictures of batches: (3, 8, 36, 3) is
-      # ResNet-152; (): the batches have features.
+      # Freeze BatchNorm's statistics, as the release does in fine-tuning.
+      'frozen_statistics': False,
+      # Blocks of a ResNet that encodes the images of batches: (3, 8, 36, 3) is
+      # ResNet-152; (): batches have visual features.
       'image_blocks': (),
-      'frozen_image': True,  # that network stays as it is
-      'axis_name': 'devices',  # synchronised BatchNorm; '': per device
+      'frozen_image': True,  # the image encoder is not trained
+      'axis_name': 'devices',  # BatchNorm over all devices; '': per device
       'dtype': 'bfloat16',  # of computation; the authors used Apex O1
     }
   )
   config.loss = ml_collections.ConfigDict(
     {
-      'pairs': (('audio', 'video'),),  # what is drawn together
+      # Pairs of embeddings to align; their losses are summed.
+      'pairs': (('audio', 'video'),),
       'margin': 0.001,  # eq. 3.4
     }
   )
@@ -115,21 +127,23 @@ def get_config() -> ml_collections.ConfigDict:
     {
       'log_every': 50,
       'eval_every': 9_110,  # evaluate and save
-      # Save, in the background; a kill loses the steps since the last that
-      # was on the disk: so many, and those of a write that was not done.
+      # Save in the background. A killed run loses the steps since the last
+      # complete checkpoint: these, and the steps of an unfinished write.
       'save_every': 1_000,
-      'max_skipped': 10,  # steps in a row whose numbers are not finite
-      # Seconds after which a step is taken to hang, its compilation included;
+      # Training stops after more steps in a row with non-finite values.
+      'max_skipped': 10,
+      # Seconds after which a step counts as hanging, compilation included;
       # 0: never.
       'step_timeout': 1_800,
     }
   )
   config.eval_data = ml_collections.ConfigDict(
     {
-      # name -> {'datasets', 'splits', 'num_queries'}: all splits are one
-      # gallery; num_queries (or 0) counts those whose media are missing; with
-      # 'groups_of' only what other 'datasets' and 'splits' have too; with
-      # 'augmentation' of changed recordings; 'num_frames' of its own.
+      # name -> arguments of input_pipeline.batches.eval.open_evaluation:
+      # 'datasets' and 'splits', which are one gallery; 'num_queries' of the
+      # data set's definition, queries without media included, or 0;
+      # optionally 'groups_of' (other 'datasets' and 'splits': only groups that
+      # these have too), 'augmentation' (of the recordings), 'num_frames'.
       'evaluations': {},
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
@@ -139,18 +153,22 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval = ml_collections.ConfigDict(
     {
       'tasks': (('audio', 'video'), ('video', 'audio')),  # (query, gallery)
-      'ties': 'against',  # 'release': every tied position counts
-      'missing': 'skip',  # queries without media, in the ranks; or 'last'
+      # The correct match ranks behind items of the same score; 'release': the
+      # query gets a rank for each of them.
+      'ties': 'against',
+      # Median and mean rank ignore queries without media; 'last': these rank
+      # last.
+      'missing': 'skip',
     }
   )
   config.comparison = ml_collections.ConfigDict(
     {
-      'runs': (),  # (name, the keys in which it differs from this config)
+      'runs': (),  # (name, keys whose values differ from this config)
       'seeds': (1, 2, 3),
-      'evaluations': {},  # of all runs, as eval_data.evaluations
-      'side_by_side': (),  # two runs whose answers are shown, before and after
-      'curve': (),  # (name of a run, line it is on, amount of its data)
-      'amount': '',  # what the curve's amounts count
+      'evaluations': {},  # of all runs, like eval_data.evaluations
+      'side_by_side': (),  # two runs whose answers the report compares
+      'curve': (),  # (name of a run, its curve, amount of its data)
+      'amount': '',  # unit of these amounts, the label of the axis
     }
   )
   return config

@@ -1,13 +1,15 @@
-"""AVLnet on HowTo100M with the 2-D features alone: where Places begins.
+"""AVLnet on HowTo100M with 2-D features only: the initial model of Places.
 
   python main.py --config=configs/avlnet_2d.py
 
-What sees one image's features can go on with images (thesis, sections 3.3.2 and
-5.2): configs/places.py does. Data as in configs/avlnet.py; the 3-D features
-must be there and are not looked at. The thesis prints no number of this run,
-but those of the same in the setting of its ablations, configs/ablation.py:2d;
-that it was trained as AVLnet otherwise is an assumption. Not run by this
-program.
+A model of 2-D features, which are features of single images, can be trained
+further on images (thesis, sections 3.3.2 and 5.2), as configs/places.py does.
+
+Data: as in configs/avlnet.py. The 3-D features must exist but are not used.
+
+The thesis prints no result of this run, only of the same model in its ablations
+(configs/ablation.py:2d). Assumption: it was otherwise trained like AVLnet. This
+program has not run this config.
 """
 
 import ml_collections
@@ -16,7 +18,7 @@ from configs import avlnet
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Where it differs from AVLnet."""
+  """Returns the config of AVLnet, with 2-D features only."""
   config = avlnet.get_config()
   config.train_data.streams = config.eval_data.streams = ('visual_2d',)
   return config

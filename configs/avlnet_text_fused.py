@@ -3,9 +3,10 @@
   python main.py --config=configs/avlnet_text_fused.py --workdir=runs/fused
 
 Data: as in configs/avlnet_text_tri.py.
-Expect, zero-shot on YouCook2 (3,350 clips), R@10 64.4 (text and audio to
-video) and 65.5 (back), as the thesis' Table 4.1 prints; the authors used two
-V100. This program has not been run on HowTo100M.
+
+Expect R@10 of 64.4 (text and audio to video) and 65.5 (back), zero-shot on
+YouCook2 (3,350 clips), as in the thesis' Table 4.1. The authors used two V100.
+This program has not been run on HowTo100M.
 """
 
 import ml_collections
@@ -17,7 +18,7 @@ TASKS = (('audio_text', 'video'), ('video', 'audio_text'))
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Where it differs from AVLnet."""
+  """Returns the config of AVLnet, with text fused into audio."""
   config = avlnet.get_config()
   config.recipe = 'fused'
   config.num_steps = 273_300  # 15 epochs of 1,166,089 // 64 = 18,220 steps

@@ -4,10 +4,11 @@
 
 Data: HowTo100M as in configs/avlnet.py, with the ASR captions of its clips;
 GoogleNews-vectors-negative300.bin (word2vec, 3.4 GB) in the working folder, or
---config.words.vectors=FILE. Neither comes with this program.
-Expect, zero-shot on YouCook2 (3,350 clips), R@10 44.3 (text to audio and
-video) and 65.3 (back), as the thesis' Table 4.1 prints; the authors used four
-V100. This program has not been run on HowTo100M.
+--config.words.vectors=FILE. Neither is part of this program.
+
+Expect R@10 of 44.3 (text to audio and video) and 65.3 (back), zero-shot on
+YouCook2 (3,350 clips), as in the thesis' Table 4.1. The authors used four V100.
+This program has not been run on HowTo100M.
 """
 
 import ml_collections
@@ -15,7 +16,7 @@ import ml_collections
 from configs import avlnet
 
 PAIRS = (('audio', 'video'), ('audio', 'text'), ('text', 'video'))  # eq. 4.2
-ADDITIVE = (('text', 'audio+video'),)  # what the release fine-tunes on
+ADDITIVE = (('text', 'audio+video'),)  # the release's fine-tuning
 TASKS = (
   ('text', 'audio+video'),
   ('audio+video', 'text'),
@@ -29,7 +30,7 @@ TASKS = (
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Where it differs from AVLnet."""
+  """Returns the config of AVLnet, with a text branch of its own."""
   config = avlnet.get_config()
   config.recipe = 'tri'
   config.num_steps = 68_325  # 15 epochs of 1,166,089 // 256 = 4,555 steps

@@ -1,31 +1,35 @@
-r"""Fine-tuning on a smaller data set of the thesis, or training on it alone.
+r"""Fine-tuning on a smaller data set of the thesis, or training from scratch.
 
   python main.py --config=configs/finetune.py:youcook2
-  python main.py --config=configs/finetune.py:youcook2,scratch   (it alone)
-  python main.py --config=configs/finetune.py:youcook2,tri       (with text)
+  python main.py --config=configs/finetune.py:youcook2,scratch
+  python main.py --config=configs/finetune.py:youcook2,tri   (with text)
   python main.py --config=configs/finetune.py:youcook2,fused
-  python main.py --config=configs/finetune.py:youcook2,late      (text late)
-  python main.py --config=configs/finetune.py:youcook2,10%    (of HowTo100M)
-  python main.py --config=configs/finetune.py:youcook2,20s    (an ablation)
-  python main.py --config=configs/finetune.py:youcook2,alone  (see below)
+  python main.py --config=configs/finetune.py:youcook2,late  (text added)
+  python main.py --config=configs/finetune.py:youcook2,10%   (of HowTo100M)
+  python main.py --config=configs/finetune.py:youcook2,20s   (an ablation)
+  python main.py --config=configs/finetune.py:youcook2,alone (see below)
   python main.py --mode=compare --config=configs/finetune.py:stamps_fr
 
-The last is configs/stamps_finetune.py: a laptop's stand-in for the others.
+The last command uses configs/stamps_finetune.py, a small version of the others
+for a laptop. `late` adds text to the trained audio-video model. `alone`,
+appended to any argument, evaluates only on the data set's own clips, for when
+the other data sets are missing.
 
-Data: the authors' feature pickles in the folder --config.prepare.media_dir, or
-annotations and videos there (see input_pipeline/datasets/clips/builder.py) with
---config.prepare.resnet152 and --config.prepare.resnext101; with text,
-GoogleNews-vectors-negative300.bin as in configs/avlnet_text_tri.py. `alone`,
-behind any of them, evaluates on the data set's own clips only, where the
-others are not at hand.
-Each begins from the default workdir of its pre-training (`INITIAL`), or from
---config.initial_workdir=RUN. From the authors' weights:
+Data: the authors' feature pickles in the folder --config.prepare.media_dir; or
+annotations and videos in that folder (see
+input_pipeline/datasets/clips/builder.py) with --config.prepare.resnet152 and
+--config.prepare.resnext101. Models with text also need
+GoogleNews-vectors-negative300.bin, as in configs/avlnet_text_tri.py.
+
+The initial variables are those of the default workdir of the pre-training
+(`INITIAL`), or of --config.initial_workdir=RUN. To use the authors' weights:
   python main.py --mode=import --config.release.file=AVLnet_release.pth \
     --workdir=runs/released
 and add --config.initial_workdir=runs/released --config.model.structure=release.
-`late` at no step, for Table 4.2 zero-shot: --config.num_steps=0
---config.recipe=late. The others zero-shot: configs/zero_shot.py.
-The thesis pads to 50 s, and 30 s of MSR-VTT:
+
+For the zero-shot results of Table 4.2, use `late` with --config.num_steps=0
+--config.recipe=late; for the others, configs/zero_shot.py.
+The thesis pads to 50 s, and to 30 s on MSR-VTT:
   --config.train_data.num_frames=5000 --config.eval_data.num_frames=5000
 
 Expect R@10 (queries to video; back; thesis, Tables 3.2, 4.1, 4.2 and 5.1):
@@ -37,8 +41,9 @@ Expect R@10 (queries to video; back; thesis, Tables 3.2, 4.1, 4.2 and 5.1):
   lsmdc                                        34.6; 32.9    48.6; 47.6    44.4
   youcook_japanese  29.3; 29.7    3.8;  3.0
 
-The thesis ran these on the V100s of the pre-training and does not say how
-long. They have not been run by this program: the files belong to their owners.
+The authors used the V100s of the pre-training; the thesis does not say how long
+it took. This program has not run these configs, because the files belong to
+their owners.
 """
 
 import ml_collections
@@ -53,21 +58,21 @@ from configs import (
   zero_shot,
 )
 
-CLIPS = {  # of a training split
+CLIPS = {  # number of clips of a training split
   'youcook2': 9_586,
   'crosstask': 17_840,
   'msrvtt': 6_783,
   'lsmdc': 101_079,
   'youcook_japanese': 10_000,  # about
 }
-TRAIN_SPLITS = {'msrvtt': 'train_7k'}  # 'train' of the others
-# Fine-tuned models that are evaluated on other data, too.
+TRAIN_SPLITS = {'msrvtt': 'train_7k'}  # default: 'train'
+# Fine-tuned models that are also evaluated on other data sets.
 ACROSS = {
   'youcook2': ('speech241', 'sounds241', 'youcook_japanese'),
   'youcook_japanese': ('youcook2',),
 }
 SHARES = {f'{share}%': share for share in fraction.SHARES if share < 100}
-INITIAL = {  # model -> workdir that it begins from
+INITIAL = {  # model -> workdir of its initial variables
   '': 'runs/avlnet',
   'scratch': '',
   'tri': 'runs/avlnet_text_tri',
@@ -76,7 +81,7 @@ INITIAL = {  # model -> workdir that it begins from
   **{name: f'runs/fraction_{share}' for name, share in SHARES.items()},
   **{row: f'runs/ablation_{row}' for row in ablation.NUM_FRAMES},
 }
-# Model -> first part of its recipe's name in avl_jax/reports/thesis_tables.py.
+# Model -> first part of the recipe's name in avl_jax/reports/thesis_tables.py.
 RECIPES = {
   '': 'finetune',
   **{name: f'avlnet/{name}' for name in SHARES},
@@ -84,7 +89,7 @@ RECIPES = {
 }
 AUDIO_VIDEO = ('youcook2', 'crosstask', 'msrvtt', 'youcook_japanese')
 TEXT = ('youcook2', 'msrvtt', 'lsmdc')
-DATASETS = {  # model -> those that the thesis reports
+DATASETS = {  # model -> data sets that the thesis reports
   **dict.fromkeys(('', 'scratch'), AUDIO_VIDEO),
   **dict.fromkeys(('tri', 'fused', 'late'), TEXT),
   **dict.fromkeys(SHARES, ('youcook2', 'youcook_japanese')),
@@ -98,20 +103,22 @@ ARGUMENTS = tuple(
 
 
 FINE_TUNED = (5, 256, 1e-4, 1.0)
-SCHEDULES = {  # model -> epochs, batch size, learning rate, its decay an epoch
+# Model -> epochs, batch size, learning rate, factor of its decay per epoch.
+SCHEDULES = {
   'scratch': (15, 64, 1e-4, 1.0),
-  'tri': (15, 256, 1e-4, 1.0),  # on LSMDC not published: taken for the same
-  'fused': (5, 256, 1e-5, 1.0),  # on LSMDC likewise
-  'late': (5, 256, 1e-5, 1.0),  # not published: taken for that of `fused`
+  'tri': (15, 256, 1e-4, 1.0),  # assumed to be the same on LSMDC
+  'fused': (5, 256, 1e-5, 1.0),  # likewise
+  'late': (5, 256, 1e-5, 1.0),  # not published; assumed to be that of `fused`
 }
 TRI_ON_YOUCOOK2 = (3, 256, 1e-4, 0.9)
 
 
 def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
-  """The recipe of 'DATASET' or 'DATASET,MODEL', of `ARGUMENTS`; or of stamps.
+  """Returns the config of 'DATASET' or 'DATASET,MODEL', or that of stamps.
 
   Args:
-    argument: one of these, perhaps with ',alone'; or 'stamps_LANGUAGE'.
+    argument: one of `ARGUMENTS`, optionally with ',alone'; or
+      'stamps_LANGUAGE'.
 
   Raises:
     ValueError: it is neither.
@@ -122,8 +129,8 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
   argument = argument.removesuffix(',alone')
   if argument not in ARGUMENTS:
     raise ValueError(
-      f'expected one of {" ".join(ARGUMENTS)}, with ",alone" or without, or '
-      'stamps_LANGUAGE'
+      f'Unknown argument {argument!r}. Choose one of {" ".join(ARGUMENTS)}, '
+      'optionally with ",alone", or stamps_LANGUAGE.'
     )
   name, _, model = argument.partition(',')
   config = _model_config(model)
@@ -137,11 +144,11 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
     num_frames=frames,
     min_time=0.0,
   )
-  # The release's commands train in its evaluation mode: statistics of
-  # BatchNorm frozen, pooling masked, from scratch likewise.
+  # The release's commands train in its evaluation mode, from scratch too:
+  # BatchNorm's statistics are frozen and pooling is masked.
   config.model.update(pooling='masked', frozen_statistics=True)
   if argument == 'msrvtt,scratch':
-    config.model.embed_dim = 2048  # its command leaves the default
+    config.model.embed_dim = 2048  # the default, which its command does not set
   schedule = SCHEDULES.get(model, FINE_TUNED)
   if argument == 'youcook2,tri':
     schedule = TRI_ON_YOUCOOK2
@@ -157,7 +164,7 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
 
 
 def _model_config(model: str) -> ml_collections.ConfigDict:
-  """The pre-training's config, with its model, loss and tasks."""
+  """Returns the pre-training's config, with its model, loss and tasks."""
   if model in ablation.NUM_FRAMES:
     return ablation.get_config(model)
   if model == 'tri':

@@ -1,30 +1,37 @@
-"""Learning text late, from few captions: Table 4.2 of the thesis in miniature.
+"""Adding text to a trained model, with few captions: Table 4.2 in miniature.
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=compare --config=configs/low_resource.py
 
-and likewise, for Spanish, configs/stamps.py:es and configs/low_resource.py:es.
+For Spanish, use configs/stamps.py:es and configs/low_resource.py:es.
 
 The first command trains audio and video on narrated speech, without text. The
-second starts from that model and fine-tunes it on the human recordings of
-12, 25, 50, 100 and 200 stamps of the `train` half, by audio only, by their
-captions only, and by both fused, where the new text term begins at random (the
-reading of the thesis that fits its zero-shot column) or at zero. Its report
-has R@10 over the number of captions, on the human recordings of the `test`
-half, among their pictures, clean and with noise as loud as the speech; no
-caption at all is zero-shot. Three seeds; the last step counts, so that nothing
-is chosen by a score.
+second fine-tunes that model on the human recordings of 12, 25, 50, 100 and 200
+stamps of the `train` half, with audio only, with their captions only, and with
+both fused. The new text term of the fused model is initially random (the
+reading of the thesis that fits its zero-shot column) or zero.
 
-The text branch reads no caption of the `test` half in training; the audio
-branch has heard those captions, spoken by synthetic voices.
+The report shows R@10 over the number of captions, on the human recordings of
+the `test` half among their pictures, without noise and with noise as loud as
+the speech. No captions means zero-shot. There are three seeds. The checkpoint
+of the last step is evaluated, so no score selects a checkpoint.
+
+The text branch is not trained on any caption of the `test` half. The audio
+branch was trained on those captions spoken by synthetic voices.
 """
 
 import ml_collections
 
 from configs import stamps
 
-CAPTIONS = (12, 25, 50, 100, 200)  # nested: the first of the `train` half
-LINES = {  # curve -> what is trained and asked, how the text term begins
+CAPTIONS = (
+  12,
+  25,
+  50,
+  100,
+  200,
+)  # nested: the first captions of the `train` half
+LINES = {  # curve -> query of training and evaluation, scale of the text term
   'audio only': ('audio', 1.0),
   'text only': ('text', 1.0),
   'text+audio': ('audio_text', 1.0),
@@ -33,7 +40,7 @@ LINES = {  # curve -> what is trained and asked, how the text term begins
 
 
 def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
-  """Runs by what they hear and read, and by how many captions they get."""
+  """Returns the config of a comparison: a run for each line and amount."""
   config = stamps.get_config(f'{language},fused')
   human = (f'stamps/human_{language}',)
   test = {'datasets': human, 'splits': ('test',), 'num_queries': 0}
@@ -67,7 +74,7 @@ def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
 
 
 def _changes(query: str, scale: float, captions: int) -> dict:
-  """Where a run differs from the others."""
+  """Returns the keys of a run that differ from the common config."""
   changes = {
     'model': {'initial_text_scale': scale},
     'loss': {'pairs': ((query, 'video'),)},

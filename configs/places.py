@@ -1,20 +1,20 @@
 r"""Images and spoken captions: Places Audio (thesis, sections 3.3 and 5.2).
 
-  python main.py --config=configs/places.py:ja            (encoder frozen)
-  python main.py --config=configs/places.py:en,trainable  (it learns, too)
-  python main.py --config=configs/places.py:hi,scratch    (without HowTo100M)
+  python main.py --config=configs/places.py:ja            (frozen encoder)
+  python main.py --config=configs/places.py:en,trainable  (trained encoder)
+  python main.py --config=configs/places.py:hi,scratch    (no HowTo100M)
 
-Languages: en ja hi. The cascade begins from AVLnet on HowTo100M with the 2-D
-features alone, configs/avlnet_2d.py, in --config.initial_workdir (default
-runs/avlnet_2d); 'scratch', of ja and hi, begins at random. The image encoder,
-ResNet-152 of ImageNet in the loop, begins in all of them from torchvision's
-resnet152-b121ed2d.pth, --config.image_weights=FILE.
+Languages: en ja hi. The initial variables are those of AVLnet on HowTo100M with
+2-D features only (configs/avlnet_2d.py), in --config.initial_workdir (default
+runs/avlnet_2d); 'scratch', of ja and hi, has random ones. The image encoder is
+a ResNet-152, initially torchvision's of ImageNet (resnet152-b121ed2d.pth,
+--config.image_weights=FILE).
 
-Data: PlacesAudio_400k_distro, PlacesAudioJpn_100k or PlacesHindi100k with the
-images of Places205 in a folder named by --config.prepare.media_dir, see
-input_pipeline/datasets/spoken_captions/builder.py. They belong to their owners
-and do not come with this program, which has been run on made-up ones of their
-formats alone. Of Hindi, `dev` is taken for the evaluation set of the thesis.
+Data: PlacesAudio_400k_distro, PlacesAudioJpn_100k or PlacesHindi100k, and the
+images of Places205, in the folder --config.prepare.media_dir (see
+input_pipeline/datasets/spoken_captions/builder.py). They belong to their owners
+and are not part of this program, which has only been run on synthetic files of
+their formats. Assumption: Hindi's `dev` is the evaluation set of the thesis.
 
 Expect R@1/5/10 among 1,000 (caption to image; image to caption; Tables 3.1,
 5.2 and 5.3; chance .1/.5/1.0):
@@ -27,31 +27,37 @@ Expect R@1/5/10 among 1,000 (caption to image; image to caption; Tables 3.1,
   ja  20.7/48.8/63.6; 16.8/44.9/58.8
   hi   9.2/26.0/35.7;  8.7/23.6/33.5
 
-The thesis prints the learning rates and the 20 s. Assumptions, for it prints
-nothing else: 30 epochs of 256 at a constant rate; pooling over what is no
-padding, and statistics of the batch; crops as DAVEnet's, whose procedure it
-names; the encoder frozen from scratch as in the rows beside. Nor does it say
-how long they took.
+The thesis prints the learning rates and the 20 s. All else is assumed: 30
+epochs with batches of 256 at a constant rate; masked pooling; BatchNorm's
+statistics of the batch; crops like DAVEnet's, whose procedure the thesis names;
+a frozen encoder in 'scratch', as in the rows above it. The thesis does not say
+how long training took.
 """
 
 import ml_collections
 
 from configs import avlnet
 
-CAPTIONS = {'en': 400_000, 'ja': 100_000, 'hi': 100_000}  # to train on, about
+CAPTIONS = {
+  'en': 400_000,
+  'ja': 100_000,
+  'hi': 100_000,
+}  # training examples, about
 REGIMES = ('', 'trainable', 'scratch')
 ARGUMENTS = tuple(
   f'{language},{regime}' if regime else language
   for language in CAPTIONS
   for regime in REGIMES
-  if (language, regime) != ('en', 'scratch')  # the thesis has none
+  if (language, regime) != ('en', 'scratch')  # not in the thesis
 )
 
 
 def get_config(argument: str = 'en') -> ml_collections.ConfigDict:
-  """The recipe of 'LANGUAGE', 'LANGUAGE,trainable' or 'LANGUAGE,scratch'."""
+  """Returns the config of 'LANGUAGE' or 'LANGUAGE,REGIME'; see `REGIMES`."""
   if argument not in ARGUMENTS:
-    raise ValueError(f'expected one of {"; ".join(ARGUMENTS)}')
+    raise ValueError(
+      f'Unknown argument {argument!r}. Choose one of {"; ".join(ARGUMENTS)}.'
+    )
   language, _, regime = argument.partition(',')
   dataset = f'spoken_captions/places_{language}'
   epoch = CAPTIONS[language] // 256  # steps

@@ -1,12 +1,14 @@
-"""Speech against natural sounds, of the same stamps: the thesis' Table 3.4.
+"""Speech and natural sounds of the same stamps as queries: thesis' Table 3.4.
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=compare --config=configs/sounds.py
 
-Stamps that have both a description spoken by a person and a sound of their
-own (a cow's moo, an engine), one of each: two galleries of one size, for the
-model of the first command, which has heard neither people nor sounds. Expect
-R@10 (of 93, chance 10.8 %) of 74.2 % for speech and 8.6 % for sounds.
+The second command evaluates the first one's model, which was trained on neither
+human recordings nor sounds. The gallery is the stamps that have both a
+description spoken by a person and a sound of their own (a cow's moo, an
+engine); each has one recording of either kind, so both galleries have one size.
+
+Expect R@10 of 74.2 % for speech and 8.6 % for sounds (of 93, chance 10.8 %).
 """
 
 import ml_collections
@@ -15,7 +17,7 @@ from configs import stamps
 
 
 def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
-  """The model of configs/stamps.py:LANGUAGE, trained no further."""
+  """Returns the evaluation of the model of configs/stamps.py:LANGUAGE."""
   config = stamps.get_config(language)
   config.initial_workdir = stamps.workdir(language)
   speech = {

@@ -2,25 +2,25 @@
 
   python main.py --config=configs/stamps.py               (French)
   python main.py --config=configs/stamps.py:es            (Spanish)
-  python main.py --config=configs/stamps.py:fr+es         (both together)
-  python main.py --config=configs/stamps.py:fr,tri        (with text, apart)
-  python main.py --config=configs/stamps.py:es,fused      (with text, fused)
+  python main.py --config=configs/stamps.py:fr+es         (both languages)
+  python main.py --config=configs/stamps.py:fr,tri        (separate text)
+  python main.py --config=configs/stamps.py:es,fused      (fused text)
 
-Languages: fr ro ru ca bg es be el. Everything is fetched and made by the
-command: the stamps (161 MB, Debian package), their captions spoken by
-espeak-ng, features by EfficientNet-Lite0, which stands in for ResNet-152.
+Languages: fr ro ru ca bg es be el. The command downloads the stamps (161 MB,
+Debian package), narrates their captions with espeak-ng, and extracts features
+with EfficientNet-Lite0, which stands in for ResNet-152.
 
-Expect for French, on two cores: two minutes of preparing, twelve of training,
-2.2 GB of memory. R@10 of speech to picture among 470 (chance 2.1 %): voices
-never heard 96.9 %; human recordings, none of which was ever heard, 63.4 %;
-words never heard 4.3 %. The best checkpoint is chosen on the narrated
-validation of the first language.
+Expect for French, on two cores: two minutes of preparation, twelve of training,
+2.2 GB of memory. R@10 of speech to picture among 470 (chance 2.1 %): 96.9 % for
+unseen synthetic voices, 63.4 % for human recordings, 4.3 % for unseen words. No
+human recording is used in training. The checkpoint is selected on the narrated
+validation split of the first language.
 
-With text (`tri` is AVLnet-Text-Tri, `fused` AVLnet-Text-Fused) the captions
-are read too, word by word through a packaged multilingual sentence encoder,
-which stands in for GoogleNews' word2vec and knows other languages. Narration
-speaks the captions, so that all texts but those of `unseen_words` are seen in
-training; configs/low_resource.py keeps the test half's unseen.
+Models with text (`tri` is AVLnet-Text-Tri, `fused` AVLnet-Text-Fused) also
+read the captions, word by word, through a packaged multilingual sentence
+encoder, which stands in for GoogleNews' word2vec and covers these languages.
+The narrations speak the captions, so all texts but those of `unseen_words` are
+seen in training; configs/low_resource.py keeps those of the test half unseen.
 """
 
 import ml_collections
@@ -31,7 +31,7 @@ TEXT = {'tri': avlnet_text_tri, 'fused': avlnet_text_fused}
 
 
 def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
-  """Trains on narrated speech; no score on human recordings chooses.
+  """Returns the config of a training on narrated speech.
 
   Args:
     argument: 'LANGUAGES' or 'LANGUAGES,MODEL': languages joined by '+', model
@@ -95,14 +95,16 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
 
 
 def workdir(languages: str) -> str:
-  """Where the commands above keep the run of these languages."""
+  """Returns the default workdir of the run of these languages."""
   return 'runs/stamps' if languages == 'fr' else f'runs/stamps_{languages}'
 
 
 def read_captions(config: ml_collections.ConfigDict, text: str) -> None:
   """Adds text to the model, the batches, the loss and the evaluation."""
   if text not in TEXT:
-    raise ValueError(f'no model {text!r} with text; there are {[*TEXT]}')
+    raise ValueError(
+      f'Unknown model {text!r}. Choose one of {", ".join(TEXT)}.'
+    )
   config.words.vectors = 'sentence_encoder'
   config.model.update(word_dim=512, fused=text == 'fused')
   config.loss.pairs = TEXT[text].PAIRS

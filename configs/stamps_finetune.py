@@ -1,15 +1,16 @@
-"""From narrated to human speech: target only, zero-shot, fine-tuned.
+"""Fine-tuning from narrated to human speech, compared with zero-shot.
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=compare --config=configs/finetune.py:stamps_fr
 
-The second command fine-tunes the first one's model on human recordings of the
-training captions, mixed with some narrated speech, three times, and compares
-it with the model as it was and with training from scratch: the thesis'
-Table 3.2 in miniature. Other languages likewise: configs/stamps.py:es, then
+The second command fine-tunes the first one's model, with three seeds, on human
+recordings of the training captions mixed with some narrated speech. It compares
+the result with the initial model and with training from scratch: the thesis'
+Table 3.2 in miniature. For Spanish, use configs/stamps.py:es, then
 configs/finetune.py:stamps_es.
-The test captions' recordings are looked at once, at the end; the checkpoint is
-chosen on a fifth of the training captions, which is not trained on.
+
+The recordings of the test captions are evaluated once, at the end. The
+checkpoint is selected on a fifth of the training captions, which is held out.
 
 Expect, R@10 of speech to picture: French zero-shot 80.3 %, fine-tuned 91.6 %
 (of 198, chance 5.1 %); Spanish 34.2 % and 88.1 % (of 193, chance 5.2 %).
@@ -21,7 +22,7 @@ from configs import stamps
 
 
 def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
-  """`language`: one of configs/stamps.py."""
+  """Returns the config of a comparison; `language` as in configs/stamps.py."""
   human, narrated = f'stamps/human_{language}', f'stamps/narrated_{language}'
   config = stamps.get_config(language)
   config.initial_workdir = stamps.workdir(language)
@@ -43,7 +44,7 @@ def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
   )
   config.best_metric = 'human/train[80%:]/audio_to_video/R@10'
   scratch = {'initial_workdir': '', 'optimizer': {'learning_rate': 1e-3}}
-  # 180 recordings do not fill a larger batch without a caption twice.
+  # 180 recordings do not fill larger batches of distinct captions.
   target_only = {'train_data': {'datasets': (human,), 'batch_size': 64}}
   config.comparison.update(
     runs=(

@@ -1,20 +1,8 @@
-"""Batches for training and evaluation; the contract between data and model.
+"""Prepares data sets and makes batches for training and evaluation.
 
-A batch is a dict of numpy arrays, N = videos x clips on this host:
-  spectrogram  float32 [N, T, 40]  log-mel in dB below the file's loudest cell,
-                                   zero-padded
-  num_frames   int32 [N]           frames that are not padding
-  visual       float32 [N, V]      max-pooled over the clip, each stream
-                                   L2-normalised, 2-D then 3-D
-  image        uint8 [N, 224, 224, 3]  in place of `visual`, if it is asked for
-  words        float32 [N, W, E]   vectors of the caption's words, zero-padded;
-                                   where word vectors are asked for
-  id           str [N]             never sent to a device
-Evaluation batches carry `subset` too, str [N]: the split an example is from.
-
-What a step sees is a function of (seed, step) alone: never of the workers, the
-hosts, the time or the steps before. A record that cannot be used is counted and
-listed; in training another takes its place, an evaluation refuses it.
+`prepare` makes records, `train_batches` and `eval_batches` read them. See
+`schema` for the contents of a batch. A record that cannot be used is counted
+and listed; training replaces it, evaluation refuses it.
 """
 
 import os
@@ -25,7 +13,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
 import tensorflow as tf
 
 from input_pipeline.batches.eval import EvalBatches, eval_batches
-from input_pipeline.batches.train import TrainBatches
+from input_pipeline.batches.train import TrainBatches, train_batches
 from input_pipeline.metric_writer import EventFileError, metric_writer
 from input_pipeline.prepare import prepare
 from input_pipeline.records import buffers
@@ -44,8 +32,6 @@ __all__ = [
   'train_batches',
 ]
 
-tf.config.set_visible_devices([], 'GPU')  # They belong to JAX.
+tf.config.set_visible_devices([], 'GPU')  # JAX uses them.
 
-buffers.keep_freed()
-
-train_batches = TrainBatches
+buffers.keep_freed_memory()

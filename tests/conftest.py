@@ -1,4 +1,4 @@
-"""Eight virtual devices, kept compilations, and a small set of stamps."""
+"""Eight virtual devices, cached compilations, and small data sets."""
 
 import os
 import pathlib
@@ -6,11 +6,13 @@ import shutil
 
 os.environ.setdefault(
   'XLA_FLAGS',
-  # Compiling is most of the time here, so compile quickly rather than well.
+  # Compilation takes most of the time of the tests, so it is not optimised.
   '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
 )
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
+os.environ.setdefault(
+  'TF_ENABLE_ONEDNN_OPTS', '0'
+)  # TensorFlow only moves data.
 
 import jax
 import numpy as np
@@ -27,7 +29,7 @@ parallel.cache_compilations('~/.cache/avl_jax/tests')
 
 @pytest.fixture
 def use_devices(monkeypatch):
-  """use_devices(n): from here on, the program sees n devices."""
+  """use_devices(n): the program uses n devices until the end of the test."""
 
   def use(count: int) -> None:
     monkeypatch.setattr(
@@ -38,7 +40,7 @@ def use_devices(monkeypatch):
 
 
 def _draw_stamp(folder: pathlib.Path, index: int) -> None:
-  """A coloured shape with captions and 'recordings', each its own tone."""
+  """Writes a coloured shape with captions and recordings, which are tones."""
   folder.mkdir(parents=True, exist_ok=True)
   rng = np.random.default_rng(index)
   picture = np.zeros((60, 80, 4), np.uint8)
@@ -58,7 +60,7 @@ def _draw_stamp(folder: pathlib.Path, index: int) -> None:
 
 @pytest.fixture(scope='session')
 def stamps_folder(tmp_path_factory) -> pathlib.Path:
-  """Thirty small stamps, and one of each thing that can be wrong.
+  """A folder of thirty small stamps, and of one stamp for each defect.
 
   wrong/: an empty picture, an empty, a silent, a garbled and a missing
   recording, a missing caption, no captions at all, a caption that another stamp
@@ -86,7 +88,7 @@ def stamps_folder(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope='session')
 def stamps_records(stamps_folder, tmp_path_factory) -> str:
-  """A data_dir with the records of the small stamps, human and narrated."""
+  """A data_dir with records of the small stamps: human, narrated, sounds."""
   data_dir = tmp_path_factory.mktemp('records')
   input_pipeline.prepare(
     datasets=('stamps/human_fr', 'stamps/narrated_fr', 'stamps/sounds'),
@@ -97,14 +99,14 @@ def stamps_records(stamps_folder, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope='session')
-def measured_records(tmp_path_factory) -> pathlib.Path:
-  """A data_dir with the records of tests/helpers/noise_dataset.py."""
-  folder = tmp_path_factory.mktemp('measured')
+def noise_records(tmp_path_factory) -> pathlib.Path:
+  """A data_dir with the records of helpers/noise_dataset.py."""
+  folder = tmp_path_factory.mktemp('noise')
   noise_dataset.prepare(folder)
   return folder
 
 
 @pytest.fixture
-def spoilt_records(measured_records, tmp_path) -> pathlib.Path:
-  """A copy of them to damage."""
-  return pathlib.Path(shutil.copytree(measured_records, tmp_path / 'records'))
+def damaged_records(noise_records, tmp_path) -> pathlib.Path:
+  """A copy of `noise_records` to damage."""
+  return pathlib.Path(shutil.copytree(noise_records, tmp_path / 'records'))

@@ -1,16 +1,16 @@
-"""Arithmetic on the bits of float16, for which NumPy knows no SIMD.
+"""Fast float16 arithmetic on the bits, for which NumPy has no SIMD code.
 
-What the functions return is what NumPy's own would, several times as fast;
-they are exact where small numbers are flushed to zero, as in TensorFlow's
-threads. Other types go NumPy's way.
+The functions return the same values as NumPy's own, several times as fast.
+They are also exact in threads that flush small numbers to zero, such as
+TensorFlow's. Arrays of other types are passed to NumPy.
 """
 
 import numpy as np
 
-_INFINITY = 0x7C00  # all bits of the exponent
+_INFINITY = 0x7C00  # all bits of the exponent are set
 _MINUS_INFINITY = 0xFC00
 _FLOATS = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-_FLOATS = _FLOATS.astype(np.float32)  # the value of each pattern of bits
+_FLOATS = _FLOATS.astype(np.float32)  # bits -> value
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -39,8 +39,8 @@ def column_maxima(array: np.ndarray) -> np.ndarray:
   if array.dtype != np.float16:
     return array.max(0).astype(np.float32)
   bits = array.view(np.int16)
-  # Bits of positive numbers are in the numbers' order, and above the bits of
-  # negative ones, which are in reverse.
+  # As int16, positive numbers are ordered like their bits and are above the
+  # negative ones, which are ordered in reverse.
   largest = np.maximum.reduce(bits, 0)
   if np.minimum.reduce(largest) < 0:
     largest = np.where(largest < 0, bits.min(0), largest)

@@ -19,12 +19,12 @@ class TrainBatches(Protocol):
 
   Attributes:
     fingerprint: of the records that are read.
-    visual_width: V of the batches.
+    visual_width: V of the batches; None: they have images.
     from_step: (first, last) -> the batches of steps `first` to `last` - 1.
   """
 
   fingerprint: str
-  visual_width: int
+  visual_width: int | None
   from_step: Callable[[int, int], Iterator[Batch]]
 
 

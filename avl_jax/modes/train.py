@@ -9,6 +9,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from avl_jax import multihost, parallel
+from avl_jax.backbones import resnet
 from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
 from avl_jax.features import word_vectors
@@ -132,7 +133,7 @@ def _describe(
   """Metadata of the run's checkpoints."""
   return metadata.describe(
     config.model,
-    batches.visual_width,
+    batches.visual_width or resnet.WIDTH,  # None: the batches have images
     batches.fingerprint,
     seed=config.seed,
     batch_size=config.train_data.batch_size,

@@ -1,1 +1,1 @@
-"""Batches of training and evaluation."""
+"""Batches for training and evaluation."""

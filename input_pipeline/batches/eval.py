@@ -1,142 +1,112 @@
-"""Batches of evaluation examples; see the package for what is in them."""
+"""Batches of evaluation examples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, overload
 
 import numpy as np
 import tqdm
 
 from avl_jax import features
 from avl_jax.features import audio, images
-from avl_jax.features import clips as clip_features
 from avl_jax.features.media import Media
 from input_pipeline.batches import collate
-from input_pipeline.batches.collate import NO_WORDS, Batch
-from input_pipeline.records.bad_records import DataError, good
+from input_pipeline.records.bad_records import DataError, raise_if_bad
 from input_pipeline.records.reader import Records
-from input_pipeline.transforms import image_crops
-from input_pipeline.transforms.audio_augmentation import Augmentation
+from input_pipeline.schema import NO_WORDS, Batch
+from input_pipeline.transforms import caption_vectors
+from input_pipeline.transforms.clip_sampler import ClipSampler
+from input_pipeline.transforms.cutters import FixedClip
+
+_NOTHING = MappingProxyType({})
 
 
 class EvalBatches:
   """The examples of an evaluation, each exactly once, in batches; re-iterable.
 
-  Several hosts iterate over equally many, one after another the whole; the last
-  host repeats the last example where they do not come out even. A bad record
-  is not replaced, which would change the gallery: it raises DataError.
+  Every host iterates over the same number of examples; the hosts' shares, in
+  order, are the whole gallery. If the examples do not divide evenly, the last
+  host repeats the last example. A bad record raises DataError: replacing it
+  would change the gallery.
 
   Attributes:
-    num_examples: N, of all hosts, none twice; like the other attributes.
-    fingerprint: of the records read, and of the word vectors.
-    subsets: str [N], the split that each example is from.
-    num_queries: of the data set's definition, or 0.
+    num_examples: N, of all hosts, without repetitions. The other attributes
+      are of all hosts, too.
+    fingerprint: of the records, and of the word vectors if there are any.
+    subsets: str [N], the split of each example.
+    num_queries: number of queries in the data set's definition, or 0.
   """
 
   def __init__(
     self,
-    datasets,
-    splits,
+    records: Records,
+    indices: np.ndarray,
+    clip_sampler: ClipSampler,
     *,
-    num_queries=0,
-    groups_of=None,
-    augmentation=MappingProxyType({}),
-    batch_size,
-    num_frames,
-    words,
-    streams,
-    data_dir,
-    host=(0, 1),
-    name,
+    name: str,
+    batch_size: int,
+    num_queries: int,
+    fingerprint: str,
+    host: tuple[int, int],
   ):
-    self.num_queries = num_queries
-    self._records = Records(datasets, splits, data_dir)
-    self._augmentation = Augmentation(**augmentation) if augmentation else None
-    self._captions = collate.open_captions(datasets, data_dir, words)
-    self.fingerprint = collate.fingerprint(self._records, self._captions)
-    self._indices = np.arange(len(self._records))
-    if groups_of:
-      others = Records(**groups_of, data_dir=data_dir)
-      self._indices = _shared(self._records, others)
-    self.num_examples = len(self._indices)
-    self.subsets = self._records.labels[self._indices]
-    self._share = _share(self.num_examples, *host)
-    self._batch_size, self._num_frames = batch_size, num_frames
-    self._streams = collate.check_streams(streams, self._records)
+    """Takes the records, and int [N] indices of those in the gallery."""
+    self._records = records
+    self._indices = indices
+    self._clip_sampler = clip_sampler
     self._name = name
+    self._batch_size = batch_size
+    self.num_queries = num_queries
+    self.fingerprint = fingerprint
+    self.num_examples = len(indices)
+    self.subsets = records.labels[indices]
+    self._own = _own_places(self.num_examples, *host)
 
   def __iter__(self) -> Iterator[Batch]:
     size = self._batch_size
     for start in tqdm.trange(
-      0, len(self._share), size, desc=f'evaluate {self._name}', leave=False
+      0, len(self._own), size, desc=f'evaluate {self._name}', leave=False
     ):
-      chosen = self._share[start : start + size]
-      indices = self._indices[chosen].tolist()
-      found = self._records.attempt(
-        indices,
-        with_waveform=self._augmentation is not None,
-        with_picture=self._streams == features.IMAGE,
-      )
-      clips = (
-        self._clip(index, good(example)) | {'subset': subset}
-        for index, subset, example in zip(
-          indices, self.subsets[chosen], found, strict=True
-        )
-      )
-      yield collate.stack(clips, len(indices))
+      places = self._own[start : start + size]
+      clips = self._clips(self._indices[places].tolist())
+      yield collate.stack(clips, len(places)) | {'subset': self.subsets[places]}
 
-  def _clip(self, index: int, example: dict) -> dict:
-    if self._augmentation:
-      rng = np.random.default_rng(index)  # The same at each evaluation.
-      example = example | {
-        'spectrogram': collate.changed(example, self._augmentation, rng)
-      }
-    example = clip_features.choose_streams(example, self._streams)
-    if 'picture' in example:
-      example['picture'] = image_crops.centre_crop(example['picture'])
-    clip = clip_features.whole_clip(example, self._num_frames)
-    clip['id'] = example['id'].decode()
-    if self._captions:
-      clip['words'] = self._captions(clip_features.fixed_caption(example))
-    return clip
+  def _clips(self, indices: list[int]) -> Iterator[dict]:
+    found = self._records.read_checked(indices, self._clip_sampler.needs)
+    for index, example in zip(indices, found, strict=True):
+      # The augmentation of an example is the same in every evaluation.
+      rng = np.random.default_rng(index)
+      yield from self._clip_sampler(raise_if_bad(example), rng)
 
   @property
   def has_media(self) -> bool:
     """Whether the records hold pictures and recordings to show."""
-    return {'image', 'audio'} <= set(self._records.read(self._indices[:1])[0])
+    return {'image', 'audio'} <= set(
+      self._records.read([int(self._indices[0])])[0]
+    )
 
   @property
   def media(self) -> Sequence[Media]:
-    """What an example looks and sounds like, read when asked for.
-
-    Each has id, caption, image uint8 [H, W, 3] and waveform float32 [samples].
-    """
-    return _Media(self._records, self._indices)
+    """Caption, image and recording of each example, read when accessed."""
+    return _MediaReader(self._records, self._indices)
 
 
-def _share(num_examples: int, host: int, hosts: int) -> np.ndarray:
-  """Which examples a host iterates over: int [ceil(num_examples / hosts)]."""
-  each = -(-num_examples // hosts)
-  return np.minimum(np.arange(host * each, (host + 1) * each), num_examples - 1)
-
-
-def _shared(records: Records, others: Records) -> np.ndarray:
-  """Index of the first record of each group that `others` have too."""
-  groups, first = np.unique(records.column('group'), return_index=True)
-  chosen = np.sort(first[np.isin(groups, np.unique(others.column('group')))])
-  if not len(chosen):
-    raise DataError('an evaluation has no group in common with its groups_of')
-  return chosen
-
-
-class _Media(Sequence):
+class _MediaReader(Sequence[Media]):
   def __init__(self, records: Records, indices: np.ndarray):
     self._records, self._indices = records, indices
 
   def __len__(self) -> int:
     return len(self._indices)
 
-  def __getitem__(self, index: int) -> Media:
-    example = self._records.read([self._indices[index]])[0]
+  @overload
+  def __getitem__(self, index: int) -> Media: ...
+
+  @overload
+  def __getitem__(self, index: slice) -> Sequence[Media]: ...
+
+  def __getitem__(self, index: int | slice) -> Media | Sequence[Media]:
+    if isinstance(index, slice):
+      return _MediaReader(self._records, self._indices[index])
+    example = self._records.read([int(self._indices[index])])[0]
     return Media(
       id=example['id'].decode(),
       caption=example['captions'][0].decode(),
@@ -155,39 +125,120 @@ def eval_batches(
   data_dir: str = '',
   host: tuple[int, int] = (0, 1),
 ) -> dict[str, EvalBatches]:
-  """Opens the records of each evaluation.
+  """Opens the batches of each evaluation.
+
+  Example:
+    human = {'datasets': ('stamps/human_fr',), 'splits': ('test',)}
+    batches = eval_batches(
+      evaluations={'human': human}, batch_size=64, num_frames=512
+    )['human']
 
   Args:
-    evaluations: name -> {'datasets', 'splits', 'num_queries', 'groups_of',
-      'augmentation', 'num_frames'}; all examples of all splits are one
-      gallery. `groups_of`, of other 'datasets' and 'splits': only groups that
-      these have too, one example each, so that both make galleries of one
-      size. `augmentation`, keyword arguments of `augment.Augmentation`: changes
-      the recordings, always in the same way. `num_frames`: instead of the
-      common one.
-    batch_size: examples in a batch; the last may be smaller.
+    evaluations: name -> keyword arguments of `open_evaluation`. A
+      `num_frames` among them overrides the common one.
+    batch_size: examples in a batch; the last batch may be smaller.
     num_frames: T, 100 a second; longer recordings are cropped.
     words: as in training.
     streams: as in training.
-    data_dir: where the records are; '': TFDS' default.
+    data_dir: folder of the records; '': TFDS' default.
     host: (index, count) of this process; see `EvalBatches`.
 
   Returns:
     name -> its batches.
 
   Raises:
-    DataError: records are missing, their files are damaged, none has a group
-      of `groups_of`, or `streams` are none that there are.
+    DataError: records are missing, their files are damaged, no record has a
+      group of `groups_of`, or the records do not have the streams.
   """
+  common: dict[str, Any] = {'num_frames': num_frames}
   return {
-    name: EvalBatches(
-      **{'num_frames': num_frames, **evaluation},
+    name: open_evaluation(
+      **{**common, **evaluation},
+      name=name,
       batch_size=batch_size,
       words=words,
       streams=streams,
       data_dir=data_dir,
       host=host,
-      name=name,
     )
     for name, evaluation in evaluations.items()
   }
+
+
+def open_evaluation(
+  datasets: Sequence[str],
+  splits: Sequence[str],
+  *,
+  num_queries: int = 0,
+  groups_of: Mapping | None = None,
+  augmentation: Mapping = _NOTHING,
+  num_frames: int,
+  name: str,
+  batch_size: int,
+  words: Mapping,
+  streams: Sequence[str],
+  data_dir: str,
+  host: tuple[int, int],
+) -> EvalBatches:
+  """Opens the batches of one evaluation; all its examples are one gallery.
+
+  Args:
+    datasets: names of prepared data sets.
+    splits: of each of them.
+    num_queries: number of queries in the data set's definition; 0: as many as
+      examples.
+    groups_of: other 'datasets' and 'splits'. The gallery has only groups that
+      these have too, and one example of each, so that the evaluations of both
+      have galleries of one size.
+    augmentation: keyword arguments of `audio_augmentation.Augmentation`;
+      changes each recording in the same way at every evaluation.
+    num_frames: T, 100 a second.
+    name: of the evaluation.
+    batch_size: see `eval_batches`, like all that follow.
+    words: likewise.
+    streams: likewise.
+    data_dir: likewise.
+    host: likewise.
+
+  Raises:
+    DataError: see `eval_batches`.
+  """
+  records = Records(datasets, splits, data_dir)
+  vectors = caption_vectors.open_caption_vectors(datasets, data_dir, words)
+  indices = np.arange(len(records))
+  if groups_of:
+    indices = _shared_groups(records, Records(**groups_of, data_dir=data_dir))
+  clip_sampler = ClipSampler(
+    FixedClip(num_frames),
+    streams=collate.check_streams(streams, records),
+    augmentation=augmentation,
+    caption_vectors=vectors,
+  )
+  return EvalBatches(
+    records,
+    indices,
+    clip_sampler,
+    name=name,
+    batch_size=batch_size,
+    num_queries=num_queries,
+    fingerprint=caption_vectors.data_fingerprint(records, vectors),
+    host=host,
+  )
+
+
+def _own_places(num_examples: int, host: int, num_hosts: int) -> np.ndarray:
+  """Places in the gallery of a host's share: int [ceil(N / num_hosts)]."""
+  each = -(-num_examples // num_hosts)
+  return np.minimum(np.arange(host * each, (host + 1) * each), num_examples - 1)
+
+
+def _shared_groups(records: Records, others: Records) -> np.ndarray:
+  """Index of the first record of each group that `others` have too."""
+  groups, first = np.unique(records.column('group'), return_index=True)
+  chosen = np.sort(first[np.isin(groups, np.unique(others.column('group')))])
+  if not len(chosen):
+    raise DataError(
+      'An evaluation has no group in common with its groups_of. Choose data '
+      'sets and splits with recordings of the same captions.'
+    )
+  return chosen

@@ -1,4 +1,4 @@
-"""Batches made ahead of their use by other threads."""
+"""Makes batches in other threads before they are needed."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -6,33 +6,36 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.batches.collate import Batch
+from input_pipeline.schema import Batch
+
+BUFFER = 4  # batches that are ready before they are needed
 
 
-def ahead(
-  batch: Callable[[int], Batch],
-  types: Mapping[str, tf.DType],
+def prefetch(
+  make_batch: Callable[[int], Batch],
+  dtypes: Mapping[str, type],
   first: int,
   last: int,
 ) -> Iterator[Batch]:
   """Yields the batches of steps `first` to `last` - 1, in order.
 
   Args:
-    batch: makes that of a step; several threads call it at a time. What it
-      raises is raised in the batch's place.
-    types: of the arrays of a batch, text as tf.string.
-    first: step.
-    last: step that is not made any more.
+    make_batch: makes the batch of a step; several threads call it at a time.
+      An error that it raises is raised when that batch is due.
+    dtypes: name -> type of each array of a batch; str for text.
+    first: the first step.
+    last: the step after the last one.
   """
+  types = {name: tf.as_dtype(np.dtype(t)) for name, t in dtypes.items()}
   errors: dict[int, Exception] = {}
 
   def make(step: np.ndarray) -> list[np.ndarray]:
     try:
-      arrays = batch(int(step))
+      arrays = make_batch(int(step))
     except Exception as error:
       errors[int(step)] = error
       raise
-    # TensorFlow takes text beyond ASCII as bytes alone.
+    # TensorFlow takes text beyond ASCII only as bytes.
     names = np.array([name.encode() for name in arrays['id']], object)
     return [(arrays | {'id': names})[key] for key in types]
 
@@ -46,11 +49,11 @@ def ahead(
     load, num_parallel_calls=os.cpu_count(), deterministic=True
   )
   try:
-    for arrays in batches.prefetch(4).as_numpy_iterator():
+    for arrays in batches.prefetch(BUFFER).as_numpy_iterator():
       names = np.array([name.decode() for name in arrays['id']])
       yield arrays | {'id': names}
   except tf.errors.OpError:
     if not errors:
       raise
-    # TensorFlow says no more than that something was raised, and in what.
+    # TensorFlow's error has only the message of the one that was raised.
     raise errors[min(errors)] from None

@@ -1,4 +1,4 @@
-"""The order of examples: a function of (seed, epoch), in constant memory."""
+"""Samples batches of indices: a function of (seed, epoch), without state."""
 
 import functools
 from collections.abc import Hashable, Sequence
@@ -8,11 +8,19 @@ import numpy as np
 from avl_jax.errors import UserError
 
 
-class Order:
-  """Batches of indices; every epoch a new permutation, cut into batches.
+class BatchSampler:
+  """Cuts a new permutation of the examples into batches in every epoch.
 
-  What does not fill a batch is dropped, and of a group with more members than
-  there are batches the surplus; another one each epoch.
+  Examples that do not fill the last batch are dropped, and so are surplus
+  members of a group that has more members than there are batches. Which ones
+  are dropped differs per epoch. Memory is constant.
+
+  Example:
+    sampler = BatchSampler(1000, 32, groups=None, seed=0)
+    epoch, indices = sampler.batch(step=7)
+
+  Attributes:
+    batches_per_epoch: number of batches.
   """
 
   def __init__(
@@ -22,13 +30,13 @@ class Order:
     groups: Sequence[Hashable] | None,
     seed: int,
   ):
-    """Checks that the batches can be made.
+    """Checks that batches are possible.
 
     Args:
       num_examples: length of an epoch.
       batch_size: examples in a batch.
-      groups: [num_examples], examples of one group are never in one batch;
-        None: no such care.
+      groups: [num_examples]; two examples of a group are never in one batch.
+        None: any examples may be.
       seed: of the permutations.
 
     Raises:
@@ -48,8 +56,8 @@ class Order:
     if not self.batches_per_epoch:
       what = 'examples' if groups is None else 'groups of examples'
       raise UserError(
-        f'{len(members)} {what} do not fill a batch of {batch_size}; choose a '
-        f'batch size of at most {len(members)}'
+        f'{len(members)} {what} do not fill a batch of {batch_size}. Choose a '
+        f'train_data.batch_size of at most {len(members)}.'
       )
     self._num_examples = num_examples
     self._shape = (self.batches_per_epoch, batch_size)
@@ -57,24 +65,25 @@ class Order:
     self._epoch = functools.lru_cache(maxsize=2)(self._make_epoch)
 
   def batch(self, step: int) -> tuple[int, np.ndarray]:
-    """(epoch, int [batch_size] indices) of a step, counted from 0."""
+    """Returns (epoch, int [batch_size] indices) of a step, counted from 0."""
     epoch, index = divmod(step, self.batches_per_epoch)
     return epoch, self._epoch(epoch)[index]
 
   def substitutes(self, step: int, index: int) -> np.ndarray:
-    """What may take the place of a bad example of a step, best first.
+    """Returns the examples that may replace a bad one, best first.
 
-    A function of (seed, epoch, index): what else is bad, and who found it,
-    changes nothing.
+    A function of (seed, epoch, index): it does not depend on other bad examples
+    or on which host finds them.
 
     Args:
       step: counted from 0.
       index: of an example of the step's batch.
 
     Returns:
-      int [num_examples - 1]: the example's own group; other groups that are
-      not in the batch, of which those first that no other example of the
-      batch has first; the rest. Each shuffled.
+      int [num_examples - 1], four parts, each shuffled: the example's own
+      group; groups that are not in the batch, first the share of them that is
+      reserved for this example, so that two bad examples of a batch get
+      different substitutes, then the others; groups that are in the batch.
     """
     epoch, batch = self.batch(step)
     order = np.random.default_rng((self._seed, epoch, index, 1)).permutation(
@@ -86,43 +95,45 @@ class Order:
       groups = self._groups
     others = groups[order]
     new = ~np.isin(others, groups[batch])
-    own_share = others % len(batch) == np.flatnonzero(batch == index)
-    kinds = [others == groups[index], new & own_share, new]
+    reserved = others % len(batch) == np.flatnonzero(batch == index)
+    kinds = [others == groups[index], new & reserved, new]
     return order[np.argsort(np.select(kinds, [0, 1, 2], 3), kind='stable')]
 
   def _make_epoch(self, epoch: int) -> np.ndarray:
     rng = np.random.default_rng((self._seed, epoch))
     order = rng.permutation(self._num_examples)
     if self._groups is not None:
-      order = order[_place(self._groups[order]) < self.batches_per_epoch]
+      ranks = _rank_in_group(self._groups[order])
+      order = order[ranks < self.batches_per_epoch]
     batches = order[: np.prod(self._shape)].reshape(self._shape)
     if self._groups is None:
       return batches
-    return separate(batches, self._groups, rng)
+    return separate_groups(batches, self._groups, rng)
 
 
-def _place(groups: np.ndarray) -> np.ndarray:
+def _rank_in_group(groups: np.ndarray) -> np.ndarray:
   """How many members of its group come before each element; int [n]."""
   order = np.argsort(groups, kind='stable')
   _, first = np.unique(groups[order], return_inverse=True)
   starts = np.concatenate([[0], np.cumsum(np.bincount(first))])
-  places = np.empty_like(order)
-  places[order] = np.arange(len(groups)) - starts[first]
-  return places
+  ranks = np.empty_like(order)
+  ranks[order] = np.arange(len(groups)) - starts[first]
+  return ranks
 
 
-def separate(
+def separate_groups(
   batches: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
   """Swaps examples between batches until no batch has a group twice.
 
   Args:
-    batches: int [batches, size] indices; no group has more than `batches`.
+    batches: int [batches, size] indices; no group has more members than there
+      are batches.
     groups: int [examples].
-    rng: chooses the partners of the swaps.
+    rng: draws the partners of the swaps.
 
   Returns:
-    The same indices, rearranged; untouched where nothing was wrong.
+    The same indices, rearranged; unchanged if no batch had a group twice.
   """
   batches = batches.copy()
   members = [set(groups[batch]) for batch in batches]
@@ -137,12 +148,12 @@ def separate(
         if group not in members[other_row] and other not in members[row]:
           break
       else:
-        return _dealt(batches, groups, rng)
+        return _deal(batches, groups, rng)
       batches[row, place], batches[other_row, other_place] = (
         batches[other_row, other_place],
         batches[row, place],
       )
-      # The group stays in its own batch: another of its members is there.
+      # The batch still has the group: another member of it is not swapped.
       members[row].add(other)
       members[other_row].add(group)
       if other not in groups[batches[other_row]]:
@@ -150,7 +161,9 @@ def separate(
   return batches
 
 
-def _dealt(batches, groups, rng) -> np.ndarray:
+def _deal(
+  batches: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
   """Deals group after group to the batches in turn, which always succeeds.
 
   Neighbouring batches then share most groups, so this is for data with hardly

@@ -1,209 +1,240 @@
-"""Batches of training clips; see the package for what is in them."""
+"""Batches of training clips, addressed by step.
+
+  batches = train_batches(
+    datasets=('stamps/narrated_fr',),
+    split='train',
+    batch_size=128,
+    clips_per_example=0,
+    num_frames=192,
+    augmentation={},
+    distinct_groups=True,
+    seed=0,
+  )
+  for batch in batches.from_step(0, 800):
+    print(batch['spectrogram'].shape)
+
+A record that cannot be used (see `bad_records`) is replaced by another one,
+which is a function of (seed, epoch, index), too; its clips are cut with the
+random numbers of the bad one.
+
+Arguments of `train_batches`, most of them keys of config.train_data:
+  datasets: names of prepared data sets, 'stamps/narrated_fr'.
+  split: of all of them, with TFDS' slicing.
+  batch_size: examples (videos) in a batch; N is a multiple of it.
+  clips_per_example: windows cut from each untrimmed video; 0: the whole
+    recording is one clip.
+  num_frames: T, 100 a second.
+  augmentation: keyword arguments of `audio_augmentation.Augmentation`,
+    applied to the waveform; empty: the stored spectrogram is used.
+  distinct_groups: never two examples of a group (of one caption, picture or
+    recording) in a batch, where they would be their own negatives.
+  seed: of the order, the windows, the augmentation and the captions.
+  words: keyword arguments of `caption_vectors.CaptionVectors`; with vectors=''
+    the batches have no words. A whole recording has the words of one of its
+    captions, a window those of the captions that it is around.
+  min_time: seconds; windows are cut around random captions and last at least
+    as long. 0: windows are cut anywhere. See `cutters.caption_clip`.
+  word_order: of joined captions, see `cutters.caption_clip`.
+  streams: visual features of the batches, some of ('visual_2d', 'visual_3d');
+    or ('image',) for batches of images.
+  data_dir: folder of the records; '': TFDS' default.
+  max_bad_records: how many different bad records are tolerated.
+  bad_records_file: JSON list of the bad records, continued by resumed runs;
+    None: none is saved. Other hosts than the first append their index to the
+    name.
+  host: (index, count) of this process. A batch holds its share of the step's
+    examples; the shares of all hosts, in order, are the whole batch.
+"""
 
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from avl_jax import features
-from avl_jax.backbones import resnet
-from avl_jax.features import clips as clip_features
 from input_pipeline.batches import collate
-from input_pipeline.batches.collate import NO_WORDS, Batch
-from input_pipeline.batches.prefetch import ahead
-from input_pipeline.batches.sampler import Order
+from input_pipeline.batches.prefetch import prefetch
+from input_pipeline.batches.sampler import BatchSampler
 from input_pipeline.records.bad_records import (
   BadRecordError,
   BadRecords,
   DataError,
 )
 from input_pipeline.records.reader import Records
-from input_pipeline.transforms.clip_sampler import Windows
+from input_pipeline.schema import NO_WORDS, Batch
+from input_pipeline.transforms import caption_vectors
+from input_pipeline.transforms.clip_sampler import ClipSampler
+from input_pipeline.transforms.cutters import training_cutter
 
 
 class TrainBatches:
   """Endless batches of training clips, addressed by step.
 
   Attributes:
-    fingerprint: of the records read, and of the word vectors.
-    visual_width: V of the batches; of pictures, that of `resnet.ResNet`.
-    bad_records: those that were met, see `bad_records.BadRecords`.
+    fingerprint: of the records, and of the word vectors if there are any.
+    visual_width: V, the width of `visual`; None if the batches have images.
+    bad_records: the bad records found so far, see `bad_records.BadRecords`.
   """
 
   def __init__(
     self,
+    records: Records,
+    batch_sampler: BatchSampler,
+    clip_sampler: ClipSampler,
+    bad_records: BadRecords,
     *,
-    datasets: Sequence[str],
-    split: str,
-    batch_size: int,
-    clips_per_example: int,
-    num_frames: int,
-    augmentation: Mapping,
-    distinct_groups: bool,
+    fingerprint: str,
     seed: int,
-    words: Mapping = NO_WORDS,
-    min_time: float = 0.0,
-    word_order: str = 'time',
-    streams: Sequence[str] = features.STREAMS,
-    data_dir: str = '',
-    max_bad_records: int = 100,
-    bad_records_file: str | os.PathLike | None = None,
-    host: tuple[int, int] = (0, 1),
+    host: tuple[int, int],
   ):
-    """Opens the records.
-
-    A record that cannot be used (see `bad_records`) is replaced by another, a
-    function of (seed, epoch, index) too; its clips are cut as that one's.
-
-    Args:
-      datasets: names of prepared data sets, 'stamps/narrated_fr'.
-      split: of all of them, with TFDS' slicing.
-      batch_size: examples (videos) in a batch, of which N is a multiple.
-      clips_per_example: windows cut from each untrimmed video; 0: the whole
-        recording is one clip.
-      num_frames: T, 100 a second.
-      augmentation: keyword arguments of `augment.Augmentation`, applied to
-        the waveform; empty: the stored spectrogram is used as it is.
-      distinct_groups: no two examples of a group (of one caption, picture or
-        recording) in one batch, where they would be their own negatives.
-      seed: of order, windows, augmentation and captions.
-      words: keyword arguments of `captions.Captions`; with vectors='' the
-        batches have no words. A whole recording has those of one of its
-        captions, a window those of the captions it is around.
-      min_time: windows are around random captions, at least this many seconds
-        long; 0: they are anywhere. See `preprocess.caption_clip`.
-      word_order: of captions that are joined, see there.
-      streams: what is seen: the features ('visual_2d', 'visual_3d') that the
-        records have, some of them, or ('image',): the batches then have the
-        pictures themselves, for an image encoder in the loop.
-      data_dir: where the records are; '': TFDS' default.
-      max_bad_records: how many different ones may be met.
-      bad_records_file: where they are listed, for later runs to count on;
-        None: nowhere. Other hosts than the first put their number behind it.
-      host: (index, count) of this process; the batches hold its share of a
-        step's examples, the shares one after another the whole.
-
-    Raises:
-      DataError: the records are missing or fewer than a batch, their files
-        are damaged or too many of them bad, words are asked for of windows
-        anywhere, pictures of windows, or hosts cannot share a batch.
-      WordsError: there are no such word vectors.
-    """
-    if words['vectors'] and clips_per_example and not min_time:
-      raise DataError(
-        'windows anywhere cut through what is said and have no words: set '
-        'train_data.min_time to the seconds of a clip for windows around '
-        "captions, or words.vectors=''"
-      )
-    if tuple(streams) == features.IMAGE and clips_per_example:
-      raise DataError(
-        'a picture has no windows: set train_data.clips_per_example=0, or take '
-        'features, train_data.streams'
-      )
-    self._host, self._hosts = host
-    if batch_size % self._hosts:
-      raise DataError(
-        f'a batch of {batch_size} cannot be shared by {self._hosts} hosts: '
-        'choose train_data.batch_size so that it can be divided by their number'
-      )
-    self._records = Records(datasets, (split,), data_dir)
-    self._streams = collate.check_streams(streams, self._records)
-    self.bad_records = BadRecords(
-      _of_host(bad_records_file, self._host), max_bad_records
-    )
-    self._captions = collate.open_captions(datasets, data_dir, words)
-    self.fingerprint = collate.fingerprint(self._records, self._captions)
-    groups = self._groups() if distinct_groups else None
-    self._order = Order(len(self._records), batch_size, groups, seed)
+    """Reads the first usable record; see `train_batches` for the arguments."""
+    self._records = records
+    self._batch_sampler = batch_sampler
+    self._clip_sampler = clip_sampler
+    self.bad_records = bad_records
+    self.fingerprint = fingerprint
     self._seed = seed
-    self._windows = Windows(
-      self._captions,
-      clips_per_example=clips_per_example,
-      num_frames=num_frames,
-      augmentation=augmentation,
-      min_time=min_time,
-      word_order=word_order,
-      streams=self._streams,
-    )
-    first = self._first_good(range(len(self._records)))
-    self.visual_width = _visual_width(first, self._streams)
+    self._host, self._num_hosts = host
+    example = self._first_usable(range(len(records)))
+    self.visual_width = clip_sampler.visual_width(example)
 
-  def _groups(self) -> list[bytes]:
-    """The group of each record, a new one where it cannot be read."""
-    groups = []
-    for index, example in enumerate(self._records.scan()):
-      if isinstance(example, BadRecordError):
-        self.bad_records.add(example)
-        groups.append(f'bad record {index}'.encode())
-      else:
-        groups.append(example['group'])
-    return groups
-
-  def _first_good(self, indices: Iterable[int]) -> dict:
-    """The example of the first record that is not bad; those are counted."""
+  def _first_usable(self, indices: Iterable[int]) -> dict:
+    """Returns the first example that is not bad; lists the bad ones before."""
     for index in indices:
-      (example,) = self._attempt([index])
+      (example,) = self._records.read_checked([index], self._clip_sampler.needs)
       if not isinstance(example, BadRecordError):
         return example
       self.bad_records.add(example)
-    raise DataError(f'no record can be used: {self.bad_records.counts}')
-
-  def _attempt(self, indices) -> Iterator[dict | BadRecordError]:
-    return self._records.attempt(
-      indices,
-      with_waveform=self._windows.need_waveform,
-      with_picture=self._streams == features.IMAGE,
-      with_captions=self._windows.need_captions,
+    raise DataError(
+      f'No record can be used: {self.bad_records.counts}. Prepare the data set '
+      'again, or choose another one (train_data.datasets).'
     )
 
   def batch(self, step: int) -> Batch:
-    """The batch of a step, counted from 0.
+    """Returns the batch of a step, counted from 0.
 
     Raises:
-      DataError: there have been more bad records than allowed.
+      DataError: more bad records were found than are tolerated.
     """
-    epoch, indices = self._order.batch(step)
-    share = np.split(indices, self._hosts)[self._host].tolist()
+    epoch, indices = self._batch_sampler.batch(step)
+    own = np.split(indices, self._num_hosts)[self._host].tolist()
 
     def clips() -> Iterator[dict]:
-      for index, found in zip(share, self._attempt(share), strict=True):
-        example = found
-        if isinstance(found, BadRecordError):
-          self.bad_records.add(found)
-          example = self._first_good(self._order.substitutes(step, index))
+      found = self._records.read_checked(own, self._clip_sampler.needs)
+      for index, result in zip(own, found, strict=True):
+        if isinstance(result, BadRecordError):
+          self.bad_records.add(result)
+          substitutes = self._batch_sampler.substitutes(step, index)
+          example = self._first_usable(substitutes.tolist())
+        else:
+          example = result
         rng = np.random.default_rng((self._seed, epoch, index))
-        yield from self._windows(example, rng)
+        yield from self._clip_sampler(example, rng)
 
-    return collate.stack(clips(), len(share) * self._windows.clips)
+    return collate.stack(clips(), len(own) * self._clip_sampler.num_clips)
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
-    """Batches of steps `first` to `last` - 1, made ahead by other threads."""
-    types = {
-      'spectrogram': tf.float32,
-      'num_frames': tf.int32,
-      'id': tf.string,
-    }
-    if self._streams == features.IMAGE:
-      types['image'] = tf.uint8
-    else:
-      types['visual'] = tf.float32
-    if self._captions:
-      types['words'] = tf.float32
-    return ahead(self.batch, types, first, last)
+    """Yields the batches of steps `first` to `last` - 1, prefetched."""
+    return prefetch(self.batch, self._clip_sampler.dtypes, first, last)
 
 
-def _visual_width(example: dict, streams: Sequence[str]) -> int:
-  if 'picture' in example:
-    return resnet.WIDTH
-  return len(
-    clip_features.pool_visual(clip_features.choose_streams(example, streams))
+def train_batches(
+  *,
+  datasets: Sequence[str],
+  split: str,
+  batch_size: int,
+  clips_per_example: int,
+  num_frames: int,
+  augmentation: Mapping,
+  distinct_groups: bool,
+  seed: int,
+  words: Mapping = NO_WORDS,
+  min_time: float = 0.0,
+  word_order: str = 'time',
+  streams: Sequence[str] = features.STREAMS,
+  data_dir: str = '',
+  max_bad_records: int = 100,
+  bad_records_file: str | os.PathLike | None = None,
+  host: tuple[int, int] = (0, 1),
+) -> TrainBatches:
+  """Opens the batches of a training; the module lists the arguments.
+
+  Raises:
+    DataError: the data or the arguments cannot make batches.
+    WordsError: there are no such word vectors.
+  """
+  _check_options(words, clips_per_example, min_time, streams)
+  if batch_size % host[1]:
+    raise DataError(
+      f'A batch of {batch_size} cannot be shared by {host[1]} hosts. Choose a '
+      'train_data.batch_size that is a multiple of their number.'
+    )
+  records = Records(datasets, (split,), data_dir)
+  streams = collate.check_streams(streams, records)
+  bad_records = BadRecords(
+    _path_of_host(bad_records_file, host[0]), max_bad_records
+  )
+  vectors = caption_vectors.open_caption_vectors(datasets, data_dir, words)
+  groups = _read_groups(records, bad_records) if distinct_groups else None
+  cutter = training_cutter(
+    clips_per_example=clips_per_example,
+    num_frames=num_frames,
+    min_time=min_time,
+    word_order=word_order,
+  )
+  return TrainBatches(
+    records,
+    BatchSampler(len(records), batch_size, groups, seed),
+    ClipSampler(
+      cutter,
+      streams=streams,
+      augmentation=augmentation,
+      caption_vectors=vectors,
+    ),
+    bad_records,
+    fingerprint=caption_vectors.data_fingerprint(records, vectors),
+    seed=seed,
+    host=host,
   )
 
 
-def _of_host(path: str | os.PathLike | None, host: int) -> pathlib.Path | None:
-  if path is None or not host:
-    return path
+def _check_options(
+  words: Mapping,
+  clips_per_example: int,
+  min_time: float,
+  streams: Sequence[str],
+) -> None:
+  if words['vectors'] and clips_per_example and not min_time:
+    raise DataError(
+      'Windows that are cut anywhere have no words. Set train_data.min_time to '
+      'the seconds of a clip, to cut windows around captions, or set '
+      "words.vectors=''."
+    )
+  if tuple(streams) == features.IMAGE and clips_per_example:
+    raise DataError(
+      'Windows cannot be cut from a picture. Set '
+      'train_data.clips_per_example=0, or choose visual features in '
+      'train_data.streams.'
+    )
+
+
+def _read_groups(records: Records, bad_records: BadRecords) -> list[bytes]:
+  """The group of each record; a group of its own if it cannot be read."""
+  groups = []
+  for index, example in enumerate(records.scan()):
+    if isinstance(example, BadRecordError):
+      bad_records.add(example)
+      groups.append(f'bad record {index}'.encode())
+    else:
+      groups.append(example['group'])
+  return groups
+
+
+def _path_of_host(
+  path: str | os.PathLike | None, host: int
+) -> pathlib.Path | None:
+  if path is None:
+    return None
   path = pathlib.Path(path)
-  return path.with_stem(f'{path.stem}_{host}')
+  return path.with_stem(f'{path.stem}_{host}') if host else path

@@ -1,1 +1,1 @@
-"""Reading prepared records."""
+"""Reads prepared records, and checks them."""

@@ -1,4 +1,4 @@
-"""Records that are not what they must be: which, why and how many."""
+"""Records that cannot be used: their reasons, their number and their list."""
 
 import collections
 import json
@@ -15,49 +15,52 @@ from avl_jax.features import FEATURE_RATES, MEL_BINS, float16
 from avl_jax.files import write_atomically
 
 REMEDY = (
-  "delete the data set's folder and run `python main.py --mode=prepare` with "
-  'the same config, or copy the data set anew'
+  "Delete the data set's folder and run `python main.py --mode=prepare` with "
+  'the same config, or copy the data set again.'
 )
 
 
 class DataError(UserError):
-  """Records that are missing or not what they must be."""
+  """Records that are missing or not what the config expects."""
 
 
 class BadRecordError(DataError):
   """A record that cannot be used; the message names it.
 
   Attributes:
-    record: its 'dataset', 'split', 'index' there, 'id' if known and 'reason'.
+    record: 'dataset', 'split', 'index' in the split, 'id' if known, 'reason'.
   """
 
   def __init__(self, record: Mapping, detail: str = ''):
+    """Takes the description of the record and the cause, if there is one."""
     self.record = dict(record)
-    because = f' ({detail})' if detail else ''
-    super().__init__(f'{_describe(record)}{because}; {REMEDY}')
+    cause = f' ({detail})' if detail else ''
+    super().__init__(f'{_describe(record)}{cause}. {REMEDY}')
 
 
 def _describe(record: Mapping) -> str:
   name = f', {record["id"]!r},' if 'id' in record else ''
   return (
-    f'record {record["index"]}{name} of {record["dataset"]!r}, split '
+    f'Record {record["index"]}{name} of {record["dataset"]!r}, split '
     f'{record["split"]!r}, is bad: {record["reason"]}'
   )
 
 
-def good(example: dict | BadRecordError) -> dict:
-  """The example; raises what stands in the place of one."""
+def raise_if_bad(example: dict | BadRecordError) -> dict:
+  """Returns an example; raises an error that stands in the place of one."""
   if isinstance(example, BadRecordError):
     raise example
   return example
 
 
-def fault(example: Mapping) -> str:
-  """Why an example cannot be used, in words to count by; '' if it can.
+def find_defect(example: Mapping) -> str:
+  """Returns the reason why an example cannot be used, '' if it can.
+
+  The reasons are few, so that bad records can be counted by reason.
 
   Args:
     example: with spectrogram [T, 40], visual_2d [S, V] and/or visual_3d
-      [S', V'] and, where it is needed, waveform [samples].
+      [S', V'] and, if it was decoded, waveform [samples].
   """
   shape = example['spectrogram'].shape
   if len(shape) != 2 or not shape[0] or shape[1] != MEL_BINS:
@@ -76,17 +79,17 @@ def fault(example: Mapping) -> str:
 
 
 class BadRecords:
-  """The bad records that a run has met, listed in a file; thread-safe.
+  """The bad records found by a run, listed in a file; thread-safe.
 
-  The file is JSON: 'counts', by reason, and 'records'. A restarted run goes on
-  counting from it.
+  The file is JSON: 'counts', by reason, and 'records'. A resumed run continues
+  the list.
   """
 
   def __init__(self, path: str | os.PathLike | None, maximum: int):
-    """Reads the list if there is one; one that is garbled is begun anew.
+    """Reads the list if it exists; replaces a list that cannot be parsed.
 
     Args:
-      path: of the list; None: it is not kept.
+      path: of the list; None: the list is not saved.
       maximum: how many different bad records are tolerated.
 
     Raises:
@@ -108,20 +111,20 @@ class BadRecords:
     return dict(sorted(collections.Counter(reasons).items()))
 
   def add(self, error: BadRecordError) -> None:
-    """Counts and lists a record, and prints a line, if it is a new one.
+    """Adds a record to the list and prints a line, unless it is listed already.
 
     Raises:
-      DataError: there are more than the maximum.
+      DataError: the list has more records than the maximum.
     """
     with self._lock:
-      # Beyond the maximum, other threads need not find more of them.
+      # Beyond the maximum, other threads need not add more records.
       full = len(self._records) > self._maximum
       if not full and _key(error.record) not in self._records:
         self._records[_key(error.record)] = error.record
         self._write()
         tqdm.tqdm.write(
-          f'{_describe(error.record)}; others take its place '
-          f'({len(self._records)} so far, at most {self._maximum})'
+          f'{_describe(error.record)}; replaced by another record '
+          f'({len(self._records)} of at most {self._maximum}).'
         )
       self._check_number()
 
@@ -138,13 +141,14 @@ class BadRecords:
   def _check_number(self) -> None:
     if len(self._records) > self._maximum:
       counts = ', '.join(f'{n} x {why}' for why, n in self.counts.items())
-      where, begin = '', ''
+      listed = delete = ''
       if self._path:
-        where, begin = f', listed in {self._path}', ' and delete that list'
+        listed = f' They are listed in {self._path}.'
+        delete = ' Then delete that list.'
       raise DataError(
-        f'{len(self._records)} bad records, more than train_data.'
-        f'max_bad_records={self._maximum}: {counts}{where}. Repair the data '
-        f'({REMEDY}){begin}, or allow more'
+        f'Found {len(self._records)} bad records, more than train_data.'
+        f'max_bad_records={self._maximum}: {counts}.{listed} Increase '
+        f'train_data.max_bad_records, or repair the data: {REMEDY}{delete}'
       )
 
 
@@ -153,16 +157,18 @@ def _key(record: Mapping) -> tuple[str, str, int]:
 
 
 def _read_list(path: pathlib.Path) -> dict[tuple[str, str, int], dict]:
-  """The records of a list, by `_key`; none if it is missing or garbled."""
+  """The records of a list, by `_key`; {} if it is missing or not a list."""
   types = {'dataset': str, 'split': str, 'index': int, 'reason': str}
   try:
     records = json.loads(path.read_bytes())['records']
     for record in records:
       if any(type(record[name]) is not kind for name, kind in types.items()):
-        raise TypeError('a record of the list is not one')
+        raise TypeError('an entry is not a record')
     return {_key(record): record for record in records}
   except FileNotFoundError:
     return {}
   except (KeyError, TypeError, ValueError) as error:
-    tqdm.tqdm.write(f'{path} is not a list of bad records ({error}): a new one')
+    tqdm.tqdm.write(
+      f'{path} is not a list of bad records ({error}). Starting a new list.'
+    )
     return {}

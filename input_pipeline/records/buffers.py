@@ -1,7 +1,7 @@
-"""Memory that is used again: clearing new pages may take longer than reading.
+"""Reuses array buffers: faulting in new pages can cost more than reading.
 
 A record of an untrimmed video has megabytes, which pass through several
-buffers, and a batch of their clips hundreds.
+buffers. A batch of its clips has hundreds of megabytes.
 """
 
 import ctypes
@@ -10,37 +10,38 @@ import weakref
 
 import numpy as np
 
-ALIGNMENT = 64  # bytes; TensorFlow copies arrays that are not aligned so
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_KEPT, _LARGEST = 1 << 28, 1 << 25  # bytes
+ALIGNMENT = 64  # bytes; TensorFlow copies arrays that are not aligned to it
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
+_MAX_KEPT, _MAX_PIECE = 1 << 28, 1 << 25  # bytes
 
 
-def keep_freed() -> None:
-  """Lets malloc keep up to 256 MB it was given back, in pieces up to 32 MB.
+def keep_freed_memory() -> None:
+  """Lets malloc keep up to 256 MB of freed memory, in pieces up to 32 MB.
 
-  Does nothing where the C library is not glibc.
+  Does nothing if the C library is not glibc.
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt
   except (AttributeError, OSError, TypeError):
     return
-  mallopt(_MMAP_THRESHOLD, _LARGEST)
-  mallopt(_TRIM_THRESHOLD, _KEPT)
+  mallopt(_MMAP_THRESHOLD, _MAX_PIECE)
+  mallopt(_TRIM_THRESHOLD, _MAX_KEPT)
 
 
-class Arrays:
-  """Makes arrays in the memory of those that nobody refers to any more.
+class ArrayPool:
+  """Allocates arrays in the memory of earlier arrays that were released.
 
-  It keeps, of each size in bytes, as much memory as its arrays of that size
-  had at one time. Several threads may call it.
+  An array is released when nothing refers to it or to its views. For each size
+  in bytes, the pool keeps the memory of the largest number of arrays of that
+  size that existed at one time. Several threads may use a pool.
   """
 
   def __init__(self):
-    """Begins without memory."""
+    """Makes a pool without memory."""
     self._unused: dict[int, list[np.ndarray]] = {}
 
   def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array as of np.empty, aligned so that TensorFlow need not copy it."""
+    """An array like np.empty's, aligned so that TensorFlow need not copy it."""
     size = math.prod(shape) * dtype.itemsize
     unused = self._unused.setdefault(size, [])
     try:
@@ -48,8 +49,9 @@ class Arrays:
     except IndexError:
       memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
-    # All views of it, and theirs, refer to this array: NumPy lets them refer
-    # to the last array of the chain, and a memoryview is none.
-    array = np.frombuffer(memoryview(memory), np.uint8, size, start)
-    weakref.finalize(array, unused.append, memory).atexit = False
+    # Views of this array, and their views, refer to this array: NumPy lets a
+    # view refer to the last array of the chain, and a memoryview is no array.
+    array = np.frombuffer(memory.data, np.uint8, size, start)
+    finalizer = weakref.finalize(array, unused.append, memory)
+    finalizer.atexit = False  # pyrefly: ignore[missing-attribute]: a property
     return array.view(dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""Prepared data sets on the disk: where they are, finding and counting them."""
+"""Prepared data sets on disk: where they are, finding and counting them."""
 
 import os
 import pathlib
@@ -8,19 +8,21 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-# A file of this name among the media says that their content is made up; the
-# records keep it, and no table of results takes them for the real ones.
+from input_pipeline.records.bad_records import DataError
+
+# A file of this name in a media folder marks the media as synthetic. The
+# records keep the mark, so that no table of results takes them for real ones.
 SYNTHETIC = 'SYNTHETIC'
 
 
 def data_folder(data_dir: str) -> pathlib.Path:
-  """`data_dir`, or TFDS' own default: $TFDS_DATA_DIR, ~/tensorflow_datasets."""
+  """`data_dir`, or TFDS' default: $TFDS_DATA_DIR, ~/tensorflow_datasets."""
   default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
   return pathlib.Path(data_dir or default).expanduser()
 
 
 def find(name: str, data_dir: str) -> DatasetBuilder | None:
-  """The read-only builder of prepared records, or None."""
+  """The read-only builder of a prepared data set; None if there is none."""
   try:
     return read_only_builder.builder_from_files(
       name, data_dir=data_folder(data_dir)
@@ -29,12 +31,27 @@ def find(name: str, data_dir: str) -> DatasetBuilder | None:
     return None
 
 
+def load(name: str, data_dir: str) -> DatasetBuilder:
+  """The read-only builder of a prepared data set.
+
+  Raises:
+    DataError: the data set is not prepared.
+  """
+  builder = find(name, data_dir)
+  if builder is None:
+    raise DataError(
+      f'The records of {name!r} are not in {data_folder(data_dir)}. Run '
+      '`python main.py --mode=prepare` with the same config first.'
+    )
+  return builder
+
+
 def count(datasets: Sequence[str], split: str, data_dir: str) -> int:
   """Number of examples of a split, with TFDS' slicing, of prepared data sets.
 
   A data set that is named twice counts once.
   """
   return sum(
-    find(name, data_dir).info.splits[split].num_examples
+    load(name, data_dir).info.splits[split].num_examples
     for name in dict.fromkeys(datasets)
   )

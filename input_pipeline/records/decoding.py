@@ -1,6 +1,7 @@
-"""From the bytes of a record to an example."""
+"""Decodes the bytes of a record into an example."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,13 +9,13 @@ import tensorflow_datasets as tfds
 
 
 class Decoder:
-  """Decodes a data set's records as TFDS does, arrays' bytes more directly.
+  """Decodes records like TFDS, but reads the bytes of arrays directly.
 
-  TFDS' parser copies each about five times.
+  TFDS' parser copies each array about five times.
   """
 
   def __init__(self, features: tfds.features.FeaturesDict):
-    """Takes the data set's features."""
+    """Takes the features of the data set."""
     self._arrays = {
       name: feature for name, feature in features.items() if _is_raw(feature)
     }
@@ -28,10 +29,10 @@ class Decoder:
     )
 
   def __call__(self, record: bytes) -> dict:
-    """The example, as a dict of numpy values.
+    """Returns the example, a dict of numpy values.
 
     Raises:
-      Exception: of many kinds, if the record is garbled.
+      Exception: of many kinds, if the record is corrupt.
     """
     rest, found, raw = tf.train.Example(), {}, set(self._keys.values())
     for _, features in _fields(memoryview(record)):
@@ -43,17 +44,16 @@ class Decoder:
           ((_, found[key]),) = _fields(values)
         else:
           rest.features.feature[key].ParseFromString(bytes(value))
-    arrays = {}
+    example = {}
     for name, key in self._keys.items():
       shape = [-1 if n is None else n for n in self._arrays[name].shape]
       if key != name:
         shape = rest.features.feature[f'{name}/shape'].int64_list.value
-      # Copied, since it may begin at any byte, and to let go of the record.
+      # A copy is aligned, and does not keep the whole record in memory.
       array = np.frombuffer(bytes(found[key]), self._arrays[name].np_dtype)
-      arrays[name] = array.reshape(shape)
-    return arrays | self._others.deserialize_example_np(
-      rest.SerializeToString()
-    )
+      example[name] = array.reshape(shape)
+    others: Any = self._others.deserialize_example_np(rest.SerializeToString())
+    return example | others
 
 
 def _is_raw(feature: tfds.features.FeatureConnector) -> bool:
@@ -67,24 +67,28 @@ def _is_raw(feature: tfds.features.FeatureConnector) -> bool:
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
   """Yields the number and the content of each field of a message.
 
-  From the wire format of protocol buffers, where all fields have a length:
-  messages, texts and bytes.
+  Reads the wire format of protocol buffers; every field must have a length, as
+  messages, texts and bytes do.
 
   Raises:
-    ValueError, IndexError: they are not.
+    ValueError, IndexError: a field has none, or the message is truncated.
   """
   place = 0
   while place < len(message):
     tag, place = _varint(message, place)
     size, place = _varint(message, place)
     if tag & 7 != 2 or place + size > len(message):
-      raise ValueError('a record is not an Example of TensorFlow')
+      raise ValueError('The record is not a tf.train.Example.')
     yield tag >> 3, message[place : place + size]
     place += size
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
-  """(number, where it ends), seven bits a byte, the lowest first."""
+  """Decodes the number at a place, seven bits a byte, lowest bits first.
+
+  Returns:
+    (number, place behind it).
+  """
   number = shift = 0
   while True:
     byte = message[place]

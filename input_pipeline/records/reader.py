@@ -1,4 +1,4 @@
-"""Prepared TFDS records, read by random access."""
+"""Random access to the records of prepared data sets."""
 
 import hashlib
 import pathlib
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from input_pipeline.records import catalog
-from input_pipeline.records.bad_records import BadRecordError, good
-from input_pipeline.records.splits import open_splits
+from input_pipeline.records.bad_records import BadRecordError, raise_if_bad
+from input_pipeline.records.splits import STORED_ONLY, Needs, open_splits
 
 
 class Records:
   """Splits of prepared data sets, one after another, by random access.
 
   Attributes:
-    labels: str [N], the split that each record comes from.
-    features: names that all records have.
-    mark: 'synthetic-' where the media are marked so, else ''.
+    labels: str [N], the split of each record.
+    features: names of the features that all records have.
+    mark: 'synthetic-' if the media are marked as synthetic, else ''.
     fingerprint: the mark, and a hash of names, versions, features and sizes
       of the records.
   """
@@ -33,10 +33,10 @@ class Records:
     Args:
       datasets: names 'dataset/config', each with all the splits.
       splits: names of splits, with TFDS' slicing ('train[:10%]').
-      data_dir: where the records are; '': see `catalog.data_folder`.
+      data_dir: folder of the records; '': see `catalog.data_folder`.
 
     Raises:
-      DataError: they are not there, or their files are not whole; see
+      DataError: a data set is not prepared, or its files are damaged; see
         `shards`.
     """
     self._splits, labels, facts, self.mark = [], [], [], ''
@@ -62,7 +62,7 @@ class Records:
     return len(self.labels)
 
   def _places(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the split of each record, and its index there; int [n]."""
+    """The split of each record, by number, and its index there; int [n]."""
     owners = np.searchsorted(self._ends, indices, side='right')
     starts = np.concatenate([[0], self._ends])[owners]
     return owners, np.asarray(indices) - starts
@@ -77,29 +77,24 @@ class Records:
       yield next(parts[owner])
 
   def read(self, indices: Sequence[int]) -> list[dict]:
-    """The examples at `indices`, in that order, as dicts of numpy values.
+    """Returns the examples at `indices`, in that order, without checking them.
 
     Raises:
-      BadRecordError: one cannot be read.
+      BadRecordError: a record cannot be read.
     """
-    return [good(example) for example in self._fetch(indices)]
+    return [raise_if_bad(example) for example in self._fetch(indices)]
 
-  def attempt(
-    self,
-    indices: Sequence[int],
-    *,
-    with_waveform: bool = False,
-    with_picture: bool = False,
-    with_captions: bool = False,
+  def read_checked(
+    self, indices: Sequence[int], needs: Needs = STORED_ONLY
   ) -> Iterator[dict | BadRecordError]:
-    """Yields the example at each index, or the error that says why not.
+    """Yields the example at each index, or the error of a bad record.
+
+    Records are read when the iterator gets to them, small ones many at once.
+    Media are decoded one by one.
 
     Args:
-      indices: of the examples, which are read as they are asked for, small
-        ones many at once.
-      with_waveform: decode the recordings, one by one: float32 [samples].
-      with_picture: decode the images likewise: uint8 [H, W, 3].
-      with_captions: what has none is bad.
+      indices: of the examples.
+      needs: what to decode and to require.
     """
     owners, keys = self._places(indices)
     for owner, key, example in zip(
@@ -108,22 +103,16 @@ class Records:
       if isinstance(example, BadRecordError):
         yield example
       else:
-        yield self._splits[owner].check(
-          key,
-          example,
-          with_waveform=with_waveform,
-          with_picture=with_picture,
-          with_captions=with_captions,
-        )
+        yield self._splits[owner].check(key, example, needs)
 
   def scan(self) -> Iterator[dict | BadRecordError]:
     """Yields every record in order, or the error of one that is unreadable."""
     yield from self._fetch(range(len(self)))
 
   def column(self, feature: str) -> list:
-    """One feature of all records, in order.
+    """Returns one feature of all records, in order.
 
     Raises:
       BadRecordError: a record cannot be read.
     """
-    return [good(example)[feature] for example in self.scan()]
+    return [raise_if_bad(example)[feature] for example in self.scan()]

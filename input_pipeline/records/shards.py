@@ -1,8 +1,9 @@
-"""Counting a data set before it is read.
+"""Checks the files of a data set before it is read.
 
-A file that was cut short, swapped or lost is found when the data set is opened:
-it ends with a footer that knows its records. None is read for that; what is
-damaged within the file is met when it is read.
+An ArrayRecord file ends with a footer that knows the number of its records.
+Opening a data set compares the footers with the metadata, which finds files
+that are truncated, swapped or missing, and reads no record. Damage within a
+file is found when its record is read.
 """
 
 import pathlib
@@ -14,14 +15,17 @@ from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
 from input_pipeline.records.bad_records import REMEDY, DataError
 
-THREADS = 16  # files are opened at a time: they may be far away
+THREADS = 16  # files opened at a time, since storage may be far away
 
 
 def check_shards(shards: Iterable[FileInstruction]) -> None:
-  """Raises DataError unless every file has as many records as it should.
+  """Checks that every file has the expected number of records.
 
   Args:
     shards: files of a split, with the counts of the metadata.
+
+  Raises:
+    DataError: a file has not.
   """
   with futures.ThreadPoolExecutor(THREADS) as pool:
     for _ in pool.map(check_shard, shards):
@@ -29,17 +33,21 @@ def check_shards(shards: Iterable[FileInstruction]) -> None:
 
 
 def check_shard(shard: FileInstruction) -> None:
-  """Raises DataError unless the file has as many records as it should."""
-  fault = _fault(pathlib.Path(shard.filename), shard.examples_in_shard)
-  if fault:
+  """Checks that a file has the expected number of records.
+
+  Raises:
+    DataError: it has not.
+  """
+  damage = _find_damage(pathlib.Path(shard.filename), shard.examples_in_shard)
+  if damage:
     raise DataError(
       f'{shard.filename}: expected {shard.examples_in_shard} records, but '
-      f'{fault}; {REMEDY}'
+      f'{damage}. {REMEDY}'
     )
 
 
-def _fault(path: pathlib.Path, expected: int) -> str:
-  """What is wrong with a file, '' if nothing is."""
+def _find_damage(path: pathlib.Path, expected: int) -> str:
+  """Describes what is wrong with a file; '' if nothing is."""
   try:
     with path.open('rb') as file:
       if not file.read(1):
@@ -52,6 +60,6 @@ def _fault(path: pathlib.Path, expected: int) -> str:
     )
     count = reader.num_records()
     reader.close()
-  except Exception:  # A TypeError, of all things, where the footer is not.
-    return 'the file is cut short or garbled'
+  except Exception:  # ArrayRecord raises TypeError if there is no footer.
+    return 'the file is truncated or corrupt'
   return '' if count == expected else f'the file has {count}'

@@ -1,7 +1,8 @@
-"""A split of a prepared data set, and what is wrong with its records."""
+"""Splits of prepared data sets: random access, decoding and checks."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import soundfile
@@ -11,13 +12,52 @@ from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
 from avl_jax.features import MediaError, audio, images
 from input_pipeline.records import catalog
-from input_pipeline.records.bad_records import BadRecordError, DataError, fault
+from input_pipeline.records.bad_records import (
+  BadRecordError,
+  DataError,
+  find_defect,
+)
 from input_pipeline.records.decoding import Decoder
 from input_pipeline.records.shards import check_shard, check_shards
 
-# Bytes of records that are read in one call, which is to wait for storage far
-# away but once; what is much larger is read one by one, in the same memory.
-AT_ONCE = 1 << 23
+# Records of this many bytes are read in one call, so that storage far away is
+# waited for once. Records that are larger are read one by one, which reuses
+# their memory.
+BYTES_PER_READ = 1 << 23
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+  """Requirements on an example beyond its stored features.
+
+  Attributes:
+    waveform: decode the recording: 'waveform', float32 [samples].
+    picture: decode the image: 'picture', uint8 [H, W, 3].
+    captions: an example without captions is bad.
+  """
+
+  waveform: bool = False
+  picture: bool = False
+  captions: bool = False
+
+
+STORED_ONLY = Needs()
+
+
+class RawRecords(Protocol):
+  """TFDS' data source of undecoded records."""
+
+  def __len__(self) -> int:
+    """Number of records."""
+    ...
+
+  def __getitem__(self, key: Any, /) -> Any:
+    """The bytes of a record."""
+    ...
+
+  def __getitems__(self, keys: Any, /) -> Any:
+    """The bytes of several records, in one call."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,23 +67,23 @@ class Split:
   Attributes:
     dataset: 'stamps/narrated_fr'.
     name: of the split, with its slicing.
-    shards: files, and which of their records are of the slice.
-    records: as bytes.
-    decode: from a record to an example, a dict of numpy values.
-    at_once: how many records are read in one call.
+    shards: files, and which of their records belong to the slice.
+    records: undecoded.
+    decode: converts a record to an example, a dict of numpy values.
+    records_per_read: how many records are read in one call.
   """
 
   dataset: str
   name: str
   shards: Sequence[FileInstruction]
-  records: Sequence[bytes]
+  records: RawRecords
   decode: Callable[[bytes], dict]
-  at_once: int
+  records_per_read: int
 
   def fetch(self, keys: Sequence[int]) -> Iterator[dict | BadRecordError]:
-    """Yields the records at `keys`, of which no more than needed are held."""
-    for start in range(0, len(keys), self.at_once):
-      yield from self._fetch_some(keys[start : start + self.at_once])
+    """Yields the records at `keys`; holds those of one read at a time."""
+    for start in range(0, len(keys), self.records_per_read):
+      yield from self._fetch_some(keys[start : start + self.records_per_read])
 
   def _fetch_some(self, keys: Sequence[int]) -> list[dict | BadRecordError]:
     """The records at `keys`; in one call unless one of them is bad."""
@@ -60,28 +100,31 @@ class Split:
       return self.decode(self.records[key])
     except Exception as error:
       ends = np.cumsum([shard.take for shard in self.shards])
-      # That its file has been lost since is no matter of one record.
-      check_shard(self.shards[np.searchsorted(ends, key, side='right')])
-      return self.bad(key, 'unreadable', detail=str(error))
+      # If the whole file was lost meanwhile, this is not one bad record.
+      check_shard(self.shards[int(np.searchsorted(ends, key, side='right'))])
+      return self._bad(key, 'unreadable', detail=str(error))
 
   def check(
-    self,
-    key: int,
-    example: dict,
-    *,
-    with_waveform: bool,
-    with_picture: bool,
-    with_captions: bool,
+    self, key: int, example: dict, needs: Needs
   ) -> dict | BadRecordError:
-    """The example, with what is asked for decoded; or the fault."""
+    """Decodes what is needed of an example and checks it.
+
+    Args:
+      key: of the record.
+      example: the record, decoded.
+      needs: what to decode and to require.
+
+    Returns:
+      The example with the decoded media, or the error of a bad one.
+    """
     detail = ''
     try:
-      if with_waveform:
+      if needs.waveform:
         example = example | {'waveform': audio.decode_flac(example['audio'])}
-      if with_picture:
+      if needs.picture:
         example = example | {'picture': images.read_image(example['image'])}
-      reason = fault(example)
-      if with_captions and not len(example.get('captions', ())):
+      reason = find_defect(example)
+      if needs.captions and not len(example.get('captions', ())):
         reason = reason or 'no captions to cut around (train_data.min_time)'
     except soundfile.SoundFileError as error:
       reason, detail = 'audio unreadable', str(error)
@@ -89,12 +132,12 @@ class Split:
       reason, detail = 'image unreadable', str(error)
     if not reason:
       return example
-    return self.bad(key, reason, name=example['id'], detail=detail)
+    return self._bad(key, reason, name=example['id'], detail=detail)
 
-  def bad(
+  def _bad(
     self, key: int, reason: str, *, name: bytes = b'', detail: str = ''
   ) -> BadRecordError:
-    """The error that says what is wrong with the record at `key`."""
+    """The error of the bad record at `key`."""
     record = {'dataset': self.dataset, 'split': self.name, 'index': key}
     record |= {'id': name.decode()} if name else {}
     return BadRecordError(record | {'reason': reason}, detail)
@@ -103,43 +146,43 @@ class Split:
 def open_splits(
   dataset: str, names: Sequence[str], data_dir: str
 ) -> Iterator[tuple[Split, DatasetBuilder]]:
-  """Yields each split of a data set, and the builder that knows it.
+  """Yields each split of a data set, and its read-only builder.
 
   Raises:
-    DataError: it is not there, or its files are not whole; see `shards`.
+    DataError: the data set is not prepared, has no such split, or its files
+      are damaged; see `shards`.
   """
-  builder = catalog.find(dataset, data_dir)
-  if builder is None:
-    raise DataError(
-      f'the records of {dataset!r} are not in '
-      f'{catalog.data_folder(data_dir)}: run `python main.py '
-      '--mode=prepare` with the same config first'
-    )
+  builder = catalog.load(dataset, data_dir)
   for name in names:
-    if (base := name.split('[')[0]) not in builder.info.splits:
-      raise DataError(
-        f'{dataset!r} has no split {base!r}; it has '
-        f'{", ".join(builder.info.splits)}: what it is made of was not there '
-        f'when the records were made. Remove {builder.data_path} to make them '
-        'anew, or leave the split out of eval_data.evaluations'
-      )
-    shards = builder.info.splits[name].file_instructions
-    if not shards:
-      raise DataError(f'{dataset!r} has no record in {name!r}')
-    check_shards(shards)
-    records = builder.as_data_source(
-      name, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+    yield _open_split(dataset, name, builder), builder
+
+
+def _open_split(dataset: str, name: str, builder: DatasetBuilder) -> Split:
+  base = name.partition('[')[0]
+  if base not in builder.info.splits:
+    raise DataError(
+      f'{dataset!r} has no split {base!r}. It has '
+      f'{", ".join(builder.info.splits)}, because the sources of the other '
+      'splits were missing when it was prepared. Add them, delete '
+      f'{builder.data_path} and run `python main.py --mode=prepare` again, or '
+      'remove the split from eval_data.evaluations.'
     )
-    info = builder.info.splits[base]
-    size = max(1, info.num_bytes // max(1, info.num_examples))
-    yield (
-      Split(
-        dataset,
-        name,
-        shards,
-        records,
-        Decoder(builder.info.features),
-        max(1, AT_ONCE // size),
-      ),
-      builder,
+  shards = builder.info.splits[name].file_instructions
+  if not shards:
+    raise DataError(
+      f'{dataset!r} has no record in the split {name!r}. Choose a larger slice.'
     )
+  check_shards(shards)
+  records: Any = builder.as_data_source(
+    split=name, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  info = builder.info.splits[base]
+  size = max(1, info.num_bytes // max(1, info.num_examples))
+  return Split(
+    dataset,
+    name,
+    shards,
+    records,
+    Decoder(builder.info.features),
+    max(1, BYTES_PER_READ // size),
+  )

@@ -1,1 +1,1 @@
-"""From an example to the rows of a batch."""
+"""Transforms of examples into clips, the rows of a batch."""

@@ -1,7 +1,7 @@
-"""Augmentation of speech at training time: waveforms and spectrograms.
+"""Augmentation of speech: waveforms and spectrograms.
 
 Every draw comes from a generator that the caller derives from (seed, epoch,
-index), so a resumed run hears exactly what the unbroken run would have heard.
+index), so a resumed run sees exactly the batches of an uninterrupted run.
 """
 
 import dataclasses
@@ -10,23 +10,24 @@ import numpy as np
 import scipy.fft
 import soxr
 
-from avl_jax.features import SAMPLE_RATE
+from avl_jax.features import SAMPLE_RATE, audio
 
 Range = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
-  """What may happen to a recording before the model hears it.
+  """Random changes of a recording; by default there are none.
 
   Attributes:
-    speed: factors of playing speed; pitch and formants move with it.
-    silence: seconds of silence put before and after.
+    speed: range of factors of the playing speed; pitch and formants move with
+      it.
+    silence: range of seconds of silence before, and after.
     equaliser: standard deviation in dB of a smooth random frequency response.
-    reverberation: seconds in which the echo falls by 60 dB.
+    reverberation: range of seconds in which the echo falls by 60 dB.
     reverberation_share: share of the recordings that get an echo.
-    signal_to_noise: dB of speech over added noise, whose colour is drawn
-      between white and brown.
+    signal_to_noise: range of dB of speech over added noise, whose colour is
+      drawn between white and brown.
     frequency_masks: number of SpecAugment bands of up to 6 of 40 mels.
     time_masks: number of SpecAugment stretches of up to 0.12 s.
   """
@@ -43,22 +44,22 @@ class Augmentation:
   def waveform(
     self, waveform: np.ndarray, rng: np.random.Generator
   ) -> np.ndarray:
-    """Another recording of the same speech: float32 [samples] at 16 kHz."""
+    """Augments a recording: float32 [samples] at 16 kHz, of any length."""
     speed = rng.uniform(*self.speed)
-    changed = soxr.resample(waveform, speed * SAMPLE_RATE, SAMPLE_RATE, 'LQ')
+    resampled = soxr.resample(waveform, speed * SAMPLE_RATE, SAMPLE_RATE, 'LQ')
     before, after = (
       int(rng.uniform(*self.silence) * SAMPLE_RATE) for _ in range(2)
     )
-    padded = np.pad(changed, (before, after))
-    # Everything linear happens in one spectrum. The half second behind keeps
-    # the end of the echo out of the beginning.
+    padded = np.pad(resampled, (before, after))
+    # All linear steps are done in one spectrum. The half second of padding
+    # keeps the end of the echo out of the beginning.
     size = scipy.fft.next_fast_len(len(padded) + SAMPLE_RATE // 2, real=True)
     spectrum = scipy.fft.rfft(padded, size)
     spectrum *= self._frequency_response(len(spectrum), rng)
     if rng.random() < self.reverberation_share:
       spectrum *= scipy.fft.rfft(self._room(rng), size)
-    # Noise fills `size` samples, the speech only these.
-    spectrum += self._noise(spectrum, size / max(len(changed), 1), rng)
+    # Noise fills `size` samples, the speech only len(resampled) of them.
+    spectrum += self._noise(spectrum, size / max(len(resampled), 1), rng)
     return scipy.fft.irfft(spectrum, size)[: len(padded)]
 
   def _frequency_response(self, bins: int, rng) -> np.ndarray:
@@ -106,3 +107,20 @@ class Augmentation:
 
 def _power(spectrum: np.ndarray) -> float:
   return float(np.vdot(spectrum, spectrum).real)
+
+
+def augmented_spectrogram(
+  waveform: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+  """Log-mel spectrogram of an augmented recording.
+
+  Args:
+    waveform: float32 [samples] at 16 kHz.
+    augmentation: of the waveform first, then of the spectrogram.
+    rng: of all draws.
+
+  Returns:
+    float32 [T, 40] dB.
+  """
+  augmented = augmentation.waveform(waveform, rng)
+  return augmentation.spectrogram(audio.log_mel_spectrogram(augmented), rng)

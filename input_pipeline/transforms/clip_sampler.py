@@ -1,105 +1,94 @@
-"""The clips of a training example: windows, augmentation, words."""
+"""Makes the clips of an example, for training and for evaluation."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from avl_jax.features import clips as clip_features
-from input_pipeline.batches import collate
-from input_pipeline.transforms import image_crops
-from input_pipeline.transforms.audio_augmentation import Augmentation
-from input_pipeline.transforms.caption_vectors import Captions
+from avl_jax import features
+from avl_jax.features import clips
+from input_pipeline.records.splits import Needs
+from input_pipeline.transforms.audio_augmentation import (
+  Augmentation,
+  augmented_spectrogram,
+)
+from input_pipeline.transforms.caption_vectors import CaptionVectors
+from input_pipeline.transforms.cutters import Cutter
 
 
-class Windows:
-  """Cuts examples into clips; the arguments are those of `TrainBatches`.
+class ClipSampler:
+  """Makes clips, the rows of a batch, from examples.
+
+  Augments the recording, chooses the visual streams, cuts clips and looks up
+  the words of their captions. Training and evaluation differ in the cutter.
+
+  Example:
+    sampler = ClipSampler(RandomWindows(num_frames=1000, num_clips=32))
+    for clip in sampler(example, np.random.default_rng(0)):
+      print(clip['id'], clip['spectrogram'].shape)
 
   Attributes:
-    clips: how many an example gives.
+    num_clips: clips of an example.
+    needs: requirements on examples.
+    dtypes: name -> type of each array of a batch; str for text.
   """
 
   def __init__(
     self,
-    captions: Captions | None,
+    cutter: Cutter,
     *,
-    clips_per_example: int,
-    num_frames: int,
-    augmentation: Mapping,
-    min_time: float,
-    word_order: str,
-    streams: Sequence[str],
+    streams: Sequence[str] = features.STREAMS,
+    augmentation: Mapping | None = None,
+    caption_vectors: CaptionVectors | None = None,
   ):
-    """Keeps what is the same for all examples."""
-    self._captions = captions
-    self._whole_ones, self.clips = not clips_per_example, clips_per_example or 1
-    self._num_frames = num_frames
+    """Configures the steps.
+
+    Args:
+      cutter: chooses and cuts the clips.
+      streams: visual features of the clips, or ('image',).
+      augmentation: keyword arguments of `Augmentation`; None or empty: the
+        stored spectrograms are used.
+      caption_vectors: makes the words of a caption; None: clips have no words.
+    """
+    self._cutter = cutter
+    self._streams = tuple(streams)
     self._augmentation = Augmentation(**augmentation) if augmentation else None
-    self._min_time, self._word_order = min_time, word_order
-    self._streams = streams
-
-  @property
-  def need_waveform(self) -> bool:
-    """Whether examples must have their recording decoded."""
-    return self._augmentation is not None
-
-  @property
-  def need_captions(self) -> bool:
-    """Whether examples must have captions, to cut windows around."""
-    return not self._whole_ones and self._min_time > 0
+    self._caption_vectors = caption_vectors
+    has_image = self._streams == features.IMAGE
+    self.num_clips = cutter.num_clips
+    self.needs = Needs(
+      waveform=self._augmentation is not None,
+      picture=has_image,
+      captions=cutter.needs_captions,
+    )
+    self.dtypes: dict[str, type] = {
+      'spectrogram': np.float32,
+      'num_frames': np.int32,
+      'id': str,
+    }
+    self.dtypes |= {'image': np.uint8} if has_image else {'visual': np.float32}
+    self.dtypes |= {'words': np.float32} if caption_vectors else {}
 
   def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
-    """Yields the clips of an example, as rows of a batch; see the package."""
+    """Yields the clips of an example, rows of a batch; see `schema`.
+
+    Args:
+      example: fulfils `needs`.
+      rng: derived from (seed, epoch, index) in training.
+    """
     if self._augmentation:
-      example = example | {
-        'spectrogram': collate.changed(example, self._augmentation, rng)
-      }
-    example = clip_features.choose_streams(example, self._streams)
-    if 'picture' in example:
-      example['picture'] = image_crops.random_crop(example['picture'], rng)
-    if self._whole_ones:
-      clips = [self._whole(example, rng)]
-    elif self.need_captions:
-      clips = self._around_captions(example, rng)
-    else:
-      clips = self._anywhere(example, rng)
-    identity = {'id': example['id'].decode()}
-    for clip in clips:
-      yield self._in_words(clip) | identity
-
-  def _whole(self, example: dict, rng: np.random.Generator) -> dict:
-    clip = clip_features.whole_clip(example, self._num_frames)
-    if self._captions:
-      clip['caption'] = clip_features.draw_caption(example, rng)
-    return clip
-
-  def _anywhere(
-    self, example: dict, rng: np.random.Generator
-  ) -> Iterable[dict]:
-    starts = clip_features.random_starts(
-      len(example['spectrogram']), self._num_frames, self.clips, rng
-    )
-    return (
-      clip_features.cut_clip(example, start, self._num_frames)
-      for start in starts
-    )
-
-  def _around_captions(
-    self, example: dict, rng: np.random.Generator
-  ) -> Iterable[dict]:
-    return (
-      clip_features.caption_clip(
-        example,
-        index,
-        num_frames=self._num_frames,
-        min_time=self._min_time,
-        order=self._word_order,
+      spectrogram = augmented_spectrogram(
+        example['waveform'], self._augmentation, rng
       )
-      for index in rng.integers(len(example['captions']), size=self.clips)
-    )
+      example = example | {'spectrogram': spectrogram}
+    example = clips.choose_streams(example, self._streams)
+    for clip in self._cutter(example, rng):
+      caption = clip.pop('caption')
+      if self._caption_vectors:
+        clip['words'] = self._caption_vectors(caption)
+      yield clip | {'id': example['id'].decode()}
 
-  def _in_words(self, clip: dict) -> dict:
-    """The clip with vectors, if asked for, in place of its caption."""
-    caption = clip.pop('caption', '')
-    if self._captions:
-      clip['words'] = self._captions(caption)
-    return clip
+  def visual_width(self, example: dict) -> int | None:
+    """V, the width of `visual`; None if the clips have images instead."""
+    if self.needs.picture:
+      return None
+    return len(clips.pool_visual(clips.choose_streams(example, self._streams)))

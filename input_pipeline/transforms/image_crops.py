@@ -1,8 +1,8 @@
-"""Pictures for an image encoder in the loop: crops of one size; Pillow.
+"""Crops of pictures to one size, for a trainable image encoder; Pillow.
 
 As in DAVEnet's loader, which the thesis follows: a crop of random size and
-shape in training, the centre in evaluation. There is no mirroring, neither
-there nor here: captions say what is left and what is right.
+shape in training, the centre in evaluation. Like that loader, this one does not
+mirror pictures, because captions say "left" and "right".
 """
 
 import math
@@ -18,11 +18,11 @@ _TRIES = 10
 
 
 def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """A random part of a picture, as torchvision's RandomResizedCrop.
+  """Crops a random part of a picture, as torchvision's RandomResizedCrop.
 
-  Its area and the logarithm of its aspect are uniform. Where ten tries do not
-  fit into the picture, it is the largest part in the middle that has an aspect
-  in the range.
+  The part's area and the logarithm of its aspect are uniform. If ten draws do
+  not fit into the picture, the part is the largest one in the middle whose
+  aspect is in the range.
 
   Args:
     image: uint8 [H, W, 3].
@@ -31,7 +31,7 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   Returns:
     uint8 [224, 224, 3], bilinear with antialiasing.
   """
-  left, top, width, height = _random_box(*image.shape[:2], rng)
+  left, top, width, height = _random_box(image.shape[0], image.shape[1], rng)
   part = image[top : top + height, left : left + width]
   resized = Image.fromarray(part).resize(
     (SIZE, SIZE), Image.Resampling.BILINEAR
@@ -42,23 +42,24 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _random_box(
   height: int, width: int, rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-  """(left, top, width, height) of a random part."""
+  """Draws (left, top, width, height) of a part, in pixels."""
   for _ in range(_TRIES):
     area = height * width * rng.uniform(*_AREA)
     aspect = math.exp(rng.uniform(*np.log(_ASPECT)))
     w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
     if 0 < w <= width and 0 < h <= height:
-      return rng.integers(width - w + 1), rng.integers(height - h + 1), w, h
+      left = int(rng.integers(width - w + 1))
+      return left, int(rng.integers(height - h + 1)), w, h
   w = min(width, max(1, round(height * _ASPECT[1])))
   h = min(height, max(1, round(width / _ASPECT[0])))
   return (width - w) // 2, (height - h) // 2, w, h
 
 
 def centre_crop(image: np.ndarray) -> np.ndarray:
-  """The centre of a picture whose shorter side is resized to 256 pixels.
+  """Crops the centre of a picture after resizing its shorter side to 256.
 
-  Only what is kept is resized: a strip of a million by one pixels would not
-  fit into memory.
+  Only the part that is kept is resized: a strip of a million by one pixels
+  would not fit into memory.
 
   Args:
     image: uint8 [H, W, 3].

@@ -1,4 +1,4 @@
-"""Clips, padding and pooling against golden H and plain numpy."""
+"""Cutting, padding and pooling against golden numbers and plain numpy."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_pool_visual_normalises_each_stream():
   )
   np.testing.assert_allclose(pooled, expected, rtol=1e-6)
   assert np.linalg.norm(pooled) == pytest.approx(2**0.5)
-  # Behind the end there are no features: zeros, not the last ones.
+  # Features behind the end are zeros, not the last ones.
   assert (clips.pool_visual(example, 9, 12) == 0).all()
   whole = clips.pool_visual({'visual_2d': example['visual_2d']})
   np.testing.assert_allclose(
@@ -45,21 +45,16 @@ def test_pool_visual_normalises_each_stream():
   )
 
 
-def _windows():
-  cases = golden.load('loaders')[0]['sub']['youtube_random']['params']
-  return cases['cases']
+def _cases():
+  return golden.load('loaders')[0]['sub']['youtube_random']['params']['cases']
 
 
-@pytest.mark.parametrize('case', _windows())
-def test_random_windows_meet_the_release(case):
+@pytest.mark.parametrize('case', _cases(), ids=lambda case: f'T{case["T"]}')
+def test_windows_are_those_of_the_release(case):
   length, num_frames = case['T'], case['num_audio_frames']
-  starts = clips.random_starts(
-    length, num_frames, 20 * case['pool_size'], np.random.default_rng(0)
-  )
-  assert set(starts) == set(range(case['pool_size']))
   seconds = length // 100 + 2
   example = {
-    # Every value says where it comes from.
+    # Every value tells its place.
     'spectrogram': np.arange(length)[:, None] - np.zeros(40),
     'visual_2d': np.eye(seconds),
     'visual_3d': np.eye(seconds * 3 // 2),
@@ -80,3 +75,18 @@ def test_random_windows_meet_the_release(case):
 def test_time_to_frame_is_clamped():
   times = [0, 0.0125, 1, 24]
   assert [clips.time_to_frame(t) for t in times] == [0, 0, 98, 2398]
+
+
+def test_a_window_ends_where_it_is_told():
+  example = {
+    'spectrogram': np.arange(1000)[:, None] - np.zeros(40),
+    'visual_2d': np.eye(10),
+  }
+  clip = clips.cut_window(example, 2.0, 4.5, 300)
+  assert clip['num_frames'] == 448 - 198
+  np.testing.assert_array_equal(
+    clip['spectrogram'][:250, 0], np.arange(198, 448)
+  )
+  assert (clip['spectrogram'][250:] == 0).all()
+  np.testing.assert_array_equal(np.flatnonzero(clip['visual']), [2, 3, 4])
+  assert clips.cut_window(example, 2.0, 4.5, 100)['num_frames'] == 100

@@ -1,4 +1,4 @@
-"""A data set of noise, whole and with records that cannot be used."""
+"""A data set of noise: without defects, and with bad records."""
 
 import io
 import pathlib
@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from avl_jax.features import audio
 
 COUNT = 64  # records of 'train', in pairs of a group; 'test' has 4
-LENGTH = 400  # frames of each, 4 s
+LENGTH = 400  # frames of a record, 4 s
 
 
 def _wav(waveform):
@@ -25,7 +25,7 @@ def _with(array, value):
   return array
 
 
-# index -> (reason, feature, its replacement); both of group 0 are bad.
+# index -> (reason, feature, function that spoils it); all of group 0 is bad.
 FAULTS = {
   0: ('spectrogram not finite', 'spectrogram', lambda x: _with(x, np.nan)),
   1: ('visual_2d not finite', 'visual_2d', lambda x: _with(x, np.inf)),
@@ -42,7 +42,7 @@ AUDIO_FAULTS = {
 
 
 def example(index: int) -> dict:
-  """Noise, another for each index."""
+  """The record of an index, of noise."""
   rng = np.random.default_rng(index)
   return {
     'id': f'vidéo {index}',
@@ -54,8 +54,8 @@ def example(index: int) -> dict:
   }
 
 
-class Measured(tfds.core.GeneratorBasedBuilder):
-  """Configs 'whole', and 'faulty' with all the faults in 'train'."""
+class Noise(tfds.core.GeneratorBasedBuilder):
+  """Configs 'whole', and 'faulty' with all defects in 'train'."""
 
   VERSION = tfds.core.Version('1.0.0')
   BUILDER_CONFIGS = (
@@ -95,19 +95,17 @@ class Measured(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(folder: pathlib.Path) -> None:
-  """Makes both configs, each split in three files."""
-  for config in Measured.builder_configs:
-    builder = Measured(
-      config=config, data_dir=folder, file_format='array_record'
-    )
+  """Prepares both configs; each split has three files."""
+  for config in Noise.builder_configs:
+    builder = Noise(config=config, data_dir=folder, file_format='array_record')
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(num_shards=3)
     )
 
 
 def shard(data_dir, number, split='train', config='whole') -> pathlib.Path:
-  """A file of a split."""
-  folder = pathlib.Path(data_dir, 'measured', config)
+  """The path of a file of a split."""
+  folder = pathlib.Path(data_dir, 'noise', config)
   (path,) = folder.rglob(f'*-{split}.array_record-0000{number}-of-*')
   return path
 

@@ -175,7 +175,7 @@ def test_configs_of_places():
     4096,
   )
   for wrong in ('en,scratch', 'fr', 'en,trainable,x', ''):
-    with pytest.raises(ValueError, match='expected one of en; en,trainable'):
+    with pytest.raises(ValueError, match='Choose one of en; en,trainable'):
       places_config.get_config(wrong)
 
 

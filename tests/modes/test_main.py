@@ -100,13 +100,13 @@ def test_the_same_command_again_changes_nothing(workdir):
     (['--mode=reproduce', '--workdir=/nowhere/at/all'], 'no folder /nowhere'),
     (['--mode=import'], "There is no file ''"),
     (['--mode=export'], 'Name the one to write'),
-    (['--config=configs/finetune.py:lsmdc'], 'expected one of youcook2'),
+    (['--config=configs/finetune.py:lsmdc'], 'Choose one of youcook2'),
     (['--config=configs/finetune.py:crosstask'], 'no checkpoint'),
     (
       ['--config=configs/finetune.py:crosstask', '--config.initial_workdir='],
       'crosstask_clips_tra',
     ),
-    (['--config=configs/stamps.py:fr,quad'], "no model 'quad' with text"),
+    (['--config=configs/stamps.py:fr,quad'], "Unknown model 'quad'"),
   ],
 )
 def test_what_is_wrong_is_named(arguments, message, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Batches: a function of (seed, step) alone, and every example evaluated."""
+"""Training batches depend on (seed, step) only; evaluations are complete."""
 
 import hashlib
 import pathlib
@@ -46,7 +46,7 @@ def _digest(batch):
   return digest.hexdigest()
 
 
-def test_shapes_and_types_are_the_contract(stamps_records):
+def test_shapes_and_types_are_those_of_the_schema(stamps_records):
   batch = _train(stamps_records).batch(0)
   assert batch['spectrogram'].shape == (8, 80, 40)
   assert batch['visual'].shape == (8, 1280)
@@ -67,7 +67,7 @@ def test_a_batch_depends_on_seed_and_step_alone(stamps_records):
   first, second = _train(stamps_records), _train(stamps_records)
   expected = [_digest(first.batch(step)) for step in range(3, 7)]
   assert len(set(expected)) == 4
-  # Made by other threads, from the middle, by another instance.
+  # Prefetched by other threads, from any step, by another instance.
   assert [_digest(batch) for batch in second.from_step(3, 7)] == expected
   assert [_digest(batch) for batch in second.from_step(5, 7)] == expected[2:]
   other = _train(stamps_records, seed=4)
@@ -76,7 +76,7 @@ def test_a_batch_depends_on_seed_and_step_alone(stamps_records):
 
 def test_another_process_makes_the_same_batch(stamps_records):
   code = (
-    'import sys; from tests import test_batches as t; '
+    'import sys; from tests.input_pipeline.batches import test_batches as t; '
     'print(t._digest(t._train(sys.argv[1]).batch(5)))'
   )
   result = subprocess.run(
@@ -133,7 +133,7 @@ def test_evaluation_has_every_example_once(stamps_records):
     num_frames=50,
     data_dir=stamps_records,
   )['human']
-  for _ in range(2):  # It can be iterated again.
+  for _ in range(2):  # It is re-iterable.
     batches = list(evaluations)
     ids = np.concatenate([batch['id'] for batch in batches])
     assert len(set(ids)) == len(ids) == 30
@@ -166,12 +166,12 @@ def test_galleries_of_the_same_groups(stamps_records):
     },
     **options,
   )
-  for name in ('speech', 'sounds'):  # One stamp has a sound.
+  for name in ('speech', 'sounds'):  # Only one stamp has a sound.
     (batch,) = evaluations[name]
     assert [i.split('/')[1] for i in batch['id']] == ['thing3']
     assert evaluations[name].subsets.tolist() == batch['subset'].tolist()
     assert evaluations[name].media[0].id == batch['id'][0]
-  # Ten narrations of a caption, of which the first is taken.
+  # A caption has ten narrations; the gallery has the first.
   spoken = Records(**human, data_dir=stamps_records).column('group')
   records = Records(**narrated, data_dir=stamps_records)
   expected, seen = [], set()
@@ -183,7 +183,7 @@ def test_galleries_of_the_same_groups(stamps_records):
       seen.add(group)
   ids = [name for batch in evaluations['narrated'] for name in batch['id']]
   assert ids == expected
-  assert len(records) > 10 * len(ids)  # some have no recording
+  assert len(records) > 10 * len(ids)  # some captions have no recording
   unseen = human | {'splits': ('unseen_words',)}
   with pytest.raises(UserError, match='no group in common'):
     input_pipeline.eval_batches(
@@ -191,7 +191,7 @@ def test_galleries_of_the_same_groups(stamps_records):
     )
 
 
-def test_an_evaluation_may_have_frames_of_its_own(stamps_records):
+def test_an_evaluation_overrides_num_frames(stamps_records):
   human = {'datasets': ('stamps/human_fr',), 'splits': ('test',)}
   batches = {
     name: next(iter(each))
@@ -208,7 +208,7 @@ def test_an_evaluation_may_have_frames_of_its_own(stamps_records):
 
 
 class Untrimmed(tfds.core.GeneratorBasedBuilder):
-  """Six videos of 30 s whose features say which second they are from."""
+  """Six videos of 30 s whose features tell their second."""
 
   VERSION = tfds.core.Version('1.0.0')
 

@@ -1,10 +1,10 @@
-"""The order of examples: permutations, no group twice, no state."""
+"""Batches of indices: permutations, distinct groups, no state."""
 
 import numpy as np
 import pytest
 
 from avl_jax.errors import UserError
-from input_pipeline.batches.sampler import Order, separate
+from input_pipeline.batches.sampler import BatchSampler, separate_groups
 
 
 def _epoch(order, epoch):
@@ -14,30 +14,33 @@ def _epoch(order, epoch):
 
 
 def test_an_epoch_has_each_example_once():
-  order = Order(103, 10, None, seed=3)
+  order = BatchSampler(103, 10, None, seed=3)
   epochs = [_epoch(order, epoch) for epoch in range(3)]
   for epoch in epochs:
     assert epoch.shape == (10, 10)
     assert len(np.unique(epoch)) == 100
   assert (epochs[0] != epochs[1]).any()
-  # What is dropped is not the same every time.
+  # Each epoch drops other examples.
   assert set(range(103)) - set(epochs[0].flat) != (
     set(range(103)) - set(epochs[1].flat)
   )
 
 
 def test_a_step_does_not_depend_on_what_came_before():
-  forwards, fresh = Order(50, 7, None, seed=1), Order(50, 7, None, seed=1)
+  forwards, fresh = (
+    BatchSampler(50, 7, None, seed=1),
+    BatchSampler(50, 7, None, seed=1),
+  )
   expected = [forwards.batch(step)[1].tolist() for step in range(30)]
   for step in reversed(range(30)):
     assert fresh.batch(step)[1].tolist() == expected[step]
-  other = Order(50, 7, None, seed=2)
+  other = BatchSampler(50, 7, None, seed=2)
   assert [other.batch(step)[1].tolist() for step in range(30)] != expected
 
 
 def test_no_group_twice_in_a_batch():
   groups = np.repeat(np.arange(40), 10)
-  order = Order(400, 32, groups, seed=0)
+  order = BatchSampler(400, 32, groups, seed=0)
   for epoch in range(3):
     batches = _epoch(order, epoch)
     assert len(np.unique(batches)) == batches.size
@@ -45,24 +48,26 @@ def test_no_group_twice_in_a_batch():
       assert len(np.unique(groups[batch])) == 32
 
 
-def test_separate_leaves_good_batches_alone():
+def test_distinct_batches_are_not_changed():
   batches = np.arange(12).reshape(3, 4)
   rng = np.random.default_rng(0)
-  np.testing.assert_array_equal(separate(batches, np.arange(12), rng), batches)
+  np.testing.assert_array_equal(
+    separate_groups(batches, np.arange(12), rng), batches
+  )
 
 
 def test_uneven_groups():
   groups = np.array([0] * 5 + [1] * 5 + list(range(2, 22)))
-  order = Order(30, 6, groups, seed=0)
+  order = BatchSampler(30, 6, groups, seed=0)
   for batch in _epoch(order, 0):
     assert len(np.unique(groups[batch])) == 6
 
 
 def test_a_group_larger_than_an_epoch_has_batches():
-  """Its surplus is left out, another one each epoch; the others all come."""
+  """Its surplus is dropped, another one each epoch; all others are sampled."""
   groups = np.array([0] * 12 + list(range(1, 29)))
-  order = Order(40, 8, groups, seed=0)
-  # Of 5 batches each takes one of the group: 5 + 28 do not fill them, 4 do.
+  order = BatchSampler(40, 8, groups, seed=0)
+  # Five batches have one member each: 5 + 28 examples do not fill 5 x 8.
   assert order.batches_per_epoch == 4
   members = []
   for epoch in range(4):
@@ -78,7 +83,7 @@ def test_a_group_larger_than_an_epoch_has_batches():
 def test_as_many_groups_as_places():
   """The tightest case: every batch has every group."""
   groups = np.repeat(np.arange(24), 9)
-  order = Order(len(groups), 24, groups, seed=0)
+  order = BatchSampler(len(groups), 24, groups, seed=0)
   for epoch in range(3):
     batches = _epoch(order, epoch)
     assert len(np.unique(batches)) == len(groups)
@@ -96,14 +101,14 @@ def test_as_many_groups_as_places():
 )
 def test_impossible_batches_are_refused(count, size, groups, message):
   with pytest.raises(UserError, match=message):
-    Order(count, size, groups, seed=0)
+    BatchSampler(count, size, groups, seed=0)
 
 
 @pytest.mark.parametrize('pairs', [False, True])
 def test_substitutes_come_from_own_group_then_from_new_ones(pairs):
   groups = np.arange(60) // 2 if pairs else np.arange(60)
-  order = Order(60, 6, groups if pairs else None, seed=1)
-  again = Order(60, 6, groups if pairs else None, seed=1)
+  order = BatchSampler(60, 6, groups if pairs else None, seed=1)
+  again = BatchSampler(60, 6, groups if pairs else None, seed=1)
   orders = set()
   for step in range(20):
     _, batch = order.batch(step)
@@ -120,5 +125,5 @@ def test_substitutes_come_from_own_group_then_from_new_ones(pairs):
       assert np.isin(rest[new:], groups[batch]).all()
       firsts.add(rest[0])
       orders.add(tuple(candidates))
-    assert len(firsts) == 6  # Should all be bad, each has another.
+    assert len(firsts) == 6  # If all are bad, each has its own substitute.
   assert len(orders) == 120

@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_no_records(
     data_dir=str(tmp_path),
     media_dir=str(stamps_folder),
   )
-  with pytest.raises(input_pipeline.DataError, match='is full'):
+  with pytest.raises(input_pipeline.DataError, match=r'is full\. No '):
     prepare()
   monkeypatch.undo()
   assert not list(tmp_path.rglob('*array_record*'))

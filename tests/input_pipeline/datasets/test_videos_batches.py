@@ -7,10 +7,11 @@ from array_record.python import array_record_module
 
 import input_pipeline
 from avl_jax import parallel
-from avl_jax.features import clips
 from avl_jax.models import avlnet
+from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from input_pipeline.records import reader
+from input_pipeline.transforms import cutters
 from tests.helpers import howto100m_files
 
 
@@ -88,14 +89,14 @@ def test_batches_are_exactly_the_naive_ones(tmp_path):
     tmp_path, batch_size=3, clips_per_example=5, num_frames=1000
   )
   data = reader.Records(('videos/howto100m',), ('train',), str(tmp_path))
-  order = batches._order
+  order = batches._batch_sampler
   seen = 0
   for step, batch in enumerate(batches.from_step(0, 12)):
     epoch, indices = order.batch(step)
     for i, index in enumerate(indices):
       (example,) = data.read([index])
       rng = np.random.default_rng((1, epoch, int(index)))
-      starts = clips.random_starts(3000, 1000, 5, rng)
+      starts = cutters.random_starts(3000, 1000, 5, rng)
       for j, start in enumerate(starts, 5 * i):
         spectrogram, visual = _naive_clip(example, int(start), 1000)
         np.testing.assert_array_equal(batch['spectrogram'][j], spectrogram)
@@ -125,7 +126,7 @@ def test_full_batches_of_howto100m(tmp_path):
   )
   network = avlnet.AVLnet(embed_dim=16, widths=(8, 8, 8, 8, 8))
   variables = avlnet.init_variables(network, batches.visual_width)
-  optimizer = training_step.make_optimizer(learning_rate=1e-3)
+  optimizer = optimizers.make_optimizer(learning_rate=1e-3)
   state = training_step.create_state(variables, optimizer)
   step = parallel.pmap_step(
     training_step.make_step(

@@ -1,4 +1,4 @@
-"""Bad records: found, replaced the same way everywhere, counted, listed."""
+"""Bad records are found, replaced reproducibly, counted and listed."""
 
 import collections
 import json
@@ -9,22 +9,22 @@ import pytest
 
 import input_pipeline
 from avl_jax.features import clips
-from input_pipeline.batches.sampler import Order
+from input_pipeline.batches.sampler import BatchSampler
 from input_pipeline.records import bad_records
 from input_pipeline.records.bad_records import BadRecordError, BadRecords
 from input_pipeline.records.reader import Records
+from input_pipeline.records.splits import Needs
+from input_pipeline.transforms import cutters
 from tests.helpers import noise_dataset
 
 SEED, BATCH, FRAMES, CLIPS = 5, 4, 100, 2
-STEPS = (
-  2 * noise_dataset.COUNT // BATCH
-)  # two epochs, in which all records come
+STEPS = 2 * noise_dataset.COUNT // BATCH  # two epochs, which have all records
 AUGMENTATION = {'speed': (0.9, 1.1)}
 
 
 def _train(data_dir, config='faulty', **changes):
   arguments = {
-    'datasets': (f'measured/{config}',),
+    'datasets': (f'noise/{config}',),
     'split': 'train',
     'batch_size': BATCH,
     'clips_per_example': CLIPS,
@@ -48,14 +48,14 @@ def _equal(batch, other):
 
 
 @pytest.mark.parametrize('with_waveform', [False, True])
-def test_every_fault_has_its_reason(measured_records, with_waveform):
-  records = Records(('measured/faulty',), ('train',), str(measured_records))
+def test_every_fault_has_its_reason(noise_records, with_waveform):
+  records = Records(('noise/faulty',), ('train',), str(noise_records))
   faults = noise_dataset.FAULTS | (
     noise_dataset.AUDIO_FAULTS if with_waveform else {}
   )
   names = [name.decode() for name in records.column('id')]
-  found = records.attempt(
-    range(noise_dataset.COUNT), with_waveform=with_waveform
+  found = records.read_checked(
+    range(noise_dataset.COUNT), Needs(waveform=with_waveform)
   )
   reasons = {}
   for index, (name, example) in enumerate(zip(names, found, strict=True)):
@@ -70,22 +70,22 @@ def test_every_fault_has_its_reason(measured_records, with_waveform):
 
 
 @pytest.mark.parametrize('shape', [(0, 40), (9, 39), (9,), (1, 9, 40)])
-def test_shapes_that_are_no_spectrogram(shape):
+def test_wrong_shapes_of_a_spectrogram(shape):
   example = noise_dataset.example(0)
-  assert not bad_records.fault(example)
+  assert not bad_records.find_defect(example)
   example['spectrogram'] = np.zeros(shape, np.float16)
-  assert bad_records.fault(example) == 'spectrogram not [T, 40]'
+  assert bad_records.find_defect(example) == 'spectrogram not [T, 40]'
 
 
-def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
-  """Where the records are good nothing changes; compared with a naive loop."""
-  train = _train(measured_records)
-  whole = _train(measured_records, 'whole')
-  records = Records(('measured/faulty',), ('train',), str(measured_records))
+def test_a_substitute_is_a_function_of_seed_epoch_and_index(noise_records):
+  """Good records are not affected. Compared with a naive loop."""
+  train = _train(noise_records)
+  whole = _train(noise_records, 'whole')
+  records = Records(('noise/faulty',), ('train',), str(noise_records))
   examples = records.read(range(noise_dataset.COUNT))
   ids = [_index(example['id'].decode()) for example in examples]
   groups = [example['group'] for example in examples]
-  order = Order(noise_dataset.COUNT, BATCH, groups, SEED)
+  order = BatchSampler(noise_dataset.COUNT, BATCH, groups, SEED)
   for step in range(STEPS):
     batch, expected = train.batch(step), whole.batch(step)
     epoch, indices = order.batch(step)
@@ -100,7 +100,7 @@ def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
         for i in order.substitutes(step, index)
         if ids[i] not in noise_dataset.FAULTS
       )
-      starts = clips.random_starts(
+      starts = cutters.random_starts(
         noise_dataset.LENGTH,
         FRAMES,
         CLIPS,
@@ -118,10 +118,8 @@ def test_a_substitute_is_a_function_of_seed_epoch_and_index(measured_records):
 
 
 @pytest.mark.parametrize('augmentation', [{}, AUGMENTATION])
-def test_substitutes_are_good_and_of_other_groups(
-  measured_records, augmentation
-):
-  train = _train(measured_records, augmentation=augmentation)
+def test_substitutes_are_good_and_of_other_groups(noise_records, augmentation):
+  train = _train(noise_records, augmentation=augmentation)
   faults = noise_dataset.FAULTS | (
     noise_dataset.AUDIO_FAULTS if augmentation else {}
   )
@@ -141,14 +139,14 @@ def test_substitutes_are_good_and_of_other_groups(
   )
 
 
-def test_a_resumed_run_and_several_hosts_see_the_same(measured_records):
-  unbroken = list(_train(measured_records).from_step(0, STEPS))
-  resumed = _train(measured_records).from_step(STEPS // 3, STEPS)
+def test_a_resumed_run_and_several_hosts_see_the_same(noise_records):
+  unbroken = list(_train(noise_records).from_step(0, STEPS))
+  resumed = _train(noise_records).from_step(STEPS // 3, STEPS)
   for batch, other in zip(resumed, unbroken[STEPS // 3 :], strict=True):
     _equal(batch, other)
   shares = zip(
     *(
-      _train(measured_records, host=(host, 2)).from_step(0, STEPS)
+      _train(noise_records, host=(host, 2)).from_step(0, STEPS)
       for host in range(2)
     ),
     strict=True,
@@ -160,25 +158,25 @@ def test_a_resumed_run_and_several_hosts_see_the_same(measured_records):
     _equal(joined, whole)
 
 
-def test_hosts_that_cannot_share_a_batch(measured_records):
+def test_hosts_that_cannot_share_a_batch(noise_records):
   with pytest.raises(
     input_pipeline.DataError, match='batch of 4 cannot be shared by 3 hosts'
   ):
-    _train(measured_records, host=(0, 3))
+    _train(noise_records, host=(0, 3))
 
 
-def test_an_unreadable_record_is_replaced(measured_records, spoilt_records):
-  """The first one of all, too; those that are left are as they were."""
-  path = noise_dataset.shard(spoilt_records, 0)
+def test_an_unreadable_record_is_replaced(noise_records, damaged_records):
+  """The first record of all, too. The other records are not affected."""
+  path = noise_dataset.shard(damaged_records, 0)
   noise_dataset.flip(path, 200)
   plain = {'config': 'whole', 'distinct_groups': False}
   train, whole = (
-    _train(spoilt_records, **plain),
-    _train(measured_records, **plain),
+    _train(damaged_records, **plain),
+    _train(noise_records, **plain),
   )
   assert train.bad_records.counts == {'unreadable': 1}
   (name,) = Records(
-    ('measured/whole',), ('train[:1]',), str(measured_records)
+    ('noise/whole',), ('train[:1]',), str(noise_records)
   ).column('id')
   for step in range(STEPS):
     batch, expected = train.batch(step), whole.batch(step)
@@ -188,23 +186,21 @@ def test_an_unreadable_record_is_replaced(measured_records, spoilt_records):
     assert name.decode() not in batch['id']
     assert len(set(batch['id'])) == BATCH
   assert len(train.bad_records) == 1
-  grouped = _train(spoilt_records, 'whole')
+  grouped = _train(damaged_records, 'whole')
   for step in range(STEPS):
     ids = grouped.batch(step)['id'][::CLIPS]
     assert len({_index(other) // 2 for other in ids}) == BATCH
 
 
-def test_the_list_goes_on_in_a_restarted_run(
-  measured_records, tmp_path, capsys
-):
+def test_a_resumed_run_continues_the_list(noise_records, tmp_path, capsys):
   path = tmp_path / 'run' / 'bad.json'
-  first, met = _train(measured_records, bad_records_file=path), 0
+  first, met = _train(noise_records, bad_records_file=path), 0
   while len(first.bad_records) < 2:
     first.batch(met)
     met += 1
   before = json.loads(path.read_text())['records']
   assert 0 < len(before) < len(noise_dataset.FAULTS)
-  second = _train(measured_records, bad_records_file=path)
+  second = _train(noise_records, bad_records_file=path)
   assert len(second.bad_records) == len(before)
   for _ in second.from_step(met, STEPS):
     pass
@@ -218,16 +214,19 @@ def test_the_list_goes_on_in_a_restarted_run(
   assert sum(listing['counts'].values()) == len(expected)
   assert all(record in listing['records'] for record in before)
   said = capsys.readouterr().out
-  for index, reason in expected.items():  # Each once, in either run.
-    assert said.count(f"'vidéo {index}', of 'measured/faulty', split ") == 1
-    assert f'is bad: {reason}; others' in said
+  for (
+    index,
+    reason,
+  ) in expected.items():  # Each is printed once in the two runs.
+    assert said.count(f"'vidéo {index}', of 'noise/faulty', split ") == 1
+    assert f'is bad: {reason}; replaced' in said
 
 
-def test_each_host_has_its_own_list(measured_records, tmp_path):
+def test_each_host_has_its_own_list(noise_records, tmp_path):
   listed = []
   for host in range(2):
     train = _train(
-      measured_records, bad_records_file=tmp_path / 'bad.json', host=(host, 2)
+      noise_records, bad_records_file=tmp_path / 'bad.json', host=(host, 2)
     )
     for step in range(STEPS):
       train.batch(step)
@@ -249,7 +248,7 @@ def test_each_host_has_its_own_list(measured_records, tmp_path):
     b'{"records": [3]}',
   ],
 )
-def test_a_garbled_list_is_begun_anew(tmp_path, content, capsys):
+def test_a_corrupt_list_is_replaced(tmp_path, content, capsys):
   path = tmp_path / 'bad.json'
   path.write_bytes(content)
   records = BadRecords(path, 1)
@@ -286,32 +285,30 @@ def test_threads_count_each_record_once(tmp_path):
     records.add(BadRecordError(_record(20)))
 
 
-def test_too_many_end_the_run_with_what_they_were(measured_records, tmp_path):
+def test_too_many_end_the_run_with_their_reasons(noise_records, tmp_path):
   path = tmp_path / 'bad.json'
   options = {'bad_records_file': path, 'max_bad_records': 3}
-  batches = _train(measured_records, **options).from_step(0, STEPS)
+  batches = _train(noise_records, **options).from_step(0, STEPS)
   with pytest.raises(input_pipeline.DataError) as error:
     for _ in batches:
       pass
   message = str(error.value)
   assert message.startswith(
-    '4 bad records, more than train_data.max_bad_records=3: '
+    'Found 4 bad records, more than train_data.max_bad_records=3: '
   )
   counts = json.loads(path.read_text())['counts']
   assert ', '.join(f'{n} x {reason}' for reason, n in counts.items()) in message
-  assert f'listed in {path}' in message
-  # A restarted run does not begin from none.
+  assert f'They are listed in {path}.' in message
+  # A resumed run continues the count.
   with pytest.raises(input_pipeline.DataError, match='4 bad records, more'):
-    _train(measured_records, **options)
+    _train(noise_records, **options)
   options['max_bad_records'] = len(noise_dataset.FAULTS)
-  batches = _train(measured_records, **options).from_step(0, STEPS)
+  batches = _train(noise_records, **options).from_step(0, STEPS)
   assert len(list(batches)) == STEPS
 
 
-def test_any_error_of_a_step_is_raised_in_its_place(
-  measured_records, monkeypatch
-):
-  train = _train(measured_records, 'whole')
+def test_any_error_of_a_step_is_raised_in_its_place(noise_records, monkeypatch):
+  train = _train(noise_records, 'whole')
   good, wrong = train.batch, ZeroDivisionError('one of its own')
 
   def batch(step):
@@ -329,20 +326,20 @@ def test_any_error_of_a_step_is_raised_in_its_place(
   assert len(steps) == 2
 
 
-def test_no_record_can_be_used(measured_records):
-  names = Records(('measured/faulty',), ('train',), str(measured_records))
+def test_no_record_can_be_used(noise_records):
+  names = Records(('noise/faulty',), ('train',), str(noise_records))
   bad = next(
     i
     for i, name in enumerate(names.column('id'))
     if _index(name.decode()) in noise_dataset.FAULTS
   )
-  with pytest.raises(input_pipeline.DataError, match='no record can be used'):
-    _train(measured_records, split=f'train[{bad}:{bad + 1}]', batch_size=1)
+  with pytest.raises(input_pipeline.DataError, match='No record can be used'):
+    _train(noise_records, split=f'train[{bad}:{bad + 1}]', batch_size=1)
 
 
 def _evaluate(data_dir, config='whole', split='train', **options):
   arguments = {'batch_size': 7, 'num_frames': 50, 'data_dir': str(data_dir)}
-  evaluation = {'datasets': (f'measured/{config}',), 'splits': (split, 'test')}
+  evaluation = {'datasets': (f'noise/{config}',), 'splits': (split, 'test')}
   evaluation |= {'augmentation': options.pop('augmentation', {})}
   return input_pipeline.eval_batches(
     evaluations={'e': evaluation}, **arguments | options
@@ -350,30 +347,30 @@ def _evaluate(data_dir, config='whole', split='train', **options):
 
 
 @pytest.mark.parametrize('augmentation', [{}, AUGMENTATION])
-def test_an_evaluation_refuses_a_bad_record(measured_records, augmentation):
-  records = Records(('measured/faulty',), ('train',), str(measured_records))
+def test_an_evaluation_refuses_a_bad_record(noise_records, augmentation):
+  records = Records(('noise/faulty',), ('train',), str(noise_records))
   ids = [_index(name.decode()) for name in records.column('id')]
   faults = noise_dataset.AUDIO_FAULTS if augmentation else noise_dataset.FAULTS
   index = next(i for i, name in enumerate(ids) if name in faults)
   split = f'train[{index}:{index + 1}]'
   evaluation = _evaluate(
-    measured_records, 'faulty', split, augmentation=augmentation
+    noise_records, 'faulty', split, augmentation=augmentation
   )
   reason = faults[ids[index]][0]
   with pytest.raises(input_pipeline.DataError) as error:
     list(evaluation)
   assert str(error.value).startswith(
-    f"record 0, 'vidéo {ids[index]}', of 'measured/faulty', split {split!r}, "
+    f"Record 0, 'vidéo {ids[index]}', of 'noise/faulty', split {split!r}, "
     f'is bad: {reason}'
   )
 
 
 @pytest.mark.parametrize('hosts', [2, 3, 5, 40])
-def test_hosts_share_an_evaluation(measured_records, hosts):
+def test_hosts_share_an_evaluation(noise_records, hosts):
   options = {'augmentation': AUGMENTATION, 'split': 'train[:31]'}
-  whole = _evaluate(measured_records, **options)
+  whole = _evaluate(noise_records, **options)
   shares = [
-    _evaluate(measured_records, host=(host, hosts), **options)
+    _evaluate(noise_records, host=(host, hosts), **options)
     for host in range(hosts)
   ]
   expected = _joined(whole)

@@ -1,19 +1,19 @@
-"""Memory is used again when, and only when, nobody refers to it."""
+"""Memory is reused if, and only if, nothing refers to it."""
 
 import gc
 
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.records.buffers import ALIGNMENT, Arrays
+from input_pipeline.records.buffers import ALIGNMENT, ArrayPool
 
 
 def _address(array):
   return array.__array_interface__['data'][0]
 
 
-def test_a_view_keeps_the_memory():
-  arrays = Arrays()
+def test_memory_of_a_view_is_not_reused():
+  arrays = ArrayPool()
   first = arrays.empty((10, 3), np.dtype('f4'))
   first[:] = np.arange(30).reshape(10, 3)
   address = _address(first)
@@ -30,8 +30,8 @@ def test_a_view_keeps_the_memory():
   assert _address(arrays.empty((5, 7), np.dtype('i4'))) != address
 
 
-def test_tensorflow_takes_it_without_a_copy():
-  arrays = Arrays()
+def test_tensorflow_does_not_copy_the_arrays():
+  arrays = ArrayPool()
   made = []
 
   def make(step: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Records as TFDS itself decodes them."""
+"""Decoding of records, compared with TFDS' own."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def _record(length):
 
 
 @pytest.mark.parametrize('length', [1, 7, 300])
-def test_as_tfds_does(length):
+def test_decodes_like_tfds(length):
   record = _record(length)
   expected = _FEATURES.deserialize_example_np(record)
   found = Decoder(_FEATURES)(record)
@@ -57,7 +57,7 @@ def test_as_tfds_does(length):
   assert found['two'].flags.aligned
 
 
-def test_garbled_records_raise():
+def test_corrupt_records_raise():
   record, decode = _record(7), Decoder(_FEATURES)
   for size in range(0, len(record), 101):
     with pytest.raises(_ERRORS):

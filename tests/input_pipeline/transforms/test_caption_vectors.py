@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import input_pipeline
-from avl_jax.features import clips, tokenizer, word_vectors
+from avl_jax.features import tokenizer, word_vectors
 from input_pipeline.records.reader import Records
 from tests.helpers import golden
 from tests.helpers.noise_dataset import flip
@@ -228,14 +228,6 @@ def test_one_of_several_captions_is_drawn_and_one_is_fixed(mute, tmp_path):
   for batch in evaluation:
     for rows in batch['words']:
       np.testing.assert_array_equal(rows[0], known['four'])
-
-
-def test_without_a_caption_of_its_own_evaluation_takes_the_first():
-  captions = np.array([b'one', b'two'], object)
-  assert clips.fixed_caption({'captions': captions}) == 'one'
-  assert clips.fixed_caption({'captions': captions[:0]}) == ''
-  rng = np.random.default_rng(0)
-  assert clips.draw_caption({'captions': captions[:0]}, rng) == ''
 
 
 def test_evaluation_with_noise_is_always_the_same(stamps_records):

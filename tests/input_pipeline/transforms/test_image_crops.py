@@ -149,7 +149,7 @@ def test_batches_hold_the_pictures(data_dir):
     assert batch['image'].shape == (4, 224, 224, 3)
     assert batch['image'].dtype == np.uint8
   batch = train.batch(4)
-  epoch, indices = train._order.batch(4)
+  epoch, indices = train._batch_sampler.batch(4)
   assert epoch == 1
   for i, index in enumerate(indices.tolist()):
     example = examples[batch['id'][i]]
@@ -226,10 +226,10 @@ def test_a_damaged_picture_is_replaced(data_dir, monkeypatch, capsys):
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    ({'streams': ('visual_2d',)}, 'the records have no visual_2d; they have'),
-    ({'streams': ('image', 'visual_2d')}, 'streams must be some of'),
-    ({'streams': ()}, 'streams must be some of'),
-    ({'clips_per_example': 2}, 'a picture has no windows'),
+    ({'streams': ('visual_2d',)}, 'The records have no visual_2d. They have'),
+    ({'streams': ('image', 'visual_2d')}, 'Unknown streams'),
+    ({'streams': ()}, 'Unknown streams'),
+    ({'clips_per_example': 2}, 'Windows cannot be cut from a picture'),
   ],
 )
 def test_streams_that_are_not_there(data_dir, changes, message):
@@ -237,11 +237,11 @@ def test_streams_that_are_not_there(data_dir, changes, message):
     _train(data_dir, **changes)
 
 
-def test_one_stream_of_two(measured_records):
+def test_one_stream_of_two(noise_records):
   def batch(**options):
     batches = _train(
-      str(measured_records),
-      datasets=('measured/whole',),
+      str(noise_records),
+      datasets=('noise/whole',),
       clips_per_example=2,
       **options,
     )

@@ -1,4 +1,4 @@
-"""Every config builds a model, and asks for what the model gives."""
+"""Losses and tasks of the configs name embeddings that their models give."""
 
 import math
 
@@ -26,7 +26,7 @@ FUSED = TRI | {'audio_text'}
     ('low_resource.py:es', FUSED),
   ],
 )
-def test_what_is_trained_and_asked_is_there(name, embeddings):
+def test_pairs_and_tasks_name_embeddings_of_the_model(name, embeddings):
   config = read_config(f'configs/{name}')
   network = avlnet.AVLnet(**config.model)
   variables = jax.eval_shape(lambda: avlnet.init_variables(network, 8))
@@ -50,13 +50,13 @@ def test_what_is_trained_and_asked_is_there(name, embeddings):
   assert bool(config.words.vectors) == ('text' in embeddings)
 
 
-def test_the_thesis_steps():
+def test_steps_and_windows_of_the_text_models():
   for name, epochs in (('tri', 15), ('fused', 15)):
     config = read_config(f'configs/avlnet_text_{name}.py')
     epoch = math.floor(1_166_089 / config.train_data.batch_size)
     assert config.num_steps == epochs * epoch
     assert config.optimizer.decay_steps == epoch
-    # Text is that of the captions that a window is around.
+    # Windows are cut around captions, which are their text.
     seconds = config.train_data.num_frames / 100
     assert config.train_data.min_time == seconds
 
@@ -70,7 +70,7 @@ def test_low_resource_runs():
   for name, _, captions in config.comparison.curve:
     run = runs[name]
     assert run.loss.pairs == run.eval.tasks
-    # No text but the first of the train half's is ever trained on.
+    # Training uses only the first captions of the train half.
     assert run.train_data.datasets == ('stamps/human_es',)
     if captions:
       assert run.train_data.split == f'train[:{captions}]'

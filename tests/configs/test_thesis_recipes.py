@@ -1,4 +1,4 @@
-"""The thesis' fine-tuning recipes: their numbers, and that they bind."""
+"""Recipes of the thesis: hyper-parameters, data sets, cells of its tables."""
 
 import json
 import pathlib
@@ -41,7 +41,7 @@ def _config(name):
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_what_a_recipe_reads_is_prepared(name):
+def test_a_recipe_prepares_the_data_sets_that_it_reads(name):
   config = _config(name)
   used = [(config.train_data.datasets[0], config.train_data.split)]
   if name.startswith('zero_shot'):  # It trains nothing.
@@ -76,7 +76,8 @@ def test_fractions_and_ablations():
     assert _config(name).recipe in rows | {''}
 
 
-# Epochs, batch, rate, decay an epoch, frames, D: of the rows R5 to R9 and R11.
+# Of the rows R5 to R9 and R11: epochs, batch size, learning rate, its decay per
+# epoch, frames, D.
 AUDIO_VIDEO = (5, 256, 1e-4, 1.0)
 HYPER_PARAMETERS = {
   'youcook2': (*AUDIO_VIDEO, 5_120, 4096),
@@ -106,7 +107,7 @@ CLIPS = {
 
 @pytest.mark.parametrize('argument', HYPER_PARAMETERS)
 def test_hyper_parameters(argument):
-  """Of the release's commands."""
+  """Compared with the release's commands."""
   epochs, batch_size, rate, decay, frames, dim = HYPER_PARAMETERS[argument]
   name, _, variant = argument.partition(',')
   config = finetune.get_config(argument)
@@ -151,7 +152,7 @@ def test_msrvtt_counts_the_queries_without_sound():
   assert config.train_data.split == 'train_7k'
 
 
-def test_what_a_recipe_begins_from_is_the_default_of_a_run():
+def test_initial_workdirs_are_default_workdirs():
   made = set()
   for name in CONFIGS:
     file, _, argument = name.partition(':')
@@ -183,7 +184,7 @@ def test_every_recipe_has_its_cells():
 
 @pytest.mark.parametrize('argument', ['lsmdc', 'youcook2,zero', ''])
 def test_unknown_recipes(argument):
-  with pytest.raises(ValueError, match='expected one of youcook2'):
+  with pytest.raises(ValueError, match='Choose one of youcook2'):
     finetune.get_config(argument)
 
 
@@ -203,7 +204,7 @@ def _write_clips(folder, name, count):
 
 @pytest.fixture(scope='module')
 def made_up(tmp_path_factory):
-  """A folder of released files with made-up content."""
+  """A folder of files as the authors released them, with synthetic content."""
   folder = tmp_path_factory.mktemp('released')
   state = small_state()
   weight = golden.normal('GU_video.fc.weight', (12, 4096))
@@ -219,7 +220,7 @@ def made_up(tmp_path_factory):
 
 
 def _run(folder, config, run, *more):
-  """Runs main on the made-up files, with a small model; returns the record."""
+  """Runs main on these files, with a small model; returns the record."""
   main.main(
     [
       *('main.py', f'--config=configs/{config}', f'--workdir={folder}/{run}'),
@@ -241,7 +242,7 @@ def _run(folder, config, run, *more):
 
 
 def test_from_the_authors_files_to_the_tables(made_up, monkeypatch):
-  """Weights imported, fine-tuned on pickles, evaluated, in no real cell."""
+  """Imports weights, fine-tunes on pickles, evaluates; fills no cell."""
   monkeypatch.chdir(pathlib.Path(main.__file__).parent)
   runs = made_up / 'first'
   _run(made_up, 'avlnet.py', 'first/released', '--mode=import')
@@ -276,8 +277,8 @@ def test_from_the_authors_files_to_the_tables(made_up, monkeypatch):
   assert '3 of 3350' not in page
 
 
-def test_text_late_before_a_step(made_up, monkeypatch):
-  """Table 4.2, zero-shot: the audio-video model with text at random."""
+def test_late_text_at_step_0(made_up, monkeypatch):
+  """Table 4.2, zero-shot: the audio-video model with random text."""
   monkeypatch.chdir(pathlib.Path(main.__file__).parent)
   _run(made_up, 'finetune.py:youcook2,scratch', 'heard', '--config.num_steps=0')
   record = _run(

@@ -1,4 +1,4 @@
-"""Every config, with every argument: builds, binds, runs two steps shrunken."""
+"""Every config, with every argument: binds and trains two small steps."""
 
 import functools
 import inspect
@@ -59,7 +59,7 @@ def read(name):
 
 
 def _runs(name):
-  """The config itself and what its comparison trains; each with one seed."""
+  """The config and the runs that its comparison trains, each with one seed."""
   config = read(name)
   runs = [config]
   if config.comparison.runs:
@@ -87,7 +87,7 @@ def test_binds_to_the_functions_it_configures(name):
     audio_augmentation.Augmentation(**run.train_data.augmentation)
     _bind(input_pipeline.train_batches, {**run.train_data, **words})
     _bind(input_pipeline.eval_batches, {**run.eval_data, **words})
-    _bind(caption_vectors.Captions, run.words)
+    _bind(caption_vectors.CaptionVectors, run.words)
     _bind(evaluation.retrieval, run.eval)
     _bind(loop.Loop, run.train)
     for evaluations in (
@@ -95,14 +95,14 @@ def test_binds_to_the_functions_it_configures(name):
       config.comparison.evaluations,
     ):
       for each in evaluations.values():
-        _bind(eval_batches.EvalBatches, each)
+        _bind(eval_batches.open_evaluation, each)
         _bind(reader.Records, each.get('groups_of', {}))
 
 
 def _shrunken(config):
-  """The same regime with a narrow model; an epoch is a step, a run is two.
+  """The same regime with a narrow model; an epoch is one step, a run two steps.
 
-  Those that differ only in sizes become one, so that they compile once.
+  Configs that differ only in sizes become equal, so that they compile once.
   """
   config = config.copy_and_resolve_references()
   if config.model.word_dim:
@@ -135,7 +135,7 @@ def _compiled(settings):
 
 
 def _batch(step, network):
-  """What the pipeline would give; see the package's docstring."""
+  """A batch as of the pipeline; see input_pipeline/schema.py."""
   spectrogram = golden.normal(f'{step}/dB', (EXAMPLES, FRAMES, 40)) - 3
   num_frames = np.arange(FRAMES, FRAMES - EXAMPLES, -1, dtype=np.int32)
   for i, length in enumerate(num_frames):
@@ -158,7 +158,7 @@ def _batch(step, network):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_runs_two_steps_shrunken(name, use_devices):
+def test_trains_two_steps(name, use_devices):
   use_devices(DEVICES)
   _check_two_steps([read(name)])
 
@@ -167,7 +167,7 @@ def test_runs_two_steps_shrunken(name, use_devices):
 @pytest.mark.parametrize(
   'name', [name for name in NAMES if read(name).comparison.runs]
 )
-def test_what_is_compared_runs_two_steps_shrunken(name, use_devices):
+def test_runs_of_a_comparison_train_two_steps(name, use_devices):
   use_devices(DEVICES)
   _check_two_steps(_runs(name))
 
@@ -178,7 +178,7 @@ def _check_two_steps(configs):
     variables, state, seen = _compiled(settings)
     assert int(state.step) == 2
     assert all(metrics['skipped'] == 0 for metrics in seen)
-    # Two directions of each pair, at first as good as a guess.
+    # Two directions of each pair; the first loss is that of a guess.
     guess = 2 * np.log(EXAMPLES) * len(config['loss']['pairs'])
     assert 0.5 * guess < seen[0]['loss'] < 2 * guess
     # Adam's first step is as large as the learning rate, its second at most

@@ -1,0 +1,211 @@
+"""Chooses clips in an example and cuts them: whole recordings and windows."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from avl_jax.features import clips
+from input_pipeline.transforms import image_crops
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutter:
+  """Chooses and cuts the clips of an example; a strategy of `ClipSampler`.
+
+  Attributes:
+    num_frames: T, frames of a clip.
+    num_clips: clips of an example.
+    needs_captions: whether examples without captions cannot be cut.
+  """
+
+  num_frames: int
+  num_clips: int = 1
+  needs_captions: bool = dataclasses.field(default=False, init=False)
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields clips, see `clips.cut_clip`, each with its 'caption': str."""
+    raise NotImplementedError
+
+
+class FixedClip(Cutter):
+  """The whole recording, the centre of the picture, a fixed caption."""
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields the clip of an evaluation; draws nothing."""
+    del rng
+    if 'picture' in example:
+      picture = image_crops.centre_crop(example['picture'])
+      example = example | {'picture': picture}
+    clip = clips.whole_clip(example, self.num_frames)
+    yield clip | {'caption': fixed_caption(example)}
+
+
+class RandomClip(Cutter):
+  """The whole recording, a random crop of the picture, a random caption."""
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields one clip; draws the crop first, then the caption."""
+    if 'picture' in example:
+      picture = image_crops.random_crop(example['picture'], rng)
+      example = example | {'picture': picture}
+    clip = clips.whole_clip(example, self.num_frames)
+    yield clip | {'caption': draw_caption(example, rng)}
+
+
+class RandomWindows(Cutter):
+  """Random windows of an untrimmed video; they have no captions."""
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields `num_clips` windows."""
+    length = len(example['spectrogram'])
+    for start in random_starts(length, self.num_frames, self.num_clips, rng):
+      clip = clips.cut_clip(example, start, self.num_frames)
+      yield clip | {'caption': ''}
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionWindows(Cutter):
+  """Windows around random captions of an untrimmed video.
+
+  Attributes:
+    min_time: seconds that a window lasts at least.
+    word_order: of the captions in a window: 'time' or 'release', see
+      `caption_clip`.
+  """
+
+  needs_captions: bool = dataclasses.field(default=True, init=False)
+  min_time: float = dataclasses.field(kw_only=True)
+  word_order: str = dataclasses.field(kw_only=True)
+
+  def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
+    """Yields `num_clips` windows."""
+    for index in rng.integers(len(example['captions']), size=self.num_clips):
+      yield caption_clip(
+        example,
+        index,
+        num_frames=self.num_frames,
+        min_time=self.min_time,
+        order=self.word_order,
+      )
+
+
+def training_cutter(
+  *,
+  clips_per_example: int,
+  num_frames: int,
+  min_time: float,
+  word_order: str,
+) -> Cutter:
+  """Returns the cutter of a training; see `batches.train` for the arguments."""
+  if not clips_per_example:
+    return RandomClip(num_frames)
+  if min_time > 0:
+    return CaptionWindows(
+      num_frames, clips_per_example, min_time=min_time, word_order=word_order
+    )
+  return RandomWindows(num_frames, clips_per_example)
+
+
+def random_starts(
+  length: int, num_frames: int, num_clips: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Draws the start seconds of random windows of an untrimmed video.
+
+  Whole seconds, drawn with replacement; windows may overlap or repeat, as in
+  the release's `youtube_dataloader.py`.
+
+  Args:
+    length: frames of the video's spectrogram.
+    num_frames: frames of a clip.
+    num_clips: number of windows.
+    rng: of this (seed, epoch, video).
+
+  Returns:
+    int [num_clips], from range(max(1, D - (W + 1))), D and W the durations of
+    the video and of a clip in whole seconds.
+  """
+  last = clips.whole_seconds(length) - (clips.whole_seconds(num_frames) + 1)
+  return rng.integers(0, max(1, last), num_clips)
+
+
+def caption_window(
+  starts: np.ndarray, ends: np.ndarray, index: int, min_time: float
+) -> list[int]:
+  """Joins neighbours to a caption until they last `min_time` seconds.
+
+  Each time the neighbour joins that makes the window shorter; if both make it
+  equally long, the previous one (`youtube_dataloader.py`).
+
+  Args:
+    starts: [K] seconds at which captions begin.
+    ends: [K] seconds at which they end.
+    index: of the caption in the middle.
+    min_time: seconds; a window is shorter only if there are no more captions.
+
+  Returns:
+    Indices of the captions in the order in which they joined. The window lasts
+    from the start of the least index to the end of the greatest.
+  """
+  first = last = index
+  joined = [index]
+  while ends[last] - starts[first] < min_time:
+    before = ends[last] - starts[first - 1] if first > 0 else np.inf
+    after = ends[last + 1] - starts[first] if last + 1 < len(ends) else np.inf
+    if np.isinf(before) and np.isinf(after):
+      break
+    if before <= after:
+      first -= 1
+      joined.append(first)
+    else:
+      last += 1
+      joined.append(last)
+  return joined
+
+
+def caption_clip(
+  example: dict,
+  index: int,
+  *,
+  num_frames: int,
+  min_time: float,
+  order: str = 'time',
+) -> dict:
+  """Cuts the window around a caption, see `caption_window`.
+
+  Args:
+    example: an untrimmed video with captions [K], caption_starts [K] and
+      caption_ends [K].
+    index: of the caption.
+    num_frames: frames of a clip; a longer window is cropped at its end.
+    min_time: seconds.
+    order: of the joined captions: 'time', or 'release', the order in which
+      they joined.
+
+  Returns:
+    As `clips.cut_clip`, and 'caption': str. The window's times are clamped at
+    0. The release reads from the end of the spectrogram if a caption starts
+    within the first 12.5 ms, and mostly finds nothing.
+  """
+  starts, ends = example['caption_starts'], example['caption_ends']
+  joined = caption_window(starts, ends, index, min_time)
+  start, end = float(starts[min(joined)]), float(ends[max(joined)])
+  chosen = sorted(joined) if order == 'time' else joined
+  caption = b' '.join(example['captions'][i] for i in chosen).decode()
+  clip = clips.cut_window(example, start, end, num_frames)
+  return clip | {'caption': caption}
+
+
+def draw_caption(example: dict, rng: np.random.Generator) -> str:
+  """Draws one of `captions`, each as likely, as in training on MSR-VTT.
+
+  Returns '' for an example without captions.
+  """
+  captions = example.get('captions', ())
+  return captions[rng.integers(len(captions))].decode() if len(captions) else ''
+
+
+def fixed_caption(example: dict) -> str:
+  """Returns the caption of evaluation: `eval_caption`, or else the first."""
+  captions = [*example.get('captions', ()), b'']
+  return example.get('eval_caption', captions[0]).decode()
