@@ -1,3 +1,5 @@
+"""EfficientNet-Lite0: golden outputs, its layers, its weight file."""
+
 import sys
 
 import jax
@@ -55,7 +57,7 @@ def test_backbone_is_the_packaged_network(images, variables, reference):
 
 @pytest.fixture(scope='module')
 def float64_outputs(variables, images):
-  """Logits, and by name what the stem and each block gave on the way."""
+  """Logits, and the outputs of the stem and each block by name."""
 
   @jax.jit
   def apply(variables, images):

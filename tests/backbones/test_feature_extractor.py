@@ -38,7 +38,7 @@ def extract(files):
 
 
 def decoded(monkeypatch, **frames):
-  """Has videos decoded to these frames, by their size."""
+  """Replaces the decoding of videos: returns these frames, by their size."""
 
   def read(path, fps, size, crop, start, end):
     assert (fps, size, crop) in ((1, 224, False), (24, 112, True))

@@ -1,4 +1,4 @@
-"""ResNet: golden outputs of every depth, training, and its files."""
+"""ResNet: golden outputs of every depth, training, its weight files."""
 
 import functools
 
@@ -23,7 +23,7 @@ LARGE = sorted(set(DESCRIPTION['sub']) - set(SMALL))
 
 @pytest.fixture(scope='module')
 def load(tmp_path_factory):
-  """Network and variables of a depth, by way of a file; the last is kept."""
+  """load(depth): network and variables, from a file; the last is cached."""
 
   @functools.lru_cache(maxsize=1)
   def load(depth):
@@ -251,7 +251,7 @@ def test_files_of_torch(state, tmp_path):
 
 
 def test_the_release_has_a_place_for_each_weight():
-  """The whole table: every entry of ResNet-152, to and fro."""
+  """Every entry of ResNet-152 is converted to our layout and back."""
   state = golden.visual_state_dict('resnet152', (3, 8, 36, 3))
   table = weight_map.table(*bottleneck.layers((3, 8, 36, 3), 2))
   assert table.keys() == state.keys()

@@ -1,4 +1,4 @@
-"""ResNeXt over clips: golden outputs, its convolutions, its file."""
+"""ResNeXt over clips: golden outputs, its convolutions, its weight file."""
 
 import functools
 
@@ -30,7 +30,7 @@ def close(actual, expected, tolerance):
   ],
 )
 def test_golden(sub, tmp_path):
-  """Through a file of PyTorch's format, saved in parallel."""
+  """From a PyTorch file that was saved with DataParallel."""
   case, arrays = DESCRIPTION['sub'][sub], golden.sub_arrays(ARRAYS, sub)
   depth = tuple(case['params']['depth'])
   state = golden.visual_state_dict('resnext101', depth)
@@ -126,7 +126,7 @@ def test_planar_is_the_convolution(channels, groups, features, size, stride):
 
 
 def test_other_devices_convolve_directly():
-  """What is compiled for a GPU has the grouped convolution itself."""
+  """The program compiled for a GPU has the grouped convolution itself."""
   x = np.zeros((1, 4, 6, 6, 64), np.float32)
   kernel = np.zeros((3, 3, 3, 2, 64), np.float32)
   traced = jax.jit(
