@@ -8,6 +8,7 @@ import jax
 
 from avl_jax.checkpoints import manifest, metadata, storage
 from avl_jax.checkpoints.metadata import CheckpointError
+from avl_jax.config import tuples
 from avl_jax.models.avlnet import AVLnet, init_variables
 
 Tree = Any
@@ -38,7 +39,7 @@ def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
       'place, or run the training command again: it sets the damaged '
       'checkpoint aside and resumes from the newest good one.'
     )
-  model = AVLnet(**metadata.tuples(description['model']))
+  model = AVLnet(**tuples(description['model']))
   template = jax.eval_shape(
     lambda: init_variables(model, description['visual_width'])
   )

@@ -6,7 +6,6 @@ It stands as JSON in description.json, beside the arrays.
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -129,12 +128,3 @@ def best_step(descriptions: Mapping[int, Mapping], metric: str) -> int:
     descriptions,
     key=lambda s: (descriptions[s]['run']['metrics'].get(metric, -np.inf), s),
   )
-
-
-def tuples(tree: Any) -> Any:
-  """Converts lists to tuples, which can be hashed and JSON does not have."""
-  if isinstance(tree, list):
-    return tuple(tuples(item) for item in tree)
-  if isinstance(tree, dict):
-    return {key: tuples(value) for key, value in tree.items()}
-  return tree

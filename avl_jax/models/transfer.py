@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import jax
 from flax import traverse_util
 
 from avl_jax.errors import ConfigError
@@ -41,7 +42,8 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
     model = AVLnet(**config.model, word_dim=300, fused=True)
     variables = carry_over(trained, init_variables(model, visual_width))
   """
-  old, new = (traverse_util.flatten_dict(tree) for tree in (source, fresh))
+  old: dict[tuple, jax.Array] = traverse_util.flatten_dict(source)
+  new: dict[tuple, jax.Array] = traverse_util.flatten_dict(fresh)
   if ('params', 'audio_text_head', 'bias') in new:
     old = {_fused_path(path): array for path, array in old.items()}
   misfits = {

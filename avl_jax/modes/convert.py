@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
@@ -90,7 +91,8 @@ def import_release(
   buffer = io.BytesIO()
   np.savez(buffer, allow_pickle=False, **unused)
   write_atomically(pathlib.Path(workdir) / UNUSED, buffer.getvalue())
-  checkpoints.save(TrainState(np.int32(0), variables, {}, np.int32(0)), {})
+  zero = jnp.zeros((), jnp.int32)
+  checkpoints.save(TrainState(zero, variables, {}, zero), {})
   checkpoints.close()
   _report(pathlib.Path(workdir), state, table, path.name)
   return options

@@ -50,7 +50,8 @@ class Decoder:
       if key != name:
         shape = rest.features.feature[f'{name}/shape'].int64_list.value
       # A copy is aligned, and does not keep the whole record in memory.
-      array = np.frombuffer(bytes(found[key]), self._arrays[name].np_dtype)
+      dtype: Any = self._arrays[name].np_dtype
+      array = np.frombuffer(bytes(found[key]), dtype)
       example[name] = array.reshape(shape)
     others: Any = self._others.deserialize_example_np(rest.SerializeToString())
     return example | others

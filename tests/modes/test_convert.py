@@ -9,6 +9,7 @@ import pytest
 import main
 from avl_jax import torch_files
 from avl_jax.checkpoints import checkpointer, loading, metadata
+from avl_jax.config import tuples
 from avl_jax.errors import UserError
 from avl_jax.models import avlnet
 from avl_jax.modes import convert
@@ -307,7 +308,7 @@ def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
 @pytest.mark.parametrize('imported', ['AVLnet'], indirect=True)
 def test_refuses_a_workdir_with_checkpoints(imported):
   workdir, *_ = imported
-  options = metadata.tuples(loading.load(workdir)[2]['model'])
+  options = tuples(loading.load(workdir)[2]['model'])
   with pytest.raises(UserError, match='already has checkpoints'):
     convert.import_release(
       file=str(workdir.parent / 'AVLnet_release.pth'),
