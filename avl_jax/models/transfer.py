@@ -1,11 +1,14 @@
 """Weight transfer: starts a model from the variables of a smaller one."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import jax
 from flax import traverse_util
 
 from avl_jax.errors import ConfigError
+
+Arrays = dict[tuple[str, ...], jax.Array]  # By path.
 
 # Modules that the source may lack: the text branch, the image encoder.
 _NEW = {'text', 'text_head', 'text_pool', 'image_encoder'}
@@ -42,8 +45,9 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
     model = AVLnet(**config.model, word_dim=300, fused=True)
     variables = carry_over(trained, init_variables(model, visual_width))
   """
-  old: dict[tuple, jax.Array] = traverse_util.flatten_dict(source)
-  new: dict[tuple, jax.Array] = traverse_util.flatten_dict(fresh)
+  old, new = (
+    cast(Arrays, traverse_util.flatten_dict(tree)) for tree in (source, fresh)
+  )
   if ('params', 'audio_text_head', 'bias') in new:
     old = {_fused_path(path): array for path, array in old.items()}
   misfits = {
