@@ -52,8 +52,8 @@ def get_config() -> ml_collections.ConfigDict:
       'resnet152': '',
       # Weights of the 3-D network: the release's file; '': no 3-D features.
       'resnext101': '',
-      # Clips with at least so many words count as speech (YouCook2's
-      # speech241 and sounds241).
+      # Clips with at least so many words count as speech, where splits are made
+      # by the number of words (speech241 and sounds241 of YouCook2).
       'speech_words': 1,
     }
   )

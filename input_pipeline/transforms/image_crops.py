@@ -1,4 +1,4 @@
-"""Crops of pictures to one size, for a trainable image encoder; Pillow.
+"""Crops of pictures to one size, for models with an image encoder; Pillow.
 
 As in DAVEnet's loader, which the thesis follows: a crop of random size and
 shape in training, the centre in evaluation. Like that loader, this one does not

@@ -1,4 +1,4 @@
-"""Arithmetic on the bits of float16, against NumPy's own on all numbers."""
+"""float16 arithmetic on bits, compared with NumPy's on all numbers."""
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,7 @@ def test_every_number_is_finite_or_not():
 
 
 def test_every_number_in_single_precision():
-  """In TensorFlow's threads too, which take small numbers for zero."""
+  """In TensorFlow's threads too, which flush small numbers to zero."""
 
   def convert() -> np.ndarray:
     out = np.full(_FINITE.shape, 7, np.float32)

@@ -77,7 +77,10 @@ def test_a_batch_depends_on_seed_and_step_alone(stamps_records):
 def test_another_process_makes_the_same_batch(stamps_records):
   code = (
     'import sys; from tests.input_pipeline.batches import test_batches as t; '
-    'print(t._digest(t._train(sys.argv[1]).batch(5)))'
+    'print(t._digest(t._train(sys.argv[1]).batch(5))); '
+    # Reading prepared records loads none of the builders.
+    'assert "input_pipeline.batches.train" in sys.modules; '
+    'assert "input_pipeline.datasets" not in sys.modules'
   )
   result = subprocess.run(
     [sys.executable, '-c', code, stamps_records],

@@ -1,4 +1,4 @@
-"""Augmentation: each part does what its number says, from its seed alone."""
+"""Augmentation: each part has its configured size, and is reproducible."""
 
 import numpy as np
 import pytest

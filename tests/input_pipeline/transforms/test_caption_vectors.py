@@ -19,7 +19,7 @@ DIM = 6
 
 @pytest.fixture(scope='module')
 def vocabulary(stamps_records) -> dict[str, int]:
-  """Every word of the narrated captions, and how often it is spoken."""
+  """Word -> number of its occurrences in the narrated captions."""
   data = Records(
     ('stamps/narrated_fr',),
     ('train', 'validation', 'unseen_words'),
@@ -81,11 +81,11 @@ def test_batches_have_the_vectors_of_their_captions(stamps_records, vectors):
   assert batch['words'].dtype == np.float32
   for name, rows in zip(batch['id'], batch['words'], strict=True):
     first, second = tokenizer.tokenise(captions[name])
-    assert first == 'Un'  # Unknown: it leaves no gap.
+    assert first == 'Un'  # It has no vector and leaves no gap.
     np.testing.assert_array_equal(rows[0], known[second])
     assert not rows[1:].any()
   (ahead,) = batches.from_step(4, 5)
-  # Text changes nothing else of the batch.
+  # The other arrays are those of batches without words.
   plain = _train(stamps_records, '').batch(4)
   assert plain.keys() == batch.keys() - {'words'}
   for key in batch:
@@ -141,7 +141,7 @@ def test_word_vectors_of_another_language(stamps_records, tmp_path):
 
 
 class Mute(tfds.core.GeneratorBasedBuilder):
-  """Three clips, captioned as the config says."""
+  """Three clips with no captions or several, by the config."""
 
   VERSION = tfds.core.Version('1.0.0')
   BUILDER_CONFIGS = (

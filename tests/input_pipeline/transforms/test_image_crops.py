@@ -1,4 +1,4 @@
-"""Crops of pictures, and batches with them, against Pillow used naively."""
+"""Crops of pictures and their batches, compared with a naive use of Pillow."""
 
 import hashlib
 import math
@@ -92,7 +92,7 @@ def _naive_random(picture, rng):
 def test_crops_are_those_of_pillow(size):
   noise = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype('u1')
   picture = Image.fromarray(noise)
-  # Pillow rounds the corners of a part to float32: now and then a level.
+  # Pillow rounds the corners of a part to float32, which may change a level.
   difference = image_crops.centre_crop(noise) - _naive_centre(picture).astype(
     int
   )
@@ -103,7 +103,7 @@ def test_crops_are_those_of_pillow(size):
     expected = _naive_random(picture, np.random.default_rng(seed))
     np.testing.assert_array_equal(crop, expected)
     seen.add(crop.tobytes())
-  # No try fits into the narrow one: the middle of it, always.
+  # No draw fits into the narrow picture, so the crop is its middle.
   assert len(seen) == (1 if size == (91, 700) else 5)
 
 
@@ -137,7 +137,7 @@ def test_random_crops_have_the_range_of_areas():
 
 
 def _pictures(data_dir, split):
-  """id -> the example as it is in the records."""
+  """id -> example of the records."""
   data = reader.Records((NAME,), (split,), data_dir)
   return {x['id'].decode(): x for x in data.read(range(len(data)))}
 
@@ -193,7 +193,7 @@ def test_a_batch_depends_on_seed_and_step_alone(data_dir):
   }
   assert _digest([joined]) == _digest(whole[3:4])
   assert _digest([_train(data_dir, seed=4).batch(5)]) != _digest(whole[3:4])
-  # The same caption in two epochs, seen through two crops.
+  # In two epochs an example has two crops.
   crops = {}
   for step in range(6):
     batch = _train(data_dir).batch(step)
