@@ -122,8 +122,8 @@ class Checkpoints:
     best_metric = self._description['best_metric']
     if best_metric and best_metric not in metrics:
       raise CheckpointError(
-        f'No evaluation gives the metric {best_metric!r} of best_metric. '
-        f'Choose one of {", ".join(sorted(metrics))}.'
+        f'best_metric is {best_metric!r}, but no evaluation gives it. Choose '
+        f'one of {", ".join(sorted(metrics))}.'
       )
 
   def save(

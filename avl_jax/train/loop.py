@@ -86,7 +86,8 @@ class Loop:
   def _train(self, state: TrainState) -> TrainState:
     first = int(state.step)
     if first >= self.num_steps:
-      print(f'Training is complete ({first} of {self.num_steps} steps).')
+      if multihost.is_first():
+        print(f'Training is complete ({first} of {self.num_steps} steps).')
     elif first:
       multihost.log(f'Resuming after step {first} of {self.num_steps}.')
     self._meter = _Meter(
@@ -208,7 +209,7 @@ def _log_skipped(
       f'{max_skipped} consecutive steps, up to step {step}, had non-finite '
       'values. The last checkpoint is good. Look for bad features in the '
       "examples under 'skipped' in metrics.jsonl, or try a smaller learning "
-      f'rate. The last skipped step begins with {names[:200].splitlines()}.'
+      f'rate. The last batch starts with {names[:200].splitlines()}.'
     )
 
 

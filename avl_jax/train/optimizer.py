@@ -39,7 +39,8 @@ def make_schedule(
   elif schedule == 'cosine':
     if num_steps is None:
       raise ConfigError(
-        "The schedule 'cosine' needs num_steps, the step at which it is zero."
+        "The schedule 'cosine' needs the step at which it is zero. Set "
+        'num_steps.'
       )
     decay = optax.cosine_decay_schedule(learning_rate, num_steps)
   else:

@@ -353,6 +353,8 @@ def test_schedules_in_closed_form():
     assert float(cosine(step)) == pytest.approx(expected, abs=1e-6)
   with pytest.raises(ValueError, match='cosine'):
     optimizers.make_schedule(learning_rate=1, schedule='linear')
+  with pytest.raises(ValueError, match='num_steps'):
+    optimizers.make_schedule(learning_rate=1, schedule='cosine')
 
 
 def test_an_incomplete_line_of_the_log_is_dropped(tmp_path):
