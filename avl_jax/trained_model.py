@@ -20,7 +20,7 @@ from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
 from avl_jax.extraction import model_inputs
 from avl_jax.extraction.model_inputs import Source
-from avl_jax.features import clips, word_vectors
+from avl_jax.features import clips, image_crops, word_vectors
 from avl_jax.models.avlnet import AVLnet
 from avl_jax.retrieval import embedding
 
@@ -137,12 +137,9 @@ def embed(
   if audio is not None:
     rows['audio'] = [_recording(trained, x) for x in _listed(audio)]
   if image is not None:
-    visual = trained.visual.of_images(_listed(image))
-    rows['video'] = [{'visual': row} for row in visual]
+    rows['video'] = _images(trained, _listed(image))
   if video is not None:
-    rows['video'] = [
-      {'visual': trained.visual.of_video(x)} for x in _listed(video)
-    ]
+    rows['video'] = _videos(trained, _listed(video))
   if text is not None:
     rows['text'] = _captions(trained, _listed(text))
   if not rows:
@@ -172,6 +169,19 @@ def _recording(trained: TrainedModel, source: Source) -> dict:
   padded = clips.pad_or_crop(spectrogram, trained.num_frames)
   num_frames = min(len(spectrogram), trained.num_frames)
   return {'spectrogram': padded, 'num_frames': np.int32(num_frames)}
+
+
+def _images(trained: TrainedModel, sources: Sequence[Source]) -> list[dict]:
+  if trained.model.image_blocks:
+    pixels = map(model_inputs.image, sources)
+    return [{'image': image_crops.centre_crop(x)} for x in pixels]
+  return [{'visual': row} for row in trained.visual.of_images(sources)]
+
+
+def _videos(trained: TrainedModel, sources: Sequence[Source]) -> list[dict]:
+  if trained.model.image_blocks:
+    raise UserError('The model takes images, not videos. Give images.')
+  return [{'visual': trained.visual.of_video(x)} for x in sources]
 
 
 def _captions(trained: TrainedModel, texts: Sequence[str]) -> list[dict]:

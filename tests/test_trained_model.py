@@ -10,7 +10,7 @@ import input_pipeline
 from avl_jax.checkpoints import checkpointer, metadata
 from avl_jax.config import read_config, write_config
 from avl_jax.errors import UserError
-from avl_jax.features import audio, clips
+from avl_jax.features import audio, clips, image_crops
 from avl_jax.models import avlnet
 from avl_jax.retrieval import embedding
 from avl_jax.train import step as training_step
@@ -175,6 +175,18 @@ def test_models_of_other_networks_need_their_weights(tmp_path):
   trained = avl_jax.load(run, resnet152='efficientnet_lite0')
   with pytest.raises(UserError, match=r'the networks make 1280 \+ 0'):
     avl_jax.embed(trained, image=IMAGES[0])
+
+
+def test_a_model_with_an_image_encoder_takes_crops(tmp_path):
+  run, _ = make_run(tmp_path, visual_width=2048, image_blocks=(1,))
+  trained = avl_jax.load(run)
+  found = avl_jax.embed(trained, image=IMAGES)['video']
+  crops = np.stack([image_crops.centre_crop(image) for image in IMAGES])
+  expected = embedded(trained, {'image': crops})['video']
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  assert np.abs(found[0] - found[1]).max() > 1e-4
+  with pytest.raises(UserError, match='takes images, not videos'):
+    avl_jax.embed(trained, video='clip.mp4')
 
 
 def test_a_run_without_its_config(tmp_path):

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from avl_jax.features import clips
-from input_pipeline.transforms import image_crops
+from avl_jax.features import clips, image_crops
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 import input_pipeline
-from avl_jax.features import images
+from avl_jax.features import image_crops, images
 from input_pipeline.records import bad_records, reader
-from input_pipeline.transforms import image_crops
 from tests.helpers import places_files
 
 NAME = 'spoken_captions/places_en'
