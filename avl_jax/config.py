@@ -38,7 +38,8 @@ def read_config(name: str) -> ConfigDict:
       return ConfigDict(tuples(json.loads(pathlib.Path(path).read_text())))
     return _load_module(path).get_config(*([argument] if argument else []))
   except (AttributeError, SyntaxError, TypeError, ValueError) as error:
-    raise ConfigError(f'{name} is not a config: {error}.') from error
+    reason = str(error).rstrip('.')
+    raise ConfigError(f'{name} is not a config: {reason}.') from error
 
 
 def _load_module(path: str) -> Any:

@@ -69,14 +69,14 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 class Lock:
   """Exclusive lock of a folder, as a context manager.
 
-  One process at a time may hold it. The operating system keeps the lock, so a
-  process that dies releases it in any case. The content of the file (process
-  and host) is for people.
+  One process at a time may hold it. The operating system keeps the lock, so it
+  is released even if the process is killed. The content of the file (process
+  and host) is for messages.
 
   Attributes:
     path: of the file, `folder`/lock.
-    last_alive: time of the last sign of life of the previous owner, in seconds
-      since the epoch; None if it released the lock.
+    last_alive: time of the previous owner's last heartbeat, seconds since the
+      epoch; None if it released the lock.
   """
 
   def __init__(self, folder: pathlib.Path):

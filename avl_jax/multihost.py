@@ -112,7 +112,7 @@ def log(message: str, file: TextIO | None = None) -> None:
     file: None: stdout.
   """
   parts = [time.strftime('%Y-%m-%d %H:%M:%S')]
-  # Asking JAX for the index may start its devices; this question does not.
+  # `jax.process_index` may start the devices; `is_initialized` does not.
   if jax.distributed.is_initialized():
     index, count = this()
     parts.append(f'[process {index} of {count}]')

@@ -29,7 +29,7 @@ BATCH_SIZE = 32
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
-  """A model of a run and how its run makes inputs; see `load`.
+  """A model with the settings and networks that make its inputs; see `load`.
 
   Attributes:
     model: see `AVLnet`.
@@ -108,9 +108,10 @@ def embed(
 ) -> dict[str, np.ndarray]:
   """Embeds recordings, images or videos, and texts.
 
-  Each is one of them or a list; lists may differ in length. The embeddings are
-  those of an evaluation of the run: recordings are cropped to
-  `trained.num_frames`, captions to `trained.max_words`.
+  Each argument is one item or a list. Lists may differ in length, except
+  `audio` and `text` of a fused model. The embeddings are those of an evaluation
+  of the run: recordings are cropped to `trained.num_frames`, captions to
+  `trained.max_words`.
 
   Args:
     trained: of `load`.
@@ -122,12 +123,12 @@ def embed(
 
   Returns:
     'audio', 'video' (of images or videos) and 'text', of what was given:
-    float32 [n, D]. With `audio` and `text` of one length, a fused model adds
-    'audio_text'.
+    float32 [n, D]. With `audio` and `text`, a fused model adds 'audio_text'.
 
   Raises:
     UserError: nothing or both images and videos are given, a file cannot be
-      read, an array has another shape or type, or the model takes no text.
+      read, an array has another shape or type, the model takes no text, or a
+      fused model gets different numbers of recordings and texts.
   """
   if image is not None and video is not None:
     raise UserError(
@@ -160,7 +161,7 @@ def _listed(sources: Any) -> list:
   if isinstance(sources, (str, bytes, os.PathLike, np.ndarray)):
     return [sources]
   if not (sources := list(sources)):
-    raise UserError('The list is empty. Give at least one file or array.')
+    raise UserError('The list is empty. Give at least one file, array or text.')
   return sources
 
 
@@ -205,7 +206,7 @@ def _joined(audio: Sequence[dict], text: Sequence[dict]) -> list[dict]:
   if len(audio) != len(text):
     raise UserError(
       f'There are {len(audio)} recordings and {len(text)} texts. A fused model '
-      'embeds them together: give one text for each recording.'
+      'embeds them together. Give one text for each recording.'
     )
   return [{**a, **t} for a, t in zip(audio, text, strict=True)]
 

@@ -82,7 +82,9 @@ def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
   start, begun = time.perf_counter(), time.process_time()
   embedded = run(variables, batches(clips))
   if len(embedded.ids) != clips:
-    raise ValueError(f'{len(embedded.ids)} of {clips} clips were embedded')
+    raise ValueError(
+      f'Only {len(embedded.ids)} of {clips} clips were embedded.'
+    )
   return time.perf_counter() - start, time.process_time() - begun
 
 

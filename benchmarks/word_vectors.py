@@ -4,7 +4,7 @@
 
 Writes 3,000,000 synthetic words x 300 random values in word2vec's binary format
 (3.6 GB), looks up 20,000 of them, and deletes the file. Prints seconds and the
-peak memory of the process. GOAL: under 60 s and 4 GB.
+peak memory of the process. The goal is less than 60 s and 4 GB.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Cascade of languages, each model initial for the next: thesis, chapter 5.
+"""Cascade of languages: one model is the start of another (thesis, chapter 5).
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=compare --config=configs/cascade.py
@@ -11,7 +11,8 @@ human recordings.
 
 Expect a faster start from the French model: after 100 steps, R@10 of unseen
 synthetic voices in Spanish is 80 % instead of 9 %. After 400 steps the
-difference is gone. The four runs take six minutes each on two cores.
+difference is within the intervals. The four runs take six minutes each on two
+cores.
 """
 
 import ml_collections
@@ -25,8 +26,16 @@ def get_config(languages: str = 'fr+es+el') -> ml_collections.ConfigDict:
   Args:
     languages: joined by '+': the language of the trained model, then those to
       train.
+
+  Raises:
+    ValueError: there is no language to train.
   """
   source, *targets = languages.split('+')
+  if not targets:
+    raise ValueError(
+      f'There is no language to train in {languages!r}. Join at least two '
+      'with "+", such as fr+es.'
+    )
   config = stamps.get_config('+'.join(targets))
   config.initial_workdir = stamps.workdir(source)
   config.num_steps = 400  # half of the steps of configs/stamps.py

@@ -8,7 +8,7 @@ and listed; training replaces it, evaluation refuses it.
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # It only moves data here.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # TensorFlow does no math.
 
 import tensorflow as tf
 

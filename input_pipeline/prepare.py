@@ -1,9 +1,8 @@
 """Prepares data sets: makes the records that do not exist yet.
 
 The package exports the function `prepare`, which hides this module's name:
-import other names with `from input_pipeline.prepare import NAME`. What only
-preparing needs (builders, voices, networks) is imported when records are
-missing.
+import other names with `from input_pipeline.prepare import NAME`. Builders,
+voices and networks are imported only when records are missing.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Arrows between rooms, circles, sizes, and where TensorFlow is imported."""
+"""Allowed and circular imports, sizes, and where TensorFlow is imported."""
 
 import ast
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-# From top to bottom: a room imports from its own floor and from lower ones.
+# From top to bottom: a package imports from its own level and from lower ones.
 FLOORS = {
   'avl_jax': (
     ('__init__',),
@@ -40,7 +40,7 @@ FLOORS = {
     ('schema',),
   ),
 }
-# Rooms of avl_jax that input_pipeline imports from.
+# Packages of avl_jax that input_pipeline imports from.
 OPEN_TO_PIPELINE = (
   *('backbones', 'errors', 'extraction', 'features', 'files', 'torch_files'),
 )
@@ -132,13 +132,13 @@ def module(dotted: str) -> str | None:
 
 
 def room(name: str, folder: str) -> str:
-  """The room of a module below a folder: its first part, or '__init__'."""
+  """The package of a module below a folder: its first part, or '__init__'."""
   inside = name.split('.')[folder.count('/') + 1 :]
   return inside[0] if inside else '__init__'
 
 
 def reached(start: str) -> set[str]:
-  """All modules of ours that importing one imports."""
+  """Our modules that a module imports, directly or indirectly."""
   found, waiting = set(), [start]
   while waiting:
     for target in arrows()[waiting.pop()] - found:

@@ -219,6 +219,6 @@ def load(
     state,
     weight_map.table(*layers(model.blocks, len(shape) - 2)),
     traverse_util.flatten_dict(shapes),
-    f'{os.fspath(file)}: not the weights of a {network.__name__}',
+    f'{os.fspath(file)} does not hold the weights of a {network.__name__}',
   )
   return model, variables

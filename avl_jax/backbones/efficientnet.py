@@ -188,7 +188,7 @@ def load_variables(path: str | os.PathLike) -> dict:
     state,
     weight_map.table(*_layers()),
     traverse_util.flatten_dict(shapes),
-    f'{path}: not the weights of EfficientNet-Lite0',
+    f'{path} does not hold the weights of EfficientNet-Lite0',
   )
 
 
@@ -210,7 +210,7 @@ def packaged_weights() -> pathlib.Path:
     digest = hashlib.file_digest(file, 'sha256').hexdigest()
   if digest != _SHA256:
     raise torch_files.ReleaseError(
-      f'{path} has SHA-256 {digest}, expected {_SHA256}. Reinstall {_PACKAGE}.'
+      f'{path} has SHA-256 {digest}. Expected {_SHA256}. Reinstall {_PACKAGE}.'
     )
   return path
 

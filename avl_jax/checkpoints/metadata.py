@@ -1,6 +1,6 @@
 """Checkpoint metadata: model arguments, data fingerprint, metrics.
 
-It stands as JSON in description.json, beside the arrays.
+It is stored as JSON in description.json, beside the arrays.
 """
 
 import json
@@ -81,7 +81,7 @@ def read(path: pathlib.Path) -> dict:
 def check_model(
   found: Mapping, expected: Mapping, name: str, shapes_alone: bool = False
 ) -> None:
-  """Compares the models of two metadata.
+  """Checks that two checkpoints or runs have the same model.
 
   Args:
     found: metadata of a checkpoint.

@@ -1,4 +1,4 @@
-"""Files and arrays of a person to the arrays that a model takes."""
+"""Converts a user's files and arrays to the inputs of a model."""
 
 import functools
 import os
@@ -69,8 +69,8 @@ def image(source: Source) -> np.ndarray:
 class VisualInputs:
   """Visual features of images and videos for one model.
 
-  They are those of the records that the model was trained on: EfficientNet-
-  Lite0, packaged, for a width of 1280; else the authors' networks.
+  The networks are those of the records that the model was trained on: the
+  packaged EfficientNet-Lite0 for a width of 1280, else the authors' networks.
   """
 
   def __init__(
@@ -147,7 +147,9 @@ class VisualInputs:
         frames.
     """
     if isinstance(source, bytes):
-      raise UserError('A video is read from a file. Give its path.')
+      raise UserError(
+        'A video cannot be read from bytes. Give the path of its file.'
+      )
     if not isinstance(source, np.ndarray):
       return self._pooled(self._extractor(source))
     if source.ndim != 4 or not len(source):

@@ -129,11 +129,11 @@ def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
   return librosa.power_to_db(mel, ref=np.max)
 
 
-def encode_flac(waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
-  """Compresses float [samples] as 16-bit FLAC, clipped to full scale."""
+def encode_flac(waveform: np.ndarray) -> bytes:
+  """Compresses float [samples] at 16 kHz as 16-bit FLAC, clipped at 1."""
   pcm = np.clip(np.rint(np.asarray(waveform) * 32768.0), -32768, 32767)
   buffer = io.BytesIO()
-  soundfile.write(buffer, pcm.astype(np.int16), sample_rate, format='FLAC')
+  soundfile.write(buffer, pcm.astype(np.int16), SAMPLE_RATE, format='FLAC')
   return buffer.getvalue()
 
 

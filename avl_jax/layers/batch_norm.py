@@ -33,7 +33,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, use_running_statistics: bool) -> jax.Array:
-    """Normalizes x, and updates `batch_stats` unless they are used.
+    """Normalizes x; updates `batch_stats` if it uses those of the batch.
 
     Args:
       x: [..., C].

@@ -140,7 +140,7 @@ def masked_mean(
   """Mean over the encoded frames that are not padding.
 
   Padding must not count: it is zero, and 0 dB is the loudest cell of a file, so
-  the encoder hears it as loud noise. The first max(1, num_frames // ratio)
+  padding is as loud as the loudest sound. The first max(1, num_frames // ratio)
   frames are averaged, with ratio = round(T / T'), as in the release.
 
   Args:

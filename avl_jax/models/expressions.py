@@ -42,7 +42,7 @@ def combine(embeddings: Mapping[str, Array], expression: str) -> Array:
     if name not in embeddings:
       raise ConfigError(
         f'There is no embedding {name!r}, which the expression {expression!r} '
-        f'names. The model gives {sorted(embeddings)}; join names with "+".'
+        f'names. The model gives {sorted(embeddings)}. Join names with "+".'
         + next((hint for key, hint in _HINTS.items() if key in name), '')
       )
   return cast(Array, sum(embeddings[name] for name in names))

@@ -54,7 +54,7 @@ class Linear(nn.Module):
 
 
 class ContextGate(nn.Module):
-  """Gate y * sigmoid(W2 y + b2), eq. 3.2: all units weight each unit."""
+  """Gate y * sigmoid(W2 y + b2), eq. 3.2; each weight depends on all of y."""
 
   dtype: Any = jnp.float32
 

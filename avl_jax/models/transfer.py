@@ -22,11 +22,11 @@ _FUSED: dict[tuple[str, ...], tuple[str, ...]] = {
 def carry_over(source: Mapping, fresh: Mapping) -> dict:
   """Takes variables from a trained model where it has them, else fresh ones.
 
-  An AVLnet, or a fused model without text, so becomes a model with text
+  This turns AVLnet, or a fused model without text, into a model with text
   (thesis, section 4.2.2): audio and video weights are carried over, and the
   text branch stays as it was initialized. In the thesis' structure, AVLnet is
   the fused model without its text term. In the release's structure it is not,
-  because its audio projection stands elsewhere: train a fused model without
+  because its audio projection is in another place: train a fused model without
   text first. A model trained on visual features becomes one that encodes
   images in the same way (chapter 5).
 

@@ -1,1 +1,1 @@
-"""What `main.py --mode=...` runs, one module a mode."""
+"""Modes of `main.py --mode=...`."""

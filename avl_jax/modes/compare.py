@@ -1,4 +1,4 @@
-"""--mode=compare: trains the runs of a comparison, evaluates them alike."""
+"""--mode=compare: trains the runs of a comparison and evaluates all of them."""
 
 import collections
 import pathlib
@@ -93,7 +93,8 @@ def expand(
       except (KeyError, TypeError) as error:
         reason = str(error).split(' Other fields')[0].strip('\'"')
         raise ConfigError(
-          f'Invalid change in comparison.runs, run {name!r}: {reason}'
+          f'Invalid change in comparison.runs, run {name!r}: '
+          f'{reason.rstrip(".")}. Choose keys and types of configs/avlnet.py.'
         ) from error
       run.seed = seed
       run.comparison.runs = ()

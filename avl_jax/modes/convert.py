@@ -83,7 +83,9 @@ def import_release(
     variables, unused = weight_map.variables_of(state, table)
     options = {**model, 'structure': 'release', **_options(variables)}
   except (ValueError, IndexError) as error:
-    raise torch_files.ReleaseError(f'{file}: {error}') from error
+    raise torch_files.ReleaseError(
+      f'{file}: The shapes are not those of the model ({error}).'
+    ) from error
   visual_width = len(variables['params']['video_head']['linear']['kernel'])
   _check(state, table, _expected(options, visual_width), file)
   checkpoints = _open_empty(workdir, options, visual_width, path)
@@ -158,7 +160,7 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
       unused = dict(arrays)
   state = weight_map.state_dict_of(variables, table, unused)
   torch_files.write_state_dict(file, state)
-  print(f'{file}: {len(state)} entries of step {description["step"]}')
+  print(f'Wrote {file}: {len(state)} entries of step {description["step"]}.')
 
 
 def _options(variables: Mapping) -> dict:

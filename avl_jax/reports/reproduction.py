@@ -1,4 +1,4 @@
-"""Fills the thesis' tables with the results of runs, beside its own numbers."""
+"""Fills the thesis' tables with the results of runs, beside printed numbers."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class Record(typing.NamedTuple):
 
 
 class Obtained(typing.NamedTuple):
-  """Result of a checkpoint on all queries; examples as in `Record`."""
+  """Result of a checkpoint on all queries; `examples` as in `Record`."""
 
   result: Result
   examples: int
@@ -212,7 +212,7 @@ def _cells(
 
 
 def _value(result: Result, metric: str) -> float:
-  """As the thesis prints it: a recall in percent, or a median rank."""
+  """A metric as the thesis prints it: a recall in percent, or a median rank."""
   return result.metric(metric) * (1 if metric == 'median_rank' else 100)
 
 

@@ -1,4 +1,4 @@
-"""Retrieval tasks: which embedding searches which."""
+"""Retrieval tasks: a query and a gallery, as expressions over embeddings."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Task:
 
   @property
   def title(self) -> str:
-    """As JSON files hold it: 'audio -> video'."""
+    """Form in JSON files: 'audio -> video'."""
     return f'{self.query}{_TITLE}{self.gallery}'
 
   @property
   def label(self) -> str:
-    """As reports show it: 'audio → video'."""
+    """Form in reports: 'audio → video'."""
     return f'{self.query}{_LABEL}{self.gallery}'
 
   @property
   def key(self) -> str:
-    """As metric names hold it: 'audio_to_video'."""
+    """Form in metric names: 'audio_to_video'."""
     return f'{self.query}{_KEY}{self.gallery}'
 
   @classmethod

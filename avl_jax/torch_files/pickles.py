@@ -21,8 +21,8 @@ def read_pickle(path: str | os.PathLike) -> Any:
     path: of the file; its whole content is held in memory.
 
   Returns:
-    The containers, with arrays in place of arrays and tensors, mostly
-    read-only.
+    The containers, with NumPy arrays in place of pickled arrays and tensors;
+    most of them are read-only.
 
   Raises:
     ReleaseError: the file names a global outside the allow-list (it is not

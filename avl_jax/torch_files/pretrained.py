@@ -53,7 +53,7 @@ def check_variables(
     table: weights of the network; its counters `num_batches_tracked` may be
       absent from `state`.
     shapes: path in our variables -> object with the expected `shape`.
-    title: start of the message: the file and its expected content.
+    title: start of the message, 'FILE does not hold the weights of a ResNet'.
 
   Returns:
     {'params', 'batch_stats'}, float32.

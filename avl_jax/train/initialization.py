@@ -121,7 +121,8 @@ def _read_image_weights(file: str | os.PathLike, model: AVLnet) -> dict:
   if network.blocks != model.image_blocks:
     raise ConfigError(
       f'{os.fspath(file)} is a ResNet of blocks {network.blocks}, but the '
-      f'model takes {model.image_blocks}. Set model.image_blocks, () without '
-      'images, or choose other image_weights.'
+      f'model takes {model.image_blocks}. Set model.image_blocks to the blocks '
+      'of the file, choose other image_weights, or, for a model without '
+      "images, set image_weights=''."
     )
   return weights

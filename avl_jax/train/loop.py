@@ -33,7 +33,7 @@ class Loop:
     checkpoints: written after each evaluation, every `save_every` steps, and
       when a stop is requested.
     clock: measures the time by section.
-    stop: knows whether a stop is requested.
+    stop: tells whether a stop is requested.
     num_steps: steps of the whole run.
     log_every: steps over which loss and speed are averaged.
     eval_every: steps between evaluations.
@@ -94,7 +94,7 @@ class Loop:
       self.clock, self.checkpoints.progress.get('metrics', ())
     )
     with self.clock.section('start'):
-      # Only process 0 knows: the others have no checkpoints.
+      # From process 0: the others have no checkpoints.
       evaluated = multihost.largest(int(self.checkpoints.evaluated))
     if self._due(first, self.eval_every) and not evaluated:
       # Scores of the initial variables, which also tests the evaluation

@@ -112,7 +112,7 @@ class BatchSampler:
 
 
 def _rank_in_group(groups: np.ndarray) -> np.ndarray:
-  """How many members of its group come before each element; int [n]."""
+  """Number of members of its group before each element; int [n]."""
   order = np.argsort(groups, kind='stable')
   _, first = np.unique(groups[order], return_inverse=True)
   starts = np.concatenate([[0], np.cumsum(np.bincount(first))])

@@ -47,7 +47,7 @@ def _describe(record: Mapping) -> str:
 
 
 def raise_if_bad(example: dict | BadRecordError) -> dict:
-  """Returns an example; raises an error that stands in the place of one."""
+  """Returns an example; raises the error of a bad record in its place."""
   if isinstance(example, BadRecordError):
     raise example
   return example

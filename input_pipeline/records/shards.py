@@ -1,6 +1,6 @@
 """Checks the files of a data set before it is read.
 
-An ArrayRecord file ends with a footer that knows the number of its records.
+An ArrayRecord file ends with a footer that has the number of its records.
 Opening a data set compares the footers with the metadata, which finds files
 that are truncated, swapped or missing, and reads no record. Damage within a
 file is found when its record is read.
@@ -25,7 +25,7 @@ def check_shards(shards: Iterable[FileInstruction]) -> None:
     shards: files of a split, with the counts of the metadata.
 
   Raises:
-    DataError: a file has not.
+    DataError: a file has another number, or cannot be opened.
   """
   with futures.ThreadPoolExecutor(THREADS) as pool:
     for _ in pool.map(check_shard, shards):
@@ -36,12 +36,12 @@ def check_shard(shard: FileInstruction) -> None:
   """Checks that a file has the expected number of records.
 
   Raises:
-    DataError: it has not.
+    DataError: the file has another number, or cannot be opened.
   """
   damage = _find_damage(pathlib.Path(shard.filename), shard.examples_in_shard)
   if damage:
     raise DataError(
-      f'{shard.filename}: expected {shard.examples_in_shard} records, but '
+      f'{shard.filename}: Expected {shard.examples_in_shard} records, but '
       f'{damage}. {REMEDY}'
     )
 

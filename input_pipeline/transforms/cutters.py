@@ -133,7 +133,7 @@ def caption_window(
 ) -> list[int]:
   """Joins neighbours to a caption until they last `min_time` seconds.
 
-  Each time the neighbour joins that makes the window shorter; if both make it
+  Each step adds the neighbour that makes the shorter window; if both make it
   equally long, the previous one (`youtube_dataloader.py`).
 
   Args:

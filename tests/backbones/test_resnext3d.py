@@ -150,6 +150,6 @@ def test_a_file_of_images_is_refused(tmp_path):
   torch_files.write_state_dict(tmp_path / 'resnet.pth', state)
   with pytest.raises(
     torch_files.ReleaseError,
-    match=r'resnet\.pth: not the weights of a ResNeXt3D: misshapen .*bn',
+    match=r'does not hold the weights of a ResNeXt3D: misshapen .*bn',
   ):
     resnext3d.load(tmp_path / 'resnet.pth')

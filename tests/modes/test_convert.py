@@ -280,7 +280,7 @@ def test_refuses_what_does_not_fit(tmp_path, change, message):
 
 
 def test_an_interrupted_import_can_be_repeated(tmp_path, monkeypatch):
-  """What the model never applies is there before the checkpoint is."""
+  """Entries that are never applied are written before the checkpoint."""
   torch_files.write_state_dict(tmp_path / 'a.pth', small_release.small_state())
   arguments = {
     'file': str(tmp_path / 'a.pth'),

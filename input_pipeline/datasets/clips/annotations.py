@@ -25,7 +25,7 @@ class Clip:
     start: seconds.
     end: seconds; infinite: until the end of the video.
     captions: evaluation takes the first one.
-    task: as the data set calls it.
+    task: the data set's name of the task.
   """
 
   id: str

@@ -13,8 +13,8 @@ def read_crosstask(root: pathlib.Path, skip: Skip) -> list[Clip]:
   """Reads the steps of the primary tasks; a caption is the name of a step.
 
   `videos.csv` lists all videos, `videos_val.csv` the ones of the validation
-  set. Validation clips come from `annotations/TASK_VIDEO.csv`, which people
-  made. Training clips come from `crosstask_constraints/`, found in transcripts
+  set. Validation clips come from `annotations/TASK_VIDEO.csv`, made by
+  hand. Training clips come from `crosstask_constraints/`, found in transcripts
   (thesis, section 2.2.3), or from `annotations/` if that folder is missing.
   """
   steps = _read_tasks(parsing.require(root, 'tasks_primary.txt'))

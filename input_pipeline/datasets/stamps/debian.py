@@ -92,7 +92,7 @@ def _download(package, version, sha256, deb, scratch):
   if listed != sha256:
     raise FetchError(
       f'{package} {version}: The package sources of this system list the '
-      f'SHA-256 {listed}, expected {sha256}. {by_hand}'
+      f'SHA-256 {listed}. Expected {sha256}. {by_hand}'
     )
   try:
     _run(
@@ -214,7 +214,7 @@ def _verify(deb: pathlib.Path, sha256: str):
     found = hashlib.file_digest(file, 'sha256').hexdigest()
   if found != sha256:
     raise FetchError(
-      f'{deb}: The SHA-256 is {found}, expected {sha256}. Delete the file and '
+      f'{deb}: The SHA-256 is {found}. Expected {sha256}. Delete the file and '
       'run the same command again.'
     )
 

@@ -115,7 +115,7 @@ def test_downloads_lists_if_the_system_has_none(apt):
 
 def test_another_checksum_in_the_lists_is_refused(apt):
   apt.offer(sha256='0' * 64)
-  with pytest.raises(debian.FetchError, match=f'0000, expected {apt.sha256}'):
+  with pytest.raises(debian.FetchError, match=f'0000. Expected {apt.sha256}'):
     apt.fetch()
   assert apt.left() == []
   assert 'download' not in apt.calls()
@@ -123,7 +123,7 @@ def test_another_checksum_in_the_lists_is_refused(apt):
 
 def test_a_file_with_another_checksum_is_refused(apt):
   apt.script('apt-get', 'echo other > tiny.deb')
-  with pytest.raises(debian.FetchError, match=f'expected {apt.sha256}'):
+  with pytest.raises(debian.FetchError, match=f'Expected {apt.sha256}'):
     apt.fetch()
   assert apt.left() == []
 

@@ -57,7 +57,7 @@ def test_a_damaged_file_is_named_when_the_data_set_is_opened(
   with pytest.raises(input_pipeline.DataError) as error:
     _open(damaged_records)
   message = str(error.value)
-  assert message.startswith(f'{path}: expected {count} records, but ')
+  assert message.startswith(f'{path}: Expected {count} records, but ')
   assert found in message
   assert '--mode=prepare' in message
   # Files of other slices are not checked.
@@ -112,4 +112,4 @@ def test_a_file_that_is_truncated_after_opening(damaged_records):
   os.truncate(path, 1000)
   with pytest.raises(input_pipeline.DataError) as error:
     records.read([30])
-  assert str(error.value).startswith(f'{path}: expected ')
+  assert str(error.value).startswith(f'{path}: Expected ')
