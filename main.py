@@ -12,6 +12,12 @@ import argparse
 import pathlib
 import sys
 
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+  sys.exit(
+    'avl-jax needs Python 3.11, 3.12 or 3.13. This is Python '
+    f'{sys.version_info[0]}.{sys.version_info[1]}.'
+  )
+
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 

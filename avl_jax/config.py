@@ -27,7 +27,9 @@ def read_config(name: str) -> ConfigDict:
   Raises:
     ConfigError: there is no such file, or it is not a config.
   """
-  path, _, argument = name.partition(':')
+  path, argument = name, ''
+  if not name.endswith('.json'):  # Its folder may have a colon in its name.
+    path, _, argument = name.partition(':')
   if not pathlib.Path(path).is_file():
     raise ConfigError(
       f'There is no config {path}. Expected a file such as configs/stamps.py, '

@@ -7,6 +7,7 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 
 
@@ -106,7 +107,9 @@ class Lock:
     stale = self._file.read().decode().strip()
     self.last_alive = self.path.stat().st_mtime if stale else None
     if stale:
-      print(f'Resuming {folder}: its previous run ({stale}) did not finish.')
+      logs.write(
+        f'Resuming {folder}: its previous run ({stale}) did not finish.'
+      )
     self._write_owner(f'process {os.getpid()} on {socket.gethostname()}')
 
   def _write_owner(self, owner: str) -> None:

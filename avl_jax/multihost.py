@@ -7,16 +7,15 @@ devices are in `parallel`.
 import contextlib
 import os
 import sys
-import time
 import traceback
 from collections.abc import Generator
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
-import tqdm
 from jax.experimental import multihost_utils
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 
 Tree = Any
@@ -61,6 +60,7 @@ def connect(
       'process on each host with srun or mpirun, or pass '
       '--coordinator=HOST:PORT, --num_processes and --process_id to each.'
     ) from error
+  logs.set_process(*this())
 
 
 @contextlib.contextmanager
@@ -99,25 +99,6 @@ def this() -> tuple[int, int]:
 def is_first() -> bool:
   """Whether this is process 0, which writes the files of the run."""
   return jax.process_index() == 0
-
-
-def log(message: str, file: TextIO | None = None) -> None:
-  """Prints a line about long work, with the time and the process.
-
-  The line is '2026-01-31 13:05:00 MESSAGE', in a run of several processes
-  '2026-01-31 13:05:00 [process 1 of 4] MESSAGE'. A progress bar stays intact.
-
-  Args:
-    message: one line.
-    file: None: stdout.
-  """
-  parts = [time.strftime('%Y-%m-%d %H:%M:%S')]
-  # `jax.process_index` may start the devices; `is_initialized` does not.
-  if jax.distributed.is_initialized():
-    index, count = this()
-    parts.append(f'[process {index} of {count}]')
-  tqdm.tqdm.write(' '.join([*parts, message]), file=file or sys.stdout)
-  (file or sys.stdout).flush()
 
 
 def wait(name: str) -> None:

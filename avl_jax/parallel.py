@@ -6,7 +6,7 @@ leading device axis. Batches are mapped over their first axis.
 """
 
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import flax.jax_utils
@@ -131,18 +131,20 @@ def pmap_forward(forward: Callable) -> Callable:
   The mapped function takes and returns this process' unsharded arrays [N, ...]
   for any N, which must be the same in all processes: batches are padded to
   fill the devices, and the padding is removed from the results. Smaller batches
-  are padded to the largest size so far, so usually one shape is compiled.
+  are padded to the largest size so far of batches with the same keys, so
+  usually one shape is compiled for each set of keys.
   """
   mapped = jax.pmap(
     forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
   )
-  size = 0
+  sizes: dict[frozenset, int] = {}
 
-  def call(variables: Tree, batch: Tree) -> Tree:
-    nonlocal size
+  def call(variables: Tree, batch: Mapping) -> Tree:
     count = len(jax.tree.leaves(batch)[0])
     here = len(local_devices())
-    size = max(size, -(-count // here) * here)
+    keys = frozenset(batch)
+    size = max(sizes.get(keys, 0), -(-count // here) * here)
+    sizes[keys] = size
     # Repeats the last example. Zeros would be loud: 0 dB is the maximum.
     padded = jax.tree.map(
       lambda x: np.concatenate([x, np.repeat(x[-1:], size - count, 0)]), batch

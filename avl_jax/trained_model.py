@@ -10,17 +10,18 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from avl_jax import parallel
 from avl_jax.checkpoints import loading
 from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
 from avl_jax.extraction import model_inputs
 from avl_jax.extraction.model_inputs import Source
-from avl_jax.features import clips, image_crops, word_vectors
+from avl_jax.features import clips, image_crops
 from avl_jax.models.avlnet import AVLnet
 from avl_jax.retrieval import embedding
 
@@ -50,18 +51,32 @@ class TrainedModel:
   visual: model_inputs.VisualInputs
 
   @functools.cached_property
-  def embed_batch(self) -> Callable[[Mapping, Mapping], embedding.Embeddings]:
-    """See `embedding.make_embed`."""
-    return embedding.make_embed(self.model)
+  def embed_batch(self) -> Callable[[Mapping], embedding.Embeddings]:
+    """Compiled batch -> embeddings, see `embedding.make_embed`."""
+    variables = parallel.replicate(self.variables)
+    return functools.partial(embedding.make_embed(self.model), variables)
 
   @functools.cached_property
-  def words(self) -> Any:
-    """The opened word vectors."""
-    return word_vectors.open_vectors(self.vectors)
+  def words(self) -> model_inputs.WordInputs:
+    """Makes the model's inputs of captions.
+
+    Raises:
+      UserError: the model takes no text, or its word vectors are missing.
+    """
+    if not self.model.word_dim:
+      raise UserError(
+        'The model takes no text. Load one that was trained with text, such as '
+        'that of configs/stamps.py:fr,tri.'
+      )
+    return model_inputs.WordInputs(self.vectors, self.max_words)
 
 
 def load(
-  workdir: str | os.PathLike, *, resnet152: str = '', resnext101: str = ''
+  workdir: str | os.PathLike,
+  *,
+  resnet152: str = '',
+  resnext101: str = '',
+  vectors: str = '',
 ) -> TrainedModel:
   """Loads the best checkpoint of a run.
 
@@ -71,6 +86,8 @@ def load(
       the authors'; '': what the run's config names in `prepare`, else the
       packaged network.
     resnext101: weights of the 3-D network, likewise.
+    vectors: file of word vectors, see `word_vectors.open_vectors`; '': what the
+      run's config names in `words`.
 
   Returns:
     The model, for `embed`.
@@ -88,7 +105,7 @@ def load(
     metadata=metadata,
     num_frames=config.eval_data.num_frames,
     max_words=config.words.max_words,
-    vectors=config.words.vectors,
+    vectors=vectors or config.words.vectors,
     visual=model_inputs.VisualInputs(
       metadata['visual_width'],
       config.eval_data.streams,
@@ -147,9 +164,19 @@ def embed(
     raise UserError(
       'There is nothing to embed. Give audio, image, video or text.'
     )
+  passes: dict[tuple[str, ...], list[dict]] = {
+    (name,): each for name, each in rows.items()
+  }
   if trained.model.fused and {'audio', 'text'} <= rows.keys():
-    rows['audio_text'] = _joined(rows['audio'], rows['text'])
-  return {name: _forward(trained, name, each) for name, each in rows.items()}
+    joined = _joined(rows['audio'], rows['text'])
+    del passes['audio',], passes['text',]
+    passes['audio', 'text', 'audio_text'] = joined
+  vectors = {}
+  for names, each in passes.items():
+    found = _forward(trained, each)
+    vectors |= {name: found[name] for name in names}
+  embedding.check_finite(vectors)
+  return vectors
 
 
 def _listed(sources: Any) -> list:
@@ -158,6 +185,8 @@ def _listed(sources: Any) -> list:
   Raises:
     UserError: the list is empty.
   """
+  if hasattr(sources, '__array__'):  # Also of other libraries than NumPy.
+    sources = np.asarray(sources)
   if isinstance(sources, (str, bytes, os.PathLike, np.ndarray)):
     return [sources]
   if not (sources := list(sources)):
@@ -186,20 +215,10 @@ def _videos(trained: TrainedModel, sources: Sequence[Source]) -> list[dict]:
 
 
 def _captions(trained: TrainedModel, texts: Sequence[str]) -> list[dict]:
-  if not (trained.vectors and trained.model.word_dim):
-    raise UserError(
-      'The model takes no text. Load one that was trained with text, such as '
-      'that of configs/stamps.py:fr,tri.'
-    )
-  found = trained.words.look_up(word_vectors.count_words(texts))
-  return [
-    {
-      'words': word_vectors.caption_vectors(
-        text, found, trained.max_words, trained.words.dim
-      )
-    }
-    for text in texts
-  ]
+  for text in texts:
+    if not isinstance(text, str):
+      raise UserError(f'The text is a {type(text).__name__}. Expected str.')
+  return [{'words': words} for words in trained.words(texts)]
 
 
 def _joined(audio: Sequence[dict], text: Sequence[dict]) -> list[dict]:
@@ -211,15 +230,13 @@ def _joined(audio: Sequence[dict], text: Sequence[dict]) -> list[dict]:
   return [{**a, **t} for a, t in zip(audio, text, strict=True)]
 
 
-def _forward(
-  trained: TrainedModel, name: str, rows: Sequence[dict]
-) -> np.ndarray:
-  """float32 [n, D], computed in batches."""
-
-  def batches() -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(rows), BATCH_SIZE):
-      some = rows[start : start + BATCH_SIZE]
-      yield {key: np.stack([row[key] for row in some]) for key in some[0]}
-
-  found = [trained.embed_batch(trained.variables, batch) for batch in batches()]
-  return np.concatenate([embeddings[name] for embeddings in found])
+def _forward(trained: TrainedModel, rows: Sequence[dict]) -> dict:
+  """Name -> float32 [n, D] of what the rows hold, computed in batches."""
+  parts = []
+  for start in range(0, len(rows), BATCH_SIZE):
+    some = rows[start : start + BATCH_SIZE]
+    batch = {key: np.stack([row[key] for row in some]) for key in some[0]}
+    parts.append(trained.embed_batch(batch))
+  return {
+    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+  }

@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from avl_jax import logs
 from input_pipeline.records import catalog
 from input_pipeline.records.bad_records import DataError
 
@@ -124,7 +125,7 @@ def _prepare_one(
     f'{info.num_examples:,} in {split}'
     for split, info in builder.info.splits.items()
   )
-  print(
+  logs.write(
     f'Prepared {name}: {sizes}. Skipped examples are listed in '
     f'{builder.data_dir}/skipped.json.'
   )
@@ -169,7 +170,7 @@ def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
   ]
   weights_id = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
   folder = catalog.data_folder(data_dir) / 'extracted' / weights_id
-  print(
+  logs.write(
     f'Extracted features are cached in {folder}, so an interrupted preparation '
     'can resume. Delete the folder once preparation has finished.'
   )

@@ -25,7 +25,7 @@ FLOORS = {
     ('backbones',),
     ('features', 'torch_files', 'parallel', 'multihost', 'files', 'config'),
     ('layers', 'losses'),
-    ('errors',),
+    ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (
     ('loading',),
@@ -42,7 +42,8 @@ FLOORS = {
 }
 # Packages of avl_jax that input_pipeline imports from.
 OPEN_TO_PIPELINE = (
-  *('backbones', 'errors', 'extraction', 'features', 'files', 'torch_files'),
+  *('backbones', 'errors', 'extraction', 'features', 'files', 'logs'),
+  'torch_files',
 )
 # What reading records imports neither directly nor through another module.
 MAKING = (

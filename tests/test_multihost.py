@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from avl_jax import multihost
+from avl_jax import logs, multihost
 from avl_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -19,14 +19,14 @@ TIME = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'
 PROGRAM = """
 import json, sys
 import numpy as np
-from avl_jax import multihost, parallel
+from avl_jax import logs, multihost, parallel
 multihost.connect(sys.argv[1], *map(int, sys.argv[2:]))
 index, count = multihost.this()
 zero = {'x': np.array([-0.0, 1.5 + index], np.float32), 'n': np.int32(4)}
 zero['n'] = zero['n'] + np.int32(index)
 zero = multihost.from_first(zero)
 multihost.wait('a barrier')
-multihost.log('a line', sys.stderr)
+logs.write('a line', sys.stderr)
 print(json.dumps({
   'this': [index, count],
   'devices': [len(parallel.devices()), len(parallel.local_devices())],
@@ -92,7 +92,7 @@ def test_two_processes_agree(launcher):
     processes.append(_run(arguments, environment))
   outputs = [process.communicate(timeout=60) for process in processes]
   for index, (stdout, stderr) in enumerate(outputs):
-    line = f'{TIME} \\[process {index} of 2\\] a line'
+    line = f'{TIME} \\[[^ ]+, process {index} of 2\\] a line'
     assert re.search(f'^{line}$', stderr, re.MULTILINE), stderr
     assert json.loads(stdout.splitlines()[-1]) == {
       'this': [index, 2],
@@ -122,5 +122,5 @@ def test_a_failed_connection_is_reported(monkeypatch):
 
 
 def test_a_log_line_of_a_single_process_has_the_time(capsys):
-  multihost.log('A message.')
+  logs.write('A message.')
   assert re.fullmatch(f'{TIME} A message\\.\n', capsys.readouterr().out)

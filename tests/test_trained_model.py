@@ -114,6 +114,21 @@ def test_images_from_files_and_arrays(trained, tmp_path):
   np.testing.assert_allclose(one, found[:1], rtol=1e-5, atol=1e-6)
 
 
+def test_more_than_a_batch_keeps_its_order(trained, tmp_path):
+  images = [np.full((8, 8, 3), 7 * i, np.uint8) for i in range(35)]
+  found = avl_jax.embed(trained, image=images)['video']
+  assert found.shape == (35, DIM)
+  for i in (0, 31, 34):
+    path = tmp_path / f'{i}.png'
+    Image.fromarray(images[i]).save(path)
+    one = avl_jax.embed(trained, image=path.read_bytes())['video']
+    np.testing.assert_allclose(one, found[i : i + 1], rtol=1e-4, atol=1e-5)
+  assert len(np.unique(found.round(4), axis=0)) == 35
+  # The sizes of earlier images do not pad a recording.
+  audio_alone = avl_jax.embed(trained, audio=WAVEFORMS[0])['audio']
+  assert audio_alone.shape == (1, DIM)
+
+
 def test_a_video_is_its_frames(trained, tmp_path):
   path = tmp_path / 'clip.mp4'
   media.write(path, None, seconds=3)
@@ -157,6 +172,10 @@ def test_texts_of_a_fused_model(tmp_path):
     ({'audio': np.zeros((2, 9), np.float32)}, r'float32 \(2, 9\)'),
     ({'audio': np.zeros(9, np.int16)}, 'divide 16-bit'),
     ({'audio': np.full(9, np.nan)}, 'NaN'),
+    ({'audio': np.full(9, 1e300)}, 'infinite'),
+    ({'audio': np.zeros(900)}, 'peak'),
+    ({'image': np.zeros((0, 0, 3), np.uint8)}, r'\(0, 0, 3\)'),
+    ({'text': b'un chien'}, 'Expected str'),
     ({'image': np.zeros((4, 4), np.uint8)}, r'\[H, W, 3\]'),
     ({'video': IMAGES[0]}, 'one frame a second'),
     ({'video': b'content'}, 'Give its path'),

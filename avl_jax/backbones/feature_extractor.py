@@ -14,6 +14,7 @@ import av
 import jax
 import numpy as np
 
+from avl_jax import logs
 from avl_jax.backbones import bottleneck, efficientnet, resnet, resnext3d
 from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
@@ -155,7 +156,7 @@ def _compile(
   ResNet-50.
   """
   if network.blocks != (authors := type(network).blocks):
-    print(
+    logs.write(
       f'Warning: {file} is a {type(network).__name__} of blocks '
       f"{network.blocks}. The authors' has blocks {authors}, so the features "
       'differ from theirs.'

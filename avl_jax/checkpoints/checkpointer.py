@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from avl_jax import multihost
+from avl_jax import logs
 from avl_jax.checkpoints import manifest, metadata, storage
 from avl_jax.checkpoints.metadata import CheckpointError
 
@@ -79,7 +79,7 @@ class Checkpoints:
       path = self._folder / str(step)
       if damage := manifest.find_damage(path):
         aside = manifest.set_aside(path)
-        multihost.log(
+        logs.write(
           f'The checkpoint {path} is damaged: {damage}. It was set aside as '
           f'{aside.name}.'
         )

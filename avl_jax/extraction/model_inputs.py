@@ -8,7 +8,7 @@ import numpy as np
 
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.errors import UserError
-from avl_jax.features import audio, clips
+from avl_jax.features import EmptyMediaError, audio, clips, word_vectors
 from avl_jax.features import images as image_files
 
 Source = str | os.PathLike | bytes | np.ndarray
@@ -26,20 +26,25 @@ def spectrogram(source: Source) -> np.ndarray:
     float32 [T, 40], dB below the loudest cell.
 
   Raises:
-    UserError: the file cannot be read, or the array is not a waveform.
+    UserError: the file cannot be read, the array is not a waveform, or it is
+      silent.
   """
   if isinstance(source, np.ndarray):
+    name = 'The audio'
     if source.ndim != 1 or source.dtype.kind != 'f' or not source.size:
       raise UserError(
         f'The audio is an array {source.dtype} {source.shape}. Expected '
         'floating-point [samples], mono at 16 kHz with full scale 1. Average '
         'the channels, and divide 16-bit samples by 32768.'
       )
-    if not np.isfinite(source).all():
+    with np.errstate(over='ignore'):  # It is checked below.
+      waveform = source.astype(np.float32)
+    if not np.isfinite(waveform).all():
       raise UserError('The audio has infinite or NaN samples.')
-    waveform = source
   else:
+    name = 'The audio' if isinstance(source, bytes) else os.fspath(source)
     waveform = audio.read_audio(source)
+  audio.check_audible(waveform, name)
   return audio.log_mel_spectrogram(waveform)
 
 
@@ -58,7 +63,8 @@ def image(source: Source) -> np.ndarray:
   """
   if not isinstance(source, np.ndarray):
     return image_files.read_image(source)
-  if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+  is_image = source.ndim == 3 and source.shape[2] == 3 and source.size
+  if source.dtype != np.uint8 or not is_image:
     raise UserError(
       f'The image is an array {source.dtype} {source.shape}. Expected uint8 '
       '[H, W, 3], RGB.'
@@ -81,19 +87,24 @@ class VisualInputs:
     resnet152: str = '',
     resnext101: str = '',
   ):
-    """Remembers the networks; their weights are read when they are needed.
+    """Chooses the networks; their weights are read at the first use.
 
     Args:
       width: V that the model takes.
       streams: 'visual_2d' and perhaps 'visual_3d', of the model.
       resnet152: see `feature_extractor.Extractor`; '': the packaged network,
         if it has the width.
-      resnext101: likewise; '': no 3-D features.
+      resnext101: likewise; '', or no stream of 3-D features: not used.
     """
     self._width, self._streams = width, tuple(streams)
     if not resnet152 and width == efficientnet.WIDTH:
       resnet152 = feature_extractor.STAND_IN
-    self._files = {'resnet152': resnet152, 'resnext101': resnext101}
+    if 'visual_3d' not in self._streams:
+      resnext101 = ''
+    self._files = {
+      'resnet152': os.path.expanduser(resnet152),
+      'resnext101': os.path.expanduser(resnext101),
+    }
 
   @functools.cached_property
   def _extractor(self) -> feature_extractor.Extractor:
@@ -143,15 +154,21 @@ class VisualInputs:
       float32 [V], each stream L2-normalised.
 
     Raises:
-      UserError: the video cannot be read, or the model needs motion and got
-        frames.
+      UserError: the video cannot be read or is too short, or the model needs
+        motion and got frames.
     """
     if isinstance(source, bytes):
       raise UserError(
         'A video cannot be read from bytes. Give the path of its file.'
       )
     if not isinstance(source, np.ndarray):
-      return self._pooled(self._extractor(source))
+      streams = self._extractor(source)
+      if not all(map(len, streams.values())):
+        raise EmptyMediaError(
+          f'{os.fspath(source)}: The video is too short to have features. '
+          'Expected at least half a second.'
+        )
+      return self._pooled(streams)
     if source.ndim != 4 or not len(source):
       raise UserError(
         f'The video is an array {source.dtype} {source.shape}. Expected uint8 '
@@ -167,7 +184,48 @@ class VisualInputs:
 
   @property
   def _needs_motion(self) -> bool:
-    return {'visual_3d'} <= {*self._streams} & {*self._extractor.widths}
+    """Whether the model takes 3-D features."""
+    return 'visual_3d' in {*self._streams} & {*self._extractor.widths}
 
   def _pooled(self, example: Mapping[str, np.ndarray]) -> np.ndarray:
     return clips.pool_visual(clips.choose_streams(dict(example), self._streams))
+
+
+class WordInputs:
+  """Word vectors of captions; a word is looked up once."""
+
+  def __init__(self, vectors: str, max_words: int):
+    """Opens the word vectors.
+
+    Args:
+      vectors: see `word_vectors.open_vectors`; those of the model's training.
+      max_words: W; later words of a caption are dropped.
+
+    Raises:
+      UserError: there are no such word vectors.
+    """
+    remedy = (
+      'Name the word vectors that the model was trained with, '
+      'avl_jax.load(RUN, vectors=FILE).'
+    )
+    if not vectors:
+      raise UserError(f'The config of the run names no word vectors. {remedy}')
+    try:
+      self._source = word_vectors.open_vectors(vectors)
+    except word_vectors.WordsError as error:
+      raise UserError(f'{error} {remedy}') from error
+    self._max_words = max_words
+    self._found: dict[str, np.ndarray | None] = {}
+
+  def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
+    """float32 [W, E] of each text, zeros behind its last known word."""
+    new = word_vectors.count_words(texts).keys() - self._found.keys()
+    if new:
+      self._found |= dict.fromkeys(new) | self._source.look_up(sorted(new))
+    known = {word: x for word, x in self._found.items() if x is not None}
+    return [
+      word_vectors.caption_vectors(
+        text, known, self._max_words, self._source.dim
+      )
+      for text in texts
+    ]

@@ -20,9 +20,11 @@ from avl_jax.features import (
   EmptyMediaError,
   MediaError,
   NoAudioError,
+  SilentMediaError,
   ffmpeg,
 )
 
+SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
 PREROLL = 1.0  # seconds decoded before a piece
 
@@ -127,6 +129,17 @@ def log_mel_spectrogram(waveform: np.ndarray) -> np.ndarray:
   # Not `@`: while the cores are busy, BLAS waits 20 ms for its threads.
   mel = np.einsum('mf,ft->tm', _mel_filters(), np.abs(spectrum) ** 2)  # [T, 40]
   return librosa.power_to_db(mel, ref=np.max)
+
+
+def check_audible(waveform: np.ndarray, name: str) -> np.ndarray:
+  """Returns a waveform [samples]; raises SilentMediaError if it is silent.
+
+  The spectrogram of digital silence is 0 dB throughout, as if it were loud.
+  """
+  peak = np.abs(waveform).max()
+  if peak < SILENCE:
+    raise SilentMediaError(f'{name}: The peak is {peak:.1e} of full scale.')
+  return waveform
 
 
 def encode_flac(waveform: np.ndarray) -> bytes:

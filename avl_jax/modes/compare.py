@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from avl_jax import logs
 from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet, init_variables
@@ -29,7 +30,7 @@ def compare(
   results = collections.defaultdict(list)
   for name, seed, settings in expand(config):
     folder = workdir / name / f'seed{seed}'
-    print(f'{name}, seed {seed}: {folder}')
+    logs.write(f'Run {name}, seed {seed}: {folder}')
     if settings.num_steps:
       train.run(settings, folder, pipeline, time.perf_counter())
       model, variables, _ = loading.load(folder)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from avl_jax import multihost, parallel
+from avl_jax import logs, multihost, parallel
 from avl_jax.checkpoints.checkpointer import Checkpoints
 from avl_jax.errors import UserError
 from avl_jax.train.preemption import Interrupted, Stop, watchdog
@@ -89,7 +89,7 @@ class Loop:
       if multihost.is_first():
         print(f'Training is complete ({first} of {self.num_steps} steps).')
     elif first:
-      multihost.log(f'Resuming after step {first} of {self.num_steps}.')
+      logs.write(f'Resuming after step {first} of {self.num_steps}.')
     self._meter = _Meter(
       self.clock, self.checkpoints.progress.get('metrics', ())
     )
@@ -199,7 +199,7 @@ def _log_skipped(
   """Logs a skipped step; raises UserError after `max_skipped` of them."""
   names = '\n'.join(dict.fromkeys(multihost.from_all(ids).tolist()))
   writer.write_texts(step, {'skipped': names})
-  multihost.log(
+  logs.write(
     f'Skipped step {step}: non-finite values (loss {metrics["loss"]:.4g}, '
     f'gradient norm {metrics["gradient_norm"]:.4g}).'
   )

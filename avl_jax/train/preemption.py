@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Generator
 
-from avl_jax import multihost
+from avl_jax import logs, multihost
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -75,7 +75,7 @@ class Stop:
         os._exit(128 + number)
       self._number = number
       name = signal.Signals(number).name
-      multihost.log(
+      logs.write(
         f'{name} received: finishing this step and saving a checkpoint. Send '
         'it again to exit immediately.',
         sys.stderr,

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping
 
 import numpy as np
-import tqdm
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.features import FEATURE_RATES, MEL_BINS, float16
 from avl_jax.files import write_atomically
@@ -122,7 +122,7 @@ class BadRecords:
       if not full and _key(error.record) not in self._records:
         self._records[_key(error.record)] = error.record
         self._write()
-        tqdm.tqdm.write(
+        logs.write(
           f'{_describe(error.record)}; replaced by another record '
           f'({len(self._records)} of at most {self._maximum}).'
         )
@@ -168,7 +168,7 @@ def _read_list(path: pathlib.Path) -> dict[tuple[str, str, int], dict]:
   except FileNotFoundError:
     return {}
   except (KeyError, TypeError, ValueError) as error:
-    tqdm.tqdm.write(
+    logs.write(
       f'{path} is not a list of bad records ({error}). Starting a new list.'
     )
     return {}

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from avl_jax import logs
 from avl_jax.features import word_vectors
 from avl_jax.files import write_atomically
 from input_pipeline.records import catalog
@@ -181,7 +182,7 @@ def _write_table(
     buffer, words=np.array([*found]), vectors=np.stack([*found.values()])
   )
   write_atomically(path, buffer.getvalue())
-  print(
+  logs.write(
     f'{name}: {source.name} has {len(found)} of {len(counts)} words. The '
     f'others, {lost:.1%} of the text, are listed in '
     f'{path.with_suffix(".json")}.'

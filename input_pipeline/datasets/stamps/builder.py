@@ -32,7 +32,7 @@ from PIL import Image
 from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.features import MediaError, SilentMediaError, audio
+from avl_jax.features import MediaError, audio
 from avl_jax.features import images as image_files
 from input_pipeline.datasets.stamps import debian, narration, tuxpaint
 from input_pipeline.datasets.stamps.tuxpaint import Stamp
@@ -43,7 +43,6 @@ PACKAGE = {
   'sha256': '6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34',
 }
 RENDERINGS = 10  # narrations of a training caption
-SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -188,7 +187,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       for source, make in self._speech(stamp, split):
         identity = f'{stamp.name}/{self.builder_config.name}/{source}'
         try:
-          waveform = _not_silent(make(), identity)
+          waveform = audio.check_audible(make(), identity)
         except MediaError as error:
           self._skipped.add(error.reason, identity)
           continue
@@ -238,10 +237,3 @@ def _encode_png(image: np.ndarray) -> bytes:
   file = io.BytesIO()
   Image.fromarray(image).save(file, 'png')
   return file.getvalue()
-
-
-def _not_silent(waveform: np.ndarray, name: str) -> np.ndarray:
-  peak = np.abs(waveform).max()
-  if peak < SILENCE:
-    raise SilentMediaError(f'{name}: The peak is {peak:.1e} of full scale.')
-  return waveform

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 
 
@@ -136,7 +137,7 @@ def _private_lists(
   private += ['-o', f'Dir::State::Lists={state}/lists']
   (state / 'lists' / 'partial').mkdir(parents=True, exist_ok=True)
   (state / 'archives' / 'partial').mkdir(parents=True, exist_ok=True)
-  print('Downloading package lists ...', file=sys.stderr)
+  logs.write('Downloading package lists ...', sys.stderr)
   # By default, apt-get succeeds even if it cannot reach the lists.
   strict = ['-o', 'APT::Update::Error-Mode=any']
   try:
@@ -201,11 +202,10 @@ class _Progress:
     done = sum(path.stat().st_size for path in self._scratch.glob('*.deb'))
     rate = done / (time.monotonic() - self._start)
     left = f'{(self._size - done) / rate:.0f} s left' if rate else 'waiting'
-    print(
+    logs.write(
       f'{self._package}: {done / 1e6:.0f} of {self._size / 1e6:.0f} MB, '
       f'{rate / 1e6:.1f} MB/s, {left}',
-      file=sys.stderr,
-      flush=True,
+      sys.stderr,
     )
 
 

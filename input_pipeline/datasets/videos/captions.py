@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from avl_jax import torch_files
+from avl_jax import logs, torch_files
 from input_pipeline.datasets import parsing
 
 FILES = ('caption.pickle', 'caption.json')
@@ -28,7 +28,9 @@ def read(folder: pathlib.Path) -> dict:
           f'{type(found).__name__}.'
         )
       return found
-  print(f'There is no {" or ".join(FILES)}: the records will have no captions.')
+  logs.write(
+    f'There is no {" or ".join(FILES)}: the records will have no captions.'
+  )
   return {}
 
 
