@@ -178,7 +178,7 @@ def test_texts_of_a_fused_model(tmp_path):
     ({'text': b'un chien'}, 'Expected str'),
     ({'image': np.zeros((4, 4), np.uint8)}, r'\[H, W, 3\]'),
     ({'video': IMAGES[0]}, 'one frame a second'),
-    ({'video': b'content'}, 'Give its path'),
+    ({'video': b'content'}, 'path of its file'),
     ({'text': 'un chien'}, 'takes no text'),
   ],
 )
