@@ -167,7 +167,7 @@ def test_a_folder_without_stamps(tmp_path):
 
 @pytest.mark.parametrize('error', [OSError, RuntimeError])
 def test_a_full_disk_leaves_no_records(
-  stamps_folder, tmp_path, monkeypatch, error
+  stamps_folder, tmp_path, monkeypatch, capsys, error
 ):
   """Writers raise either kind of error, always with the system's message."""
   written, encode = [], audio.encode_flac
@@ -191,4 +191,7 @@ def test_a_full_disk_leaves_no_records(
   monkeypatch.undo()
   assert not list(tmp_path.rglob('*array_record*'))
   prepare()
-  assert len(_read(str(tmp_path), 'human_fr', 'train')) > 3
+  count = len(_read(str(tmp_path), 'human_fr', 'train'))
+  assert count > 3
+  printed = capsys.readouterr().out
+  assert f'stamps/human_fr train: {count} of ' in printed
