@@ -26,6 +26,7 @@ from avl_jax.models.avlnet import AVLnet
 from avl_jax.retrieval import embedding
 
 BATCH_SIZE = 32
+Passes = list[tuple[tuple[str, ...], list[dict]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -164,19 +165,22 @@ def embed(
     raise UserError(
       'There is nothing to embed. Give audio, image, video or text.'
     )
-  passes: dict[tuple[str, ...], list[dict]] = {
-    (name,): each for name, each in rows.items()
-  }
-  if trained.model.fused and {'audio', 'text'} <= rows.keys():
-    joined = _joined(rows['audio'], rows['text'])
-    del passes['audio',], passes['text',]
-    passes['audio', 'text', 'audio_text'] = joined
   vectors = {}
-  for names, each in passes.items():
+  for names, each in _passes(trained.model.fused, rows):
     found = _forward(trained, each)
     vectors |= {name: found[name] for name in names}
   embedding.check_finite(vectors)
   return vectors
+
+
+def _passes(fused: bool, rows: dict[str, list[dict]]) -> Passes:
+  """Names of embeddings, and the rows that one pass of the model takes."""
+  passes: Passes = [((name,), each) for name, each in rows.items()]
+  if not (fused and {'audio', 'text'} <= rows.keys()):
+    return passes
+  names = ('audio', 'text', 'audio_text')
+  others = [(name, each) for name, each in passes if name == ('video',)]
+  return [(names, _joined(rows['audio'], rows['text'])), *others]
 
 
 def _listed(sources: Any) -> list:

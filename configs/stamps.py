@@ -27,6 +27,7 @@ import ml_collections
 
 from configs import avlnet, avlnet_text_fused, avlnet_text_tri
 
+LANGUAGES = ('fr', 'ro', 'ru', 'ca', 'bg', 'es', 'be', 'el')
 TEXT = {'tri': avlnet_text_tri, 'fused': avlnet_text_fused}
 
 
@@ -36,9 +37,17 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   Args:
     argument: 'LANGUAGES' or 'LANGUAGES,MODEL': languages joined by '+', model
       'tri' or 'fused'.
+
+  Raises:
+    ValueError: a language or the model is unknown.
   """
   names, _, text = argument.partition(',')
   languages = names.split('+')
+  for language in languages:
+    if language not in LANGUAGES:
+      raise ValueError(
+        f'Unknown language {language!r}. Choose one of {", ".join(LANGUAGES)}.'
+      )
   narrated = tuple(f'stamps/narrated_{language}' for language in languages)
   human = tuple(f'stamps/human_{language}' for language in languages)
   config = avlnet.get_config()

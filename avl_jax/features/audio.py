@@ -1,4 +1,4 @@
-"""Reads audio of any container; log-mel spectrograms; FLAC for records."""
+"""Reads audio of any container; log-mel spectrograms."""
 
 import functools
 import io
@@ -140,19 +140,6 @@ def check_audible(waveform: np.ndarray, name: str) -> np.ndarray:
   if peak < SILENCE:
     raise SilentMediaError(f'{name}: The peak is {peak:.1e} of full scale.')
   return waveform
-
-
-def encode_flac(waveform: np.ndarray) -> bytes:
-  """Compresses float [samples] at 16 kHz as 16-bit FLAC, clipped at 1."""
-  pcm = np.clip(np.rint(np.asarray(waveform) * 32768.0), -32768, 32767)
-  buffer = io.BytesIO()
-  soundfile.write(buffer, pcm.astype(np.int16), SAMPLE_RATE, format='FLAC')
-  return buffer.getvalue()
-
-
-def decode_flac(data: bytes) -> np.ndarray:
-  """Decodes `encode_flac`'s result to float32 [samples] on the 16-bit grid."""
-  return soundfile.read(io.BytesIO(data), dtype='float32')[0]
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from flax import linen as nn
 
 from avl_jax.backbones import resnet
 from avl_jax.errors import ConfigError
+from avl_jax.features import MEL_BINS
 from avl_jax.models import davenet, heads
 
 _CHOICES = {
@@ -238,13 +239,12 @@ def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:
     {'params', 'batch_stats'}, float32.
   """
   batch = {
-    'spectrogram': jnp.zeros((1, 32, 40)),
+    'spectrogram': jnp.zeros((1, 32, MEL_BINS)),
     'num_frames': jnp.ones(1, jnp.int32),
     'visual': jnp.zeros((1, visual_width)),
     'words': jnp.zeros((1, 1, model.word_dim)),
   }
   if model.image_blocks:
     batch['image'] = jnp.zeros((1, 32, 32, 3), jnp.uint8)
-  # One compilation instead of one for each operation.
-  init = jax.jit(functools.partial(model.init, train=False))
+  init = jax.jit(functools.partial(model.init, train=False))  # compiles once
   return init(jax.random.key(seed), batch)

@@ -1,1 +1,1 @@
-"""Modes of `main.py --mode=...`."""
+"""Modes of `main.py`, one module each."""

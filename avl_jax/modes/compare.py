@@ -91,7 +91,7 @@ def expand(
       run = config.copy_and_resolve_references().lock()
       try:
         run.update(changes)
-      except (KeyError, TypeError) as error:
+      except (KeyError, TypeError, ValueError) as error:
         reason = str(error).split(' Other fields')[0].strip('\'"')
         raise ConfigError(
           f'Invalid change in comparison.runs, run {name!r}: '

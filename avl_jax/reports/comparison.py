@@ -96,7 +96,7 @@ def tables(rows: Sequence[RunResult]) -> list[page.Table]:
   first = {_column(row): row for row in reversed(rows)}
   header = ['R@10 of', *(_title(first[column]) for column in columns)]
   lines = [
-    [run, *(_recall(cells.get((run, column))) for column in columns)]
+    [run, *(learning_curves.recall(cells.get((run, c))) for c in columns)]
     for run in runs
   ]
   chance = [page.percent(first[c].chance_recall_at_10) for c in columns]
@@ -126,11 +126,6 @@ def _cells(row: RunResult) -> list[str]:
     str(row.gallery),
     page.percent(row.chance_recall_at_10),
   ]
-
-
-def _recall(row: RunResult | None) -> str:
-  """R@10, or a dash where the run was not evaluated on the task."""
-  return page.percent(row.recall_at_10 if row else None)
 
 
 def write(

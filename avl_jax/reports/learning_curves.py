@@ -67,13 +67,14 @@ def _table(lines: Lines, amount: str) -> page.Table:
   return page.Table(
     (f'R@10 by {amount}', *(f'{number:g}' for number in numbers)),
     [
-      [line, *(_recall(points.get(number)) for number in numbers)]
+      [line, *(recall(points.get(number)) for number in numbers)]
       for line, points in lines.items()
     ],
   )
 
 
-def _recall(row: RunResult | None) -> str:
+def recall(row: RunResult | None) -> str:
+  """R@10, or a dash where the run was not evaluated."""
   return page.percent(row.recall_at_10 if row else None)
 
 

@@ -227,10 +227,9 @@ def _curves(records: list[Record]) -> Iterator[page.Block]:
   panels: dict[str, dict[tuple[str, Task], tuple[list, list]]] = {}
   for row in table.rows:
     if obtained := find(records, row, task):
-      share, regime = row.label.split(' %, ')
       panel = panels.setdefault(thesis_tables.NAMES[row.evaluation], {})
-      shares, recalls = panel.setdefault((regime, task), ([], []))
-      shares.append(int(share))
+      shares, recalls = panel.setdefault((row.regime, task), ([], []))
+      shares.append(row.share)
       recalls.append(
         statistics.mean(each.result.recall_at_10 for each in obtained)
       )

@@ -84,12 +84,16 @@ class Row(typing.NamedTuple):
     evaluation: a key of `NAMES`.
     targets: for each task the printed numbers, recalls in percent and ranks
       starting at 1; empty where the thesis has only a plot.
+    share: of HowTo100M that the model is trained on, percent; 0: not varied.
+    regime: 'zero-shot' or 'fine-tuned' where the share varies.
   """
 
   label: str
   recipe: str
   evaluation: str
   targets: tuple[tuple[float, ...], ...]
+  share: int = 0
+  regime: str = ''
 
 
 class Table(typing.NamedTuple):
@@ -165,10 +169,11 @@ SHARES = (2, 4, 6, 8, 10, 20, 40, 60, 80, 100)  # of HowTo100M, percent
 
 def _share(share: int, evaluation: str, fine_tuned: bool) -> Row:
   """A point of Figure 5-3. The thesis prints only those at 100 %."""
-  label = f'{share} %, {"fine-tuned" if fine_tuned else "zero-shot"}'
+  regime = 'fine-tuned' if fine_tuned else 'zero-shot'
+  label = f'{share} %, {regime}'
   if share < 100:
     recipe = f'avlnet/{share}%' + (f'/{evaluation}' if fine_tuned else '')
-    return Row(label, recipe, evaluation, ())
+    return Row(label, recipe, evaluation, (), share, regime)
   printed = {
     ('youcook2', False): 61.5,
     ('youcook2', True): 67.4,
@@ -176,7 +181,8 @@ def _share(share: int, evaluation: str, fine_tuned: bool) -> Row:
     ('youcook_japanese', True): 29.3,
   }
   recipe = f'finetune/{evaluation}' if fine_tuned else 'avlnet'
-  return Row(label, recipe, evaluation, ((printed[evaluation, fine_tuned],),))
+  targets = ((printed[evaluation, fine_tuned],),)
+  return Row(label, recipe, evaluation, targets, share, regime)
 
 
 FIGURE_5_3 = Table(

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
 from avl_jax.torch_files import checkpoint as torch_checkpoint
-from avl_jax.torch_files import weight_map
+from avl_jax.torch_files import trees, weight_map
 from avl_jax.torch_files.errors import ReleaseError
 
 _COUNTER = '.num_batches_tracked'  # not written by old versions of PyTorch
@@ -96,7 +95,7 @@ def check_variables(
       )
       + '.'
     )
-  return traverse_util.unflatten_dict(arrays)
+  return trees.unflatten(arrays)
 
 
 def _some(names: Iterable[str]) -> str:

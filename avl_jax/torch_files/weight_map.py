@@ -7,11 +7,10 @@ encoder, of two-dimensional convolutions.
 
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
+from avl_jax.torch_files import trees
 from avl_jax.torch_files.errors import ReleaseError
 
 NORM, LINEAR = 'norm', 'linear'  # BatchNorm; a linear layer with a bias
@@ -151,7 +150,7 @@ def variant_of(keys: Iterable[str], source: str) -> str:
 
 def weights_of(variables: Mapping) -> Weights | None:
   """Finds the weights of the variant with exactly these variables, or None."""
-  found = traverse_util.flatten_dict(variables).keys()
+  found = trees.flatten(variables).keys()
   for weights in VARIANTS.values():
     if found == {w.path for w in weights.values() if w.path is not None}:
       return weights
@@ -186,11 +185,13 @@ def variables_of(
   state: Mapping[str, np.ndarray], weights: Weights
 ) -> tuple[dict, dict[str, np.ndarray]]:
   """Converts a state dict to our variables, and the entries never applied."""
-  used = {key: w for key, w in weights.items() if w.path is not None}
-  variables = traverse_util.unflatten_dict(
-    {weight.path: to_ours(weight, state[key]) for key, weight in used.items()}
-  )
-  return variables, {k: state[k] for k in weights if k not in used}
+  flat, unused = {}, {}
+  for key, weight in weights.items():
+    if weight.path is None:
+      unused[key] = state[key]
+    else:
+      flat[weight.path] = to_ours(weight, state[key])
+  return trees.unflatten(flat), unused
 
 
 def state_dict_of(
@@ -206,7 +207,7 @@ def state_dict_of(
     unused: entries that are never applied; absent ones get the values of a
       new model.
   """
-  flat: dict[Path, Any] = {**traverse_util.flatten_dict(variables)}
+  flat = trees.flatten(variables)
   state = {}
   for key, weight in weights.items():
     if weight.path is not None:

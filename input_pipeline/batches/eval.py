@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from avl_jax import features
-from avl_jax.features import audio, images
+from avl_jax.features import flac, images
 from avl_jax.features.media import Media
 from input_pipeline.batches import collate
 from input_pipeline.records.bad_records import DataError, raise_if_bad
@@ -111,7 +111,7 @@ class _MediaReader(Sequence[Media]):
       id=example['id'].decode(),
       caption=example['captions'][0].decode(),
       image=images.read_image(example['image']),
-      waveform=audio.decode_flac(example['audio']),
+      waveform=flac.decode(example['audio']),
     )
 
 

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
 from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
-from avl_jax.features import MediaError, audio, images
+from avl_jax.features import MediaError, flac, images
 from input_pipeline.records import catalog
 from input_pipeline.records.bad_records import (
   BadRecordError,
@@ -120,7 +120,7 @@ class Split:
     detail = ''
     try:
       if needs.waveform:
-        example = example | {'waveform': audio.decode_flac(example['audio'])}
+        example = example | {'waveform': flac.decode(example['audio'])}
       if needs.picture:
         example = example | {'picture': images.read_image(example['image'])}
       reason = find_defect(example)

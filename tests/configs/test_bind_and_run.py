@@ -19,8 +19,9 @@ from avl_jax.retrieval import evaluation
 from avl_jax.train import loop
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
-from configs import ablation, finetune, fraction, places, zero_shot
+from configs import ablation, finetune, fraction, places, stamps, zero_shot
 from input_pipeline.batches import eval as eval_batches
+from input_pipeline.datasets.stamps import tuxpaint
 from input_pipeline.records import reader
 from input_pipeline.transforms import audio_augmentation, caption_vectors
 from tests.helpers import golden
@@ -49,6 +50,12 @@ DEVICES = 2
 
 def test_every_config_is_listed():
   assert set(ARGUMENTS) == {path.stem for path in CONFIGS.glob('*.py')}
+
+
+def test_stamps_lists_the_languages_of_the_data_set():
+  assert stamps.LANGUAGES == tuxpaint.LANGUAGES
+  with pytest.raises(ValueError, match=r"language 'en'\. Choose one of fr"):
+    stamps.get_config('es+en')
 
 
 def read(name):

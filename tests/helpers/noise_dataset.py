@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 import tensorflow_datasets as tfds
 
-from avl_jax.features import audio
+from avl_jax.features import flac
 
 COUNT = 64  # records of 'train', in pairs of a group; 'test' has 4
 LENGTH = 400  # frames of a record, 4 s
@@ -47,7 +47,7 @@ def example(index: int) -> dict:
   return {
     'id': f'vidéo {index}',
     'group': f'group {index // 2}',
-    'audio': audio.encode_flac(rng.normal(0, 0.1, 4800)),
+    'audio': flac.encode(rng.normal(0, 0.1, 4800)),
     'spectrogram': rng.normal(-40, 9, (LENGTH, 40)).astype('f2'),
     'visual_2d': rng.random((4, 8), 'f4'),
     'visual_3d': rng.random((6, 5)).astype('f2'),

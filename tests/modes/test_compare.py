@@ -41,6 +41,7 @@ def test_runs_are_whole_configs_in_order():
     ((('x', {'nun_steps': 3}),), "run 'x': .*nun_steps"),
     ((('x', {'model': {'embed_dmi': 3}}),), 'embed_dmi'),
     ((('x', {'num_steps': 'three'}),), 'num_steps'),
+    ((('x', {'model.embed_dim': 3}),), "run 'x': .*model.embed_dim"),
   ],
 )
 def test_invalid_runs(runs, message):

@@ -81,7 +81,7 @@ def test_the_same_command_again_changes_nothing(workdir):
   ('arguments', 'message'),
   [
     (['--config=configs/nothing.py'], 'There is no config configs/nothing.py'),
-    (['--config=configs/stamps.py:xx'], 'narrated_fr'),
+    (['--config=configs/stamps.py:xx'], "language 'xx'. Choose one of fr, ro"),
     (
       ['--config=configs/stamps.py', '--config.model.embed_dmi=3'],
       'Did you mean "embed_dim"',

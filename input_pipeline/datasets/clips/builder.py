@@ -23,7 +23,7 @@ import tqdm
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import MediaError
+from avl_jax.features import MEL_BINS, MediaError
 from input_pipeline.datasets.clips import configs as clip_configs
 from input_pipeline.datasets.clips import (
   from_pickles,
@@ -87,7 +87,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
           'id': features.Text(),
           'group': features.Text(doc='the video, where the file names it'),
           'language': features.Text(),
-          'spectrogram': tensor(40),
+          'spectrogram': tensor(MEL_BINS),
           'captions': features.Sequence(
             features.Text(), doc='evaluation takes the first'
           ),
@@ -189,10 +189,12 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     self._report(split, len(ids), f'{len(entries):,} clips {origin}')
     expected = self.builder_config.videos.get(split, 0)
     if len(videos) < expected:
-      print(f'{title}: {len(videos):,} of {expected:,} videos')
-      self._skipped.add(
-        f'{split}: videos fewer than expected',
-        f'{len(videos):,} of {expected:,}',
+      self._skipped.report(
+        title,
+        len(videos),
+        f'{expected:,} videos',
+        expected=expected,
+        shortfall=f'{split}: videos fewer than expected',
       )
     self._skipped.write(self.data_dir)
 

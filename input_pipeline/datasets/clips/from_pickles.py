@@ -10,7 +10,7 @@ import numpy as np
 
 from avl_jax import torch_files
 from avl_jax.errors import UserError
-from avl_jax.features import MediaError
+from avl_jax.features import MEL_BINS, MediaError
 
 AUDIO_KEY = 'audio'
 VISUAL_WIDTH = 2048
@@ -95,7 +95,7 @@ def example_of(clip: dict, source: str) -> dict:
   example = {
     'id': str(clip['id']),
     'group': str(clip.get('video_id', clip['id'])),
-    'spectrogram': _array(clip, (AUDIO_KEY,), (40, None)).T,
+    'spectrogram': _array(clip, (AUDIO_KEY,), (MEL_BINS, None)).T,
     'captions': ['' if c is None else str(c) for c in captions],
     'source': source,
     'start': _seconds(clip, 'start'),

@@ -24,7 +24,7 @@ import tqdm
 
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.features import MediaError
+from avl_jax.features import MEL_BINS, MediaError
 from avl_jax.files import OutsideError
 from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.datasets.spoken_captions.lists import Caption
@@ -95,7 +95,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
           'language': features.Text(),
           'speaker': features.Text(),
           'spectrogram': features.Tensor(
-            shape=(None, 40), dtype=np.float16, encoding='bytes'
+            shape=(None, MEL_BINS), dtype=np.float16, encoding='bytes'
           ),
           'image': features.Text(doc='the unchanged file: JPEG or other'),
           'captions': features.Sequence(

@@ -32,7 +32,7 @@ from PIL import Image
 from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.features import MediaError, audio
+from avl_jax.features import MEL_BINS, MediaError, audio, flac
 from avl_jax.features import images as image_files
 from input_pipeline.datasets.stamps import debian, narration, tuxpaint
 from input_pipeline.datasets.stamps.tuxpaint import Stamp
@@ -95,7 +95,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
           'language': features.Text(),
           'audio': features.Text(doc='FLAC file, 16 kHz mono'),
           'spectrogram': features.Tensor(
-            shape=(None, 40), dtype=np.float16, encoding='bytes'
+            shape=(None, MEL_BINS), dtype=np.float16, encoding='bytes'
           ),
           'visual_2d': features.Tensor(
             shape=(None, 1280), dtype=np.float32, encoding='bytes'
@@ -123,16 +123,7 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       images.keys() - {s.name for s in chosen}
     )
     pictures = self._features({s.name: images[s.name] for s in chosen})
-    splits = {'train': [], 'test': [], 'unseen_words': []}
-    for stamp in chosen:
-      splits[tuxpaint.split_of(stamp)].append(stamp)
-    kind = self.builder_config.kind
-    if kind == 'sounds':
-      splits = {'test': chosen}
-    elif kind == 'narrated':
-      seen = splits['train'] + splits['test']
-      unseen = splits['unseen_words']
-      splits = {'train': seen, 'validation': seen, 'unseen_words': unseen}
+    splits = tuxpaint.splits(chosen, self.builder_config.kind)
     for name, members in splits.items():
       if not members:
         raise UserError(
@@ -183,27 +174,36 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(
     self, split: str, stamps: list[Stamp], pictures: dict[str, dict]
   ) -> Iterator[tuple[str, dict]]:
+    count = total = 0
     for stamp in self._bar(stamps, split):
       for source, make in self._speech(stamp, split):
+        total += 1
         identity = f'{stamp.name}/{self.builder_config.name}/{source}'
         try:
           waveform = audio.check_audible(make(), identity)
         except MediaError as error:
           self._skipped.add(error.reason, identity)
           continue
+        count += 1
         yield (
           identity,
           {
             'id': identity,
             'group': stamp.group,
             'language': self.builder_config.language,
-            'audio': audio.encode_flac(waveform),
+            'audio': flac.encode(waveform),
             'spectrogram': audio.log_mel_spectrogram(waveform).astype('f2'),
             'captions': [stamp.captions[self.builder_config.language]],
             'source': source,
           }
           | pictures[stamp.name],
         )
+    self._skipped.report(
+      f'{self.name}/{self.builder_config.name} {split}',
+      count,
+      f'{total:,} pieces of audio of {len(stamps):,} stamps',
+      remedy='Use a folder with more stamps.',
+    )
     self._skipped.write(self.data_dir)
 
   def _speech(

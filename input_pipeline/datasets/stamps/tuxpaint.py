@@ -177,3 +177,16 @@ def split_of(stamp: Stamp) -> str:
     return 'unseen_words'
   middle = UNSEEN_SHARE + (1 - UNSEEN_SHARE) / 2
   return 'train' if stamp.fraction < middle else 'test'
+
+
+def splits(stamps: list[Stamp], kind: str) -> dict[str, list[Stamp]]:
+  """Divides stamps into the splits of a kind of audio, see `builder`."""
+  if kind == 'sounds':
+    return {'test': stamps}
+  members = {'train': [], 'test': [], 'unseen_words': []}
+  for stamp in stamps:
+    members[split_of(stamp)].append(stamp)
+  if kind == 'narrated':
+    seen, unseen = members['train'] + members['test'], members['unseen_words']
+    members = {'train': seen, 'validation': seen, 'unseen_words': unseen}
+  return members

@@ -32,7 +32,7 @@ from avl_jax import torch_files
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction, VideoFiles
-from avl_jax.features import MediaError
+from avl_jax.features import MEL_BINS, MediaError
 from avl_jax.files import OutsideError, inside
 from input_pipeline.datasets import parsing
 from input_pipeline.datasets.uncompressed_array_record import (
@@ -102,7 +102,7 @@ class Videos(tfds.core.GeneratorBasedBuilder):
           'id': features.Text(),
           'group': features.Text(doc='the video itself'),
           'language': features.Text(),
-          'spectrogram': tensor(None, 40),
+          'spectrogram': tensor(None, MEL_BINS),
           'captions': features.Sequence(features.Text()),
           'caption_starts': seconds,
           'caption_ends': seconds,
@@ -192,9 +192,10 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       inside(self._features, path)  # raises OutsideError
       return self._extraction(self._videos(video), dtype=np.float16)
     spectrogram = self._read(self._audio, path, f'{video}_spec', 'arr_0').T
-    if spectrogram.ndim != 2 or spectrogram.shape[1] != 40:
+    if spectrogram.ndim != 2 or spectrogram.shape[1] != MEL_BINS:
       raise MediaError(
-        f'{video}_spec has the shape {spectrogram.T.shape}. Expected [40, T].'
+        f'{video}_spec has the shape {spectrogram.T.shape}. '
+        f'Expected [{MEL_BINS}, T].'
       )
     arrays = {'spectrogram': spectrogram.astype(np.float16)}
     for stream in ('2d', '3d'):

@@ -13,7 +13,7 @@ import soundfile
 import input_pipeline
 from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
-from avl_jax.features import audio, images
+from avl_jax.features import audio, flac, images
 from input_pipeline.datasets.stamps import narration, tuxpaint
 from input_pipeline.records import reader
 
@@ -34,7 +34,7 @@ def test_a_record_equals_its_media(stamps_folder, stamps_records):
   stem = stamps_folder / example['id'].decode().split('/human_fr')[0]
   waveform = audio.read_audio(f'{stem}_desc_fr.wav')
   np.testing.assert_allclose(
-    audio.decode_flac(example['audio']), waveform, atol=1 / 32768
+    flac.decode(example['audio']), waveform, atol=1 / 32768
   )
   np.testing.assert_array_equal(
     example['spectrogram'], audio.log_mel_spectrogram(waveform).astype('f2')
@@ -167,10 +167,10 @@ def test_a_folder_without_stamps(tmp_path):
 
 @pytest.mark.parametrize('error', [OSError, RuntimeError])
 def test_a_full_disk_leaves_no_records(
-  stamps_folder, tmp_path, monkeypatch, error
+  stamps_folder, tmp_path, monkeypatch, capsys, error
 ):
   """Writers raise either kind of error, always with the system's message."""
-  written, encode = [], audio.encode_flac
+  written, encode = [], flac.encode
 
   def fill(waveform):
     if len(written) == 12:
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_no_records(
     written.append(waveform)
     return encode(waveform)
 
-  monkeypatch.setattr(audio, 'encode_flac', fill)
+  monkeypatch.setattr(flac, 'encode', fill)
   prepare = functools.partial(
     input_pipeline.prepare,
     datasets=('stamps/human_fr',),
@@ -191,4 +191,7 @@ def test_a_full_disk_leaves_no_records(
   monkeypatch.undo()
   assert not list(tmp_path.rglob('*array_record*'))
   prepare()
-  assert len(_read(str(tmp_path), 'human_fr', 'train')) > 3
+  count = len(_read(str(tmp_path), 'human_fr', 'train'))
+  assert count > 3
+  printed = capsys.readouterr().out
+  assert f'stamps/human_fr train: {count} of ' in printed
