@@ -73,4 +73,6 @@ class Skipped(collections.defaultdict[str, list[str]]):
     """Writes `skipped.json` beside the records."""
     table = {reason: sorted(names) for reason, names in self.items() if names}
     path = pathlib.Path(data_dir) / 'skipped.json'
-    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + '\n')
+    text = json.dumps(table, indent=2, ensure_ascii=False) + '\n'
+    # The names of files need not be UTF-8.
+    path.write_bytes(text.encode('utf-8', 'backslashreplace'))

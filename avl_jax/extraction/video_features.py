@@ -45,7 +45,7 @@ class VideoFiles:
   If the folder has a subfolder `videos`, only that one is searched. Links to
   folders are not followed, and links to files must not lead out of the folder.
   If several files have the same name, the first one is taken, in the order of
-  folders, then of names.
+  folders, then of names, that has content and does not lead out of the folder.
 
   Attributes:
     root: the folder that is searched.
@@ -60,13 +60,17 @@ class VideoFiles:
     videos = root / 'videos'
     self.root = videos if videos.is_dir() else root
     self._names: dict[str, str] = {}
+    self._others: dict[str, list[str]] = {}  # of the same name, later in order
     for folder, folders, files in os.walk(self.root):
       folders.sort()
       for file in sorted(files):
         stem, suffix = os.path.splitext(file)
         if suffix.lower() in SUFFIXES:
           path = os.path.relpath(os.path.join(folder, file), self.root)
-          self._names.setdefault(stem, path)
+          if stem in self._names:
+            self._others.setdefault(stem, []).append(path)
+          else:
+            self._names[stem] = path
 
   def __contains__(self, video: str) -> bool:
     """Whether there is a file of this name."""
@@ -86,6 +90,13 @@ class VideoFiles:
     if video not in self._names:
       kinds = ', '.join(SUFFIXES)
       raise NoVideoError(f'{video} ({kinds}) is not below {self.root}.')
+    for name in (self._names[video], *self._others.get(video, ())):
+      try:
+        path = inside(self.root, name)
+        if video not in self._others or path.stat().st_size:
+          return path
+      except (OutsideError, OSError):  # perhaps a link that leads nowhere
+        continue
     try:
       return inside(self.root, self._names[video])
     except OutsideError as error:

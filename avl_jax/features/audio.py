@@ -4,7 +4,8 @@ import functools
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import librosa
 import numpy as np
@@ -19,14 +20,15 @@ from avl_jax.features import (
   BeyondEndError,
   EmptyMediaError,
   MediaError,
-  NoAudioError,
   SilentMediaError,
   ffmpeg,
 )
 
 SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
-PREROLL = 1.0  # seconds decoded before a piece
+_BLOCK = 2**20  # samples read at a time
+_UNTRUSTED = ('MP3', 'MPEG', 'OGG')  # formats whose length must be checked
+_TOLERATED = 0.2  # seconds of padding in a codec's packets
 
 
 def read_audio(
@@ -35,11 +37,14 @@ def read_audio(
   *,
   start: float = 0.0,
   end: float = math.inf,
+  tolerance: float = ffmpeg.TOLERANCE,
 ) -> np.ndarray:
   """Reads the first audio stream of an audio or video file as mono.
 
   Channels are averaged, then resampled with soxr's high-quality setting. If a
-  piece is asked for, memory holds no more than the piece.
+  piece is asked for, memory holds no more than the piece. In a video, what the
+  sound lacks at its beginning and in gaps is silence, so that second k of the
+  result belongs to second k of the picture.
 
   Args:
     source: path of a file, or its content. The container is one that
@@ -48,6 +53,8 @@ def read_audio(
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
     end: of the piece, seconds; a recording that is shorter ends the piece.
+    tolerance: share of the packets that may be damaged, see `ffmpeg.Damage`;
+      they become silence.
 
   Returns:
     float32 [samples]; full scale is 1, which lossy codecs may exceed.
@@ -69,13 +76,12 @@ def read_audio(
     size = os.path.getsize(source)
   if not size:
     raise EmptyMediaError(f'{name}: The file has 0 bytes.')
-  try:
-    waveform, rate = _decode_soundfile(source, name, start, end)
-  # TypeError: for a file named *.raw, libsndfile needs to be told the format.
-  except (soundfile.LibsndfileError, TypeError):
-    waveform, rate = _decode_av(source, name, start, end)
-  if waveform.size and rate != sample_rate:
-    waveform = soxr.resample(waveform, rate, sample_rate, quality='HQ')
+  runs = _decode_soundfile(source, name, start, end)
+  if not runs:
+    from avl_jax.features import ffmpeg_audio
+
+    runs = ffmpeg_audio.decode(source, name, start, end, tolerance, LONGEST)
+  waveform = _resample(runs, sample_rate, name)
   if not waveform.size and start > 0:
     raise BeyondEndError(f'{name}: There is no audio from {start:g} s on.')
   if not waveform.size:
@@ -150,101 +156,81 @@ def _mel_filters() -> np.ndarray:
   )
 
 
-def _mono(blocks: Iterable[np.ndarray], name: str) -> np.ndarray:
-  """Joins any number of blocks [samples]; MediaError beyond `LONGEST`."""
-  joined, length = [np.zeros(0, np.float32)], 0
-  for block in blocks:
-    joined.append(block)
-    length += len(block)
-    if length > LONGEST:
-      raise MediaError(f'{name}: The audio has more than {LONGEST:,} samples.')
-  return np.concatenate(joined)
+def _resample(
+  runs: Sequence[tuple[np.ndarray, int]], sample_rate: int, name: str
+) -> np.ndarray:
+  """Brings runs of samples to one rate and joins them."""
+  length = sum(len(run) * sample_rate / rate for run, rate in runs)
+  if length > LONGEST:
+    raise MediaError(
+      f'{name}: The audio has {length:,.0f} samples at {sample_rate:,} Hz. '
+      f'Expected at most {LONGEST:,}.'
+    )
+  joined = [np.zeros(0, np.float32)]
+  for run, rate in runs:
+    if run.size and rate != sample_rate:
+      joined.append(soxr.resample(run, rate, sample_rate, quality='HQ'))
+    else:
+      joined.append(run)
+  return np.concatenate(joined) if len(joined) != 2 else joined[1]
 
 
 def _decode_soundfile(
   source: str | bytes, name: str, start: float, end: float
-) -> tuple[np.ndarray, int]:
-  """Reads mono samples from `start` to `end` s with libsndfile; their rate."""
-  file = io.BytesIO(source) if isinstance(source, bytes) else source
-  with soundfile.SoundFile(file) as sound:
-    first, last = (
-      round(min(seconds * sound.samplerate, sound.frames))
-      for seconds in (start, end)
-    )
-    if first:
-      sound.seek(first)
-    count = max(0, last - first) if end < math.inf else -1
-    blocks = sound.blocks(2**20, frames=count, dtype='float32', always_2d=True)
-    mono = _mono((block.mean(axis=1) for block in blocks), name)
-    return mono, sound.samplerate
+) -> list[tuple[np.ndarray, int]]:
+  """Reads mono samples from `start` to `end` s with libsndfile; their rate.
 
-
-def _decode_av(
-  source: str | bytes, name: str, start: float, end: float
-) -> tuple[np.ndarray, int]:
-  """Reads mono samples from `start` to `end` s with FFmpeg; their rate."""
-  import av
-
-  file = io.BytesIO(source) if isinstance(source, bytes) else source
-  formats = ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
-  with (
-    ffmpeg.media_errors(
-      name, 'Neither libsndfile nor FFmpeg can read the file'
-    ),
-    ffmpeg.open_container(file, formats) as container,
-  ):
-    if not container.streams.audio:
-      raise NoAudioError(f'{name}: The file has no audio stream.')
-    stream = container.streams.audio[0]
-    try:
-      return _mono(_blocks(container, stream, start, end), name), stream.rate
-    except (MediaError, av.FFmpegError):
-      raise
-    except ValueError as error:  # raised by the sample format's conversion
-      raise MediaError(
-        f'{name}: The format of the samples changes within the file.'
-      ) from error
-
-
-def _blocks(container, stream, start: float, end: float) -> Iterator:
-  """Yields mono blocks from `start` to `end` s of the file's time."""
-  import av
-
-  # Changes only the sample format; av has no other call for that.
-  planar = av.AudioResampler(format='fltp')
-  for frame, time in _timed_frames(container, stream, start):
-    rate, at = frame.sample_rate, time
-    if at >= end * rate:
-      return
-    for block in planar.resample(frame):
-      mono = block.to_ndarray().mean(axis=0)
-      first = max(0, round(start * rate) - at) if start > 0 else 0
-      last = max(0, round(end * rate) - at) if end < math.inf else None
-      yield mono[first:last]
-      at += len(mono)
-
-
-def _timed_frames(container, stream, start: float) -> Iterator:
-  """Yields (frame, first sample), from a frame at or before `start` s on.
-
-  Samples count the file's time, from 0 at the start of its earliest stream.
+  The result is empty if libsndfile cannot read the file, finds no samples in
+  it, or reads less or more than the file has.
   """
-  import av
+  # Bytes, because soundfile refuses names that are not UTF-8.
+  is_path = isinstance(source, str)
+  file: Any = os.fsencode(source) if is_path else io.BytesIO(source)
+  try:
+    with soundfile.SoundFile(file) as sound:
+      if not sound.frames or not _is_whole(source, sound):
+        return []
+      first, last = (
+        round(min(seconds * sound.samplerate, sound.frames))
+        for seconds in (start, end)
+      )
+      if first:
+        sound.seek(first)
+      return [(_mono(sound, max(0, last - first), name), sound.samplerate)]
+  # TypeError: for a file named *.raw, libsndfile needs to be told the format.
+  except (soundfile.LibsndfileError, TypeError):
+    return []
 
-  origin = (container.start_time or 0) / av.time_base
-  if start > 0:
-    # A decoder needs some packets before its output is correct.
-    time = max(0.0, start - PREROLL)
-    container.seek(round((origin + time) * av.time_base))
-  at = 0 if start <= 0 else None
-  for index, frame in enumerate(container.decode(stream)):
-    if frame.pts is not None:
-      time = float(frame.pts * frame.time_base) - origin
-      at = round(time * frame.sample_rate)
-    late = at is None or at > start * frame.sample_rate
-    if start > 0 and not index and late:  # The index is wrong or missing.
-      container.seek(round(origin * av.time_base))
-      yield from _timed_frames(container, stream, 0.0)
-      return
-    yield frame, at
-    at += frame.samples
+
+def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
+  """Reads up to `count` samples; MediaError beyond `LONGEST`."""
+  joined, length = [np.zeros(0, np.float32)], 0
+  while length < count:
+    # Not `sound.blocks`: where the file ends early, it returns old memory.
+    wanted = min(_BLOCK, count - length)
+    block = sound.read(wanted, dtype='float32', always_2d=True)
+    joined.append(block.mean(axis=1))
+    length += len(block)
+    if length > LONGEST:
+      raise MediaError(f'{name}: The audio has more than {LONGEST:,} samples.')
+    if len(block) < wanted:
+      break
+  return np.concatenate(joined)
+
+
+def _is_whole(source: str | bytes, sound: soundfile.SoundFile) -> bool:
+  """Whether libsndfile reads all of the file, at the right speed.
+
+  It believes the header of an MP3, or guesses the length from the first
+  packet, and it reads the first of several Ogg streams in a file.
+  """
+  from avl_jax.features import ffmpeg_audio
+
+  if sound.format not in _UNTRUSTED:
+    return True
+  try:
+    seconds, kinds = ffmpeg_audio.packets(source)
+  except MediaError:
+    return True  # FFmpeg cannot read it either.
+  length = sound.frames / sound.samplerate
+  return kinds < 2 and abs(seconds - length) < _TOLERATED

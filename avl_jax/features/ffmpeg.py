@@ -7,9 +7,11 @@ formats are allowed by name, and local files are the only protocol.
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from avl_jax import logs
 from avl_jax.features import EmptyMediaError, MediaError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ AUDIO_FORMATS = (
   *('flac', 'mp3', 'tta', 'w64', 'wav', 'wv'),
 )
 MOST_PIXELS = 8192 * 4352  # of a frame: 8K film and some padding
+TOLERANCE = 0.01  # share of a stream's packets that may be damaged
+LONGEST_GAP = 1.0  # seconds that damaged packets may leave without content
 
 
 def check_file(path: str | os.PathLike) -> str:
@@ -70,6 +74,89 @@ def open_container(
       'protocol_whitelist': 'file',
     },
   )
+
+
+class Damage:
+  """Counts the packets of a stream that cannot be decoded; limits them.
+
+  A file is usable although a few packets of it are damaged: the sound is silent
+  there, and the picture stands still. It is refused if more than a share of the
+  packets is damaged, or if more than `LONGEST_GAP` is lost at once.
+
+  Attributes:
+    packets: number of packets so far.
+    lost: number of them that are damaged.
+
+  Example:
+    damage = Damage('cooking.mp4', 'sound', tolerance=0.01)
+    for packet in container.demux(stream):
+      frames = damage.decode(packet)  # None: the packet is damaged
+    damage.check()
+  """
+
+  def __init__(self, name: str, content: str, tolerance: float = TOLERANCE):
+    """Starts with no packet.
+
+    Args:
+      name: of the file, for messages.
+      content: 'sound' or 'picture', for messages.
+      tolerance: share of the packets that may be damaged.
+    """
+    self.packets = self.lost = 0
+    self._name, self._content, self._tolerance = name, content, tolerance
+    self._gap, self._cause = 0.0, ''
+
+  def decode(self, packet: 'av.Packet', seconds: float) -> list | None:
+    """Decodes a packet.
+
+    Args:
+      packet: of the stream.
+      seconds: that the packet lasts.
+
+    Returns:
+      The frames, perhaps none; None if the packet is damaged.
+
+    Raises:
+      MediaError: the damaged packets in a row last too long.
+    """
+    import av
+
+    if not packet.size and packet.pts is not None:
+      return []  # A codec's way to repeat a picture; the decoder refuses it.
+    self.packets += bool(packet.size)
+    try:
+      frames = packet.decode()
+    except av.FFmpegError as error:
+      self._cause = error.strerror or str(error)
+      self.lost += 1
+      self._gap += seconds
+      if self._gap > LONGEST_GAP and self._tolerance < 1:
+        raise self._error(f'{self._gap:.1f} s in a row') from error
+      return None
+    if frames:
+      self._gap = 0.0
+    return list(frames)
+
+  def check(self) -> None:
+    """Writes a line if packets were lost; MediaError if too many were."""
+    if self.lost > self._tolerance * self.packets:
+      raise self._error('')
+    if self.lost:
+      logs.write(f'{self._name}: {self._lost()} Reading goes on.', sys.stderr)
+
+  def _lost(self) -> str:
+    return (
+      f'{self.lost} of {self.packets} packets of the {self._content} are '
+      f'damaged ({self._cause}).'
+    )
+
+  def _error(self, gap: str) -> MediaError:
+    found = f' They last {gap}.' if gap else ''
+    return MediaError(
+      f'{self._name}: {self._lost()}{found} Expected at most '
+      f'{self._tolerance:.0%} and {LONGEST_GAP:g} s in a row. Replace the file '
+      'by a whole copy.'
+    )
 
 
 @contextlib.contextmanager

@@ -16,13 +16,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avl_jax.features import MediaError, ffmpeg, ffmpeg_filters
-
-_LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
-_MARGIN = 1  # second decoded before the start, to find the frame shown there
-_LOST = 1 / 20  # share of a file that may be missing at its end
-# A decoded frame, and the times at which it appears and disappears, in seconds.
-Timed = tuple[av.VideoFrame, Fraction, Fraction]
+from avl_jax.features import ffmpeg, ffmpeg_filters, ffmpeg_video
 
 
 def frames(
@@ -32,6 +26,7 @@ def frames(
   crop: bool,
   start: float = 0.0,
   end: float | None = None,
+  tolerance: float = ffmpeg.TOLERANCE,
 ) -> Iterator[np.ndarray]:
   """Iterates over upright frames of a video file, with bounded memory.
 
@@ -50,6 +45,7 @@ def frames(
     crop: keep only the centre [size, size].
     start: of the piece, seconds.
     end: of the piece, seconds; None or a time after the end: until the end.
+    tolerance: share of the packets that may be damaged, see `ffmpeg.Damage`.
 
   Returns:
     An iterator of uint8 [H, W, 3], RGB.
@@ -57,9 +53,8 @@ def frames(
   Raises:
     ValueError: fps, size, start or end is not possible.
     MediaError: the path is no local file, or the file is empty, has another
-      format or no video stream; while iterating: a frame is damaged or has
-      more than `ffmpeg.MOST_PIXELS`, a timestamp is not possible, or the file
-      is cut off.
+      format or no video stream; while iterating: too many packets are damaged,
+      a frame is too large, a time is impossible, or the file is cut off.
 
   Example:
     for frame in video.frames('cooking.mp4', fps=1, size=224, crop=True):
@@ -75,137 +70,30 @@ def frames(
   name = os.fspath(path)
   return _frames(
     name,
-    _open(name),
+    ffmpeg_video.open_video(name),
+    tolerance=tolerance,
     # Rates are ratios such as 24000/1001, and times are compared exactly.
     fps=Fraction(fps).limit_denominator(1001),
     size=size,
     crop=crop,
-    start=Fraction(min(start, _LONGEST)),
-    end=None if end is None else Fraction(min(end, _LONGEST)),
+    start=Fraction(min(start, ffmpeg_video.LONGEST)),
+    end=None if end is None else Fraction(min(end, ffmpeg_video.LONGEST)),
   )
 
 
-def _open(name: str) -> av.container.InputContainer:
-  """Opens a container and checks that it has a usable video stream."""
-  path = ffmpeg.check_file(name)
-  formats = ', '.join(ffmpeg.VIDEO_FORMATS)
-  with ffmpeg.media_errors(
-    name, f'The file is not a complete video of {formats}'
-  ):
-    container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
-  stream = _stream(container)
-  context = stream and stream.codec_context
-  problem = ''
-  if context is None:
-    problem = 'The file has no readable video stream.'
-  elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
-    # The size is unknown, too, if FFmpeg itself has applied the limit.
-    size = f'{context.width} x {context.height}' if context.width else 'unknown'
-    problem = (
-      f'The size of the frames is {size}. Expected at most '
-      f'{ffmpeg.MOST_PIXELS} pixels.'
-    )
-  if problem:
-    container.close()
-    raise MediaError(f'{name}: {problem}')
-  return container
-
-
-def _stream(
-  container: av.container.InputContainer,
-) -> av.video.stream.VideoStream | None:
-  """The first video stream that is not cover art; None if there is none."""
-  for stream in container.streams.video:
-    if not stream.disposition & type(stream.disposition).attached_pic:
-      return stream
-  return None
-
-
-def _frames(name, container, *, fps, size, crop, start, end):
+def _frames(name, container, *, fps, size, crop, start, end, tolerance):
   """The iterator that `frames` returns; closes the container."""
-  with (
-    container,
-    ffmpeg.media_errors(name, 'The file is damaged or cut off'),
-  ):
-    timed = _decode(name, container, start)
+  with ffmpeg.media_errors(name, 'The file is damaged or cut off'):
+    timed = ffmpeg_video.timed_frames(name, container, start, tolerance)
     shown = resample(timed, fps, start, end)
     yield from ffmpeg_filters.scale(name, shown, size, crop)
 
 
-def _decode(
-  name: str, container: av.container.InputContainer, start: Fraction
-) -> Iterator[Timed]:
-  """Yields frames with their times, from the frame shown at `start` on."""
-  stream = _stream(container)
-  assert stream is not None  # see `_open`
-  assert stream.time_base is not None
-  stream.thread_type = 'AUTO'
-  stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
-  unit = stream.time_base
-  # In units of the time base, rounded, as ffmpeg shifts timestamps.
-  origin = round(Fraction(container.start_time or 0, 10**6) / unit)
-  sought = start > _MARGIN
-  if sought:
-    container.seek(origin + math.floor((start - _MARGIN) / unit), stream=stream)
-  time = gap = Fraction(0)
-  for i, frame in enumerate(_demux(name, container, stream)):
-    last = time
-    time = last + gap if frame.pts is None else (frame.pts - origin) * unit
-    if not -_LONGEST < time < _LONGEST:
-      raise MediaError(
-        f'{name}: The file is damaged: a frame has the time {float(time):g} s. '
-        f'Expected less than {_LONGEST} s.'
-      )
-    time = _snap(time, stream)
-    if not i and sought and time > start:  # An index may be wrong or absent.
-      container.seek(origin, stream=stream)
-      yield from _decode(name, container, Fraction(0))
-      return
-    if i and time > last:
-      gap = time - last
-    elif not i and stream.average_rate:
-      gap = 1 / stream.average_rate
-    until = time + ((frame.duration or 0) * unit or gap)
-    yield frame, time, _snap(until, stream)
-
-
-def _snap(time: Fraction, stream) -> Fraction:
-  """Undoes the rounding of timestamps in containers with a coarse time base.
-
-  Matroska stores milliseconds, in which half a second of 24 frames ends early.
-  """
-  if not stream.average_rate:
-    return time
-  regular = round(time * stream.average_rate) / stream.average_rate
-  return regular if abs(regular - time) <= stream.time_base else time
-
-
-def _demux(name, container, stream) -> Iterator[av.VideoFrame]:
-  """Decodes the stream; MediaError if the file ends long before it should."""
-  reached = Fraction(0)
-  for packet in container.demux():
-    if packet.pts is not None:
-      duration = packet.duration or 0
-      reached = max(reached, (packet.pts + duration) * packet.time_base)
-    if packet.stream_index == stream.index:
-      yield from packet.decode()
-  # The duration may count from zero or from the first time.
-  reached = max(reached, reached - Fraction(container.start_time or 0, 10**6))
-  expected = Fraction(container.duration or 0, 10**6)
-  if container.format.name == 'avi' and stream.average_rate:
-    # FFmpeg fits the duration to the file; the header's frame count is kept.
-    expected = max(expected, stream.frames / stream.average_rate)
-  # The last packet may lack a duration.
-  slack = max(Fraction(1, 2), 2 / (stream.average_rate or 4))
-  if reached < min(expected - slack, expected * (1 - _LOST)):
-    raise MediaError(
-      f'{name}: The file is cut off. It ends after {float(reached):.1f} of '
-      f'{float(expected):.1f} seconds.'
-    )
-
-
 def resample(
-  timed: Iterable[Timed], fps: Fraction, start: Fraction, end: Fraction | None
+  timed: Iterable[ffmpeg_video.Timed],
+  fps: Fraction,
+  start: Fraction,
+  end: Fraction | None,
 ) -> Iterator[av.VideoFrame]:
   """Changes the frame rate as ffmpeg's filter `fps` does.
 

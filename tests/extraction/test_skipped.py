@@ -47,3 +47,10 @@ def test_no_usable_item():
     "x: None of the 1 clips can be used. Skipped so far: {'unreadable': 1}, "
     'for example a.mp4: The file is damaged. Correct them.'
   )
+
+
+def test_names_that_are_not_utf_8_are_written(tmp_path):
+  skipped = Skipped()
+  skipped.add('unreadable', 'caf\udce9/film.mp4')
+  skipped.write(tmp_path)
+  assert json.loads((tmp_path / 'skipped.json').read_text('utf-8'))

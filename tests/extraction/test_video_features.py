@@ -17,3 +17,21 @@ def test_files_of_videos(tmp_path):
   for name in ('', '..', '../a/x', '/etc/passwd', 'b/y', 'a\\x', 'x\0'):
     with pytest.raises(UserError, match='is not a file name'):
       files(name)
+
+
+def test_an_empty_file_does_not_hide_a_good_one(tmp_path):
+  """Nor does a link that leads nowhere or out of the folder."""
+  root = tmp_path / 'films'
+  (root / 'b').mkdir(parents=True)
+  for name in ('x.avi', 'only.avi'):
+    (root / name).touch()
+  (tmp_path / 'outside.avi').write_bytes(b'film')
+  (root / 'y.avi').symlink_to(root / 'nowhere.avi')
+  (root / 'z.avi').symlink_to(tmp_path / 'outside.avi')
+  for name in ('x.mp4', 'y.mp4', 'b/z.mp4'):
+    (root / name).write_bytes(b'film')
+  files = VideoFiles(root)
+  assert files('x') == root / 'x.mp4'
+  assert files('y') == root / 'y.mp4'
+  assert files('z') == root / 'b/z.mp4'
+  assert files('only') == root / 'only.avi'

@@ -161,19 +161,6 @@ def test_a_piece_is_that_of_the_whole(tmp_path, suffix, codec, piece):
     )
 
 
-def test_audio_that_begins_late(tmp_path):
-  """The times of a piece count from the first picture, before any audio."""
-  path, rate = tmp_path / 'late.mp4', 16_000
-  media.write(path, chirp(rate, 4), rate, seconds=6, delay=2)
-  found = audio.read_audio(path, start=1, end=4.5)
-  assert abs(len(found) - 2.5 * rate) <= 2_048
-  last = found[-3_200:]
-  assert abs(peak(last) - (300 + 200 * 2.4)) < 20
-  later = audio.read_audio(path, start=4, end=4.5)
-  assert abs(peak(later) - (300 + 200 * 2.25)) < 20
-  assert len(later) == 8_000
-
-
 def test_pieces_after_the_end(tmp_path):
   film, sound = tmp_path / 'film.mp4', tmp_path / 'sound.wav'
   media.write(film, chirp(16_000, 2), 16_000, seconds=2)

@@ -106,6 +106,45 @@ def test_formats(tmp_path, monkeypatch, name, form, line_ends, block):
     np.testing.assert_array_equal(vector, vectors[word])
 
 
+@pytest.mark.parametrize('mark', [b'', b'\xef\xbb\xbf'])
+@pytest.mark.parametrize('separator', [b' ', b'\t'])
+@pytest.mark.parametrize('head', [b'', b'5 4\n', b'5\t4\n'])
+def test_words_with_blanks_in_text(tmp_path, mark, separator, head):
+  """As in GloVe 840B; and files with tabs or a mark of UTF-8."""
+  words = [b'the', b'at', b'at name@domain.com', b'. . .', b'salt']
+  rows = [
+    separator.join([word, *4 * [b'%d' % (i + 1)]]) + b'\n'
+    for i, word in enumerate(words)
+  ]
+  path = tmp_path / 'glove.txt'
+  for order in (rows, rows[2:] + rows[:2]):
+    path.write_bytes(mark + head + b''.join(order))
+    file = word_vectors.Word2Vec(path)
+    assert file.dim == 4
+    found = file.look_up({'the', 'at', 'salt', 'name@domain.com'})
+    assert {word: vector[0] for word, vector in found.items()} == {
+      'the': 1,
+      'at': 2,
+      'salt': 5,
+    }
+
+
+@pytest.mark.parametrize('line_ends', [False, True])
+@pytest.mark.parametrize('dim', [12, 300])
+def test_words_with_blanks_in_binary(tmp_path, line_ends, dim):
+  names = ['New York', 'a b', 'at the', 'x y z', 'of course  ', 'sel gros']
+  vectors = {}
+  for i in range(200):
+    name = f'{names[i % 6]}{i}' if i % 2 else f'word{i}'
+    vectors[name] = golden.normal(f'{i}', (dim,)) * np.float32(0.1)
+  path = _write(tmp_path / 'x.bin', 'binary', vectors, line_ends)
+  wanted = {name for name in vectors if ' ' not in name}
+  found = word_vectors.Word2Vec(path).look_up({*wanted, 'New', 'at', 'a'})
+  assert set(found) == wanted
+  for word, vector in found.items():
+    np.testing.assert_array_equal(vector, vectors[word])
+
+
 def test_the_name_tells_files_apart(tmp_path):
   (tmp_path / 'other').mkdir()
   one = _write(tmp_path / 'x.bin', 'binary', {'a': np.ones(3)})

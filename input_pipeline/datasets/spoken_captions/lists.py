@@ -60,8 +60,8 @@ def read_list(path: pathlib.Path) -> Iterator[Caption | None]:
       return
     content = json.loads(text)
     bases = {
-      'audio_base': content.get('audio_base_path', ''),
-      'image_base': content.get('image_base_path', ''),
+      'audio_base': content.get('audio_base_path') or '',
+      'image_base': content.get('image_base_path') or '',
     }
     items = content['data']
     if not isinstance(items, list) or not all(
@@ -86,13 +86,19 @@ def _parse_item(item: object, bases: dict[str, str]) -> Caption | None:
   if not (isinstance(wav, str) and isinstance(image, str) and wav and image):
     return None
   return Caption(
-    id=str(item.get('uttid', wav)),
+    id=_text(item, 'uttid') or wav,
     wav=wav,
     image=image,
-    text=str(item.get('asr_text', '')),
-    speaker=str(item.get('speaker', '')),
+    text=_text(item, 'asr_text'),
+    speaker=_text(item, 'speaker'),
     **bases,
   )
+
+
+def _text(item: dict, key: str) -> str:
+  """A text of an entry; '' if it is missing or null."""
+  value = item.get(key)
+  return '' if value is None else str(value)
 
 
 def _parse_line(line: str) -> Caption | None:

@@ -11,12 +11,13 @@ import pathlib
 import numpy as np
 import soundfile
 
-from avl_jax.features import MediaError, audio, images
+from avl_jax.features import SAMPLE_RATE, MediaError, audio, images
 
 NUM_FRAMES = 2_000  # 20 s
 LARGEST_FILE = 2**26  # bytes of an image or a recording
 LONGEST = 600  # seconds of a recording
 MOST_SAMPLES = 2**26  # of a recording, in all channels
+UNKNOWN = 2**53  # samples in the header of a file of unknown length, or more
 MOST_PIXELS = 2**24  # of an image
 
 
@@ -54,22 +55,34 @@ def read_spectrogram(path: pathlib.Path) -> np.ndarray:
   Raises:
     MediaError: the file is missing, empty or unreadable, or has more bytes,
       seconds or samples than a caption can have. Seconds and samples are taken
-      from its header.
+      from its header, if that knows them.
   """
   _check_size(path)
   try:
-    header = soundfile.info(path) if path.stat().st_size else None
+    with path.open('rb') as file:  # soundfile refuses names that are not UTF-8.
+      header = soundfile.info(file) if path.stat().st_size else None
   except (soundfile.SoundFileError, TypeError) as error:
     raise MediaError(f'{path}: libsndfile cannot read the file.') from error
-  if header and (
-    header.duration > LONGEST or header.frames * header.channels > MOST_SAMPLES
+  if (
+    header
+    and header.frames < UNKNOWN
+    and (
+      header.duration > LONGEST
+      or header.frames * header.channels > MOST_SAMPLES
+    )
   ):
     raise TooLargeError(
       f'{path}: The recording has {header.duration:.0f} s at '
       f'{header.samplerate} Hz. Expected at most {LONGEST} s and '
       f'{MOST_SAMPLES} samples.'
     )
-  spectrogram = audio.log_mel_spectrogram(audio.read_audio(path))
+  waveform = audio.read_audio(path, end=LONGEST + 1)
+  if len(waveform) > LONGEST * SAMPLE_RATE:
+    raise TooLargeError(
+      f'{path}: The recording is longer than {LONGEST} s. Expected at most '
+      'that; cut it into captions.'
+    )
+  spectrogram = audio.log_mel_spectrogram(waveform)
   return spectrogram[:NUM_FRAMES].astype(np.float16)
 
 

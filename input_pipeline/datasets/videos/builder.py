@@ -136,7 +136,9 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     ):
       rows = parsing.read_table(path, ['category_1', 'video_id'])
       return [
-        f'{category.lower().replace(" ", "_")}/{video}'
+        '/'.join(
+          filter(None, [category.strip().lower().replace(' ', '_'), video])
+        )
         for category, video in rows
       ]
     raise UserError(

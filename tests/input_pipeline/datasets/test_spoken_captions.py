@@ -12,7 +12,7 @@ from PIL import Image
 import input_pipeline
 from avl_jax.errors import UserError
 from avl_jax.features import audio
-from input_pipeline.datasets.spoken_captions import media
+from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.records import reader
 from tests.helpers import places_files
 
@@ -87,6 +87,42 @@ def test_twenty_seconds_are_kept(tmp_path):
   whole = audio.log_mel_spectrogram(waveform)
   np.testing.assert_array_equal(found, whole[:2_000].astype(np.float16))
   assert found.max() < -10
+
+
+def test_lengths_that_no_header_knows(tmp_path, monkeypatch):
+  """FLAC from a pipe, and a WAV whose recorder died."""
+  sine = np.sin(np.arange(48_000) / 5) / 4
+  soundfile.write(tmp_path / 'whole.wav', sine, 16_000)
+  expected = media.read_spectrogram(tmp_path / 'whole.wav')
+  wav = bytearray((tmp_path / 'whole.wav').read_bytes())
+  place = wav.index(b'data') + 4
+  wav[place : place + 4] = bytes(4)
+  flac = bytearray(audio.encode_flac(sine))
+  flac[21] &= 0xF0  # 36 bits of the number of samples
+  flac[22:26] = bytes(4)
+  folder = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
+  folder.mkdir()
+  for name, content in (('zero.wav', wav), ('unknown.flac', flac)):
+    path = folder / name
+    path.write_bytes(content)
+    found = media.read_spectrogram(path)
+    assert found.shape == (301, 40)
+    np.testing.assert_allclose(found, expected, atol=2)
+    with monkeypatch.context() as patched:
+      patched.setattr(media, 'LONGEST', 2)
+      with pytest.raises(media.TooLargeError, match='longer than 2 s'):
+        media.read_spectrogram(path)
+
+
+def test_null_means_nothing(tmp_path):
+  path = tmp_path / 'list.json'
+  nulls = dict.fromkeys(['uttid', 'asr_text', 'speaker'])
+  item = {'wav': 'a.wav', 'image': 'b.jpg', **nulls}
+  path.write_text(
+    json.dumps({'image_base_path': None, 'audio_base_path': '', 'data': [item]})
+  )
+  (caption,) = lists.read_list(path)
+  assert caption == lists.Caption(id='a.wav', wav='a.wav', image='b.jpg')
 
 
 def test_malicious_entries_are_skipped(tmp_path):

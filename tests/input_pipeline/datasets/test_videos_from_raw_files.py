@@ -127,7 +127,7 @@ def test_the_official_list(folder, tmp_path):
   (root / 'HowTo100M_v1.csv').write_text(
     'video_id,category_1,category_2,rank,task_id\n'
     'how-A,Food and Entertaining,Recipes,5,11967\n'
-    'howB,"Cars & Other Vehicles",Cars,1,2\n'
+    'howB,,,1,2\n'
   )
   _prepare(root, tmp_path)
   assert set(_read(tmp_path)) == {'how-A', 'howB'}

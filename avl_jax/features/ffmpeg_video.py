@@ -1,0 +1,187 @@
+"""Decodes the pictures of video files with FFmpeg's libraries."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+
+from avl_jax.features import MediaError, ffmpeg
+
+LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
+_MARGIN = 1  # second decoded before the start, to find the frame shown there
+_LOST = 1 / 20  # share of a file that may be missing at its end
+# A decoded frame, and the times at which it appears and disappears, in seconds.
+Timed = tuple[av.VideoFrame, Fraction, Fraction]
+
+
+def open_video(name: str) -> av.container.InputContainer:
+  """Opens a container and checks that it has a usable video stream."""
+  path = ffmpeg.check_file(name)
+  formats = ', '.join(ffmpeg.VIDEO_FORMATS)
+  with ffmpeg.media_errors(
+    name, f'The file is not a complete video of {formats}'
+  ):
+    container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
+  stream = _stream(container)
+  context = stream and stream.codec_context
+  problem = ''
+  if context is None:
+    problem = 'The file has no readable video stream.'
+  elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
+    # The size is unknown, too, if FFmpeg itself has applied the limit.
+    size = f'{context.width} x {context.height}' if context.width else 'unknown'
+    problem = (
+      f'The size of the frames is {size}. Expected at most '
+      f'{ffmpeg.MOST_PIXELS} pixels.'
+    )
+  if problem:
+    container.close()
+    raise MediaError(f'{name}: {problem}')
+  assert stream is not None
+  stream.thread_type = 'AUTO'
+  stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
+  return container
+
+
+def _stream(
+  container: av.container.InputContainer,
+) -> av.video.stream.VideoStream | None:
+  """The first video stream that is not cover art; None if there is none."""
+  for stream in container.streams.video:
+    if not stream.disposition & type(stream.disposition).attached_pic:
+      return stream
+  return None
+
+
+def timed_frames(
+  name: str,
+  container: av.container.InputContainer,
+  start: Fraction,
+  tolerance: float,
+) -> Iterator[Timed]:
+  """Yields frames with their times, from the frame shown at `start` on.
+
+  If seeking leads astray, because the index of the file is wrong, incomplete
+  or missing, then the file is opened again and read from its beginning.
+  """
+  with container:
+    if start <= _MARGIN:
+      yield from _decode(name, container, tolerance)
+      return
+    found = _decode(name, container, tolerance)
+    try:
+      _seek(container, start - _MARGIN)
+      first = next(found, None)
+    except (av.FFmpegError, MediaError):
+      first = None
+    if first and first[1] <= start and first[0].key_frame:
+      yield first
+      yield from found
+      return
+  with open_video(name) as again:
+    yield from _decode(name, again, tolerance)
+
+
+def _origin(container: av.container.InputContainer, unit: Fraction) -> int:
+  """The beginning of the file in units, rounded as ffmpeg shifts timestamps."""
+  return round(Fraction(container.start_time or 0, 10**6) / unit)
+
+
+def _seek(container: av.container.InputContainer, time: Fraction) -> None:
+  stream = _stream(container)
+  assert stream is not None  # see `open_video`
+  unit = stream.time_base
+  assert unit is not None
+  offset = _origin(container, unit) + math.floor(time / unit)
+  container.seek(offset, stream=stream)
+
+
+def _decode(
+  name: str, container: av.container.InputContainer, tolerance: float
+) -> Iterator[Timed]:
+  """Yields frames with their times, from the container's place on."""
+  stream = _stream(container)
+  assert stream is not None  # see `open_video`
+  unit = stream.time_base
+  assert unit is not None
+  origin = _origin(container, unit)
+  damage = ffmpeg.Damage(name, 'picture', tolerance)
+  time = gap = Fraction(0)
+  for i, frame in enumerate(_demux(name, container, stream, damage)):
+    last = time
+    time = last + gap if frame.pts is None else (frame.pts - origin) * unit
+    if not -LONGEST < time < LONGEST:
+      raise MediaError(
+        f'{name}: The file is damaged: a frame has the time {float(time):g} s. '
+        f'Expected less than {LONGEST} s.'
+      )
+    time = _snap(time, stream)
+    if i and time > last:
+      gap = time - last
+    elif not i and stream.average_rate:
+      gap = 1 / stream.average_rate
+    until = time + ((frame.duration or 0) * unit or gap)
+    yield frame, time, _snap(until, stream)
+
+
+def _snap(time: Fraction, stream) -> Fraction:
+  """Undoes the rounding of timestamps in containers with a coarse time base.
+
+  Matroska stores milliseconds, in which half a second of 24 frames ends early.
+  """
+  if not stream.average_rate:
+    return time
+  regular = round(time * stream.average_rate) / stream.average_rate
+  return regular if abs(regular - time) <= stream.time_base else time
+
+
+def _demux(name, container, stream, damage) -> Iterator[av.VideoFrame]:
+  """Decodes the stream; MediaError if the file ends long before it should."""
+  reached = Fraction(0)
+  usual = 1 / (stream.average_rate or 25)  # seconds of a packet
+  for packet in container.demux():
+    duration = (packet.duration or 0) * packet.time_base
+    if packet.pts is not None:
+      reached = max(reached, packet.pts * packet.time_base + duration)
+    # Not packet.stream_index: it is 0 for the last packet of each stream, which
+    # brings the frames that the decoder still holds.
+    if packet.stream.index == stream.index:
+      yield from damage.decode(packet, float(duration or usual)) or ()
+  # The duration may count from zero or from the first time.
+  reached = max(reached, reached - Fraction(container.start_time or 0, 10**6))
+  expected = _expected(container, stream)
+  # The last packet may lack a duration.
+  slack = max(Fraction(1, 2), 2 / (stream.average_rate or 4))
+  if reached < min(expected - slack, expected * (1 - _LOST)):
+    raise MediaError(
+      f'{name}: The file is cut off. It ends after {float(reached):.1f} of '
+      f'{float(expected):.1f} seconds.'
+    )
+  damage.check()
+
+
+def _expected(container, stream) -> Fraction:
+  """Seconds that the file should have according to its header."""
+  expected = Fraction(container.duration or 0, 10**6)
+  ends = [*map(_end, [*container.streams.video, *container.streams.audio])]
+  if all(ends):
+    # Chapters and subtitles may end later, and are not always read.
+    expected = min(expected, max(ends))
+  if container.format.name == 'avi' and stream.average_rate:
+    # FFmpeg fits the duration to the file; the header's frame count is kept.
+    expected = max(expected, stream.frames / stream.average_rate)
+  return expected
+
+
+def _end(stream) -> Fraction:
+  """Second at which a stream ends according to its header; 0: unknown."""
+  if stream.duration:
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base
+  tag = next((k for k in stream.metadata if k.startswith('DURATION')), '')
+  parts = stream.metadata[tag].split(':') if tag else []  # Matroska's h:m:s
+  try:
+    hours, minutes, seconds = map(Fraction, parts)
+  except ValueError:
+    return Fraction(0)
+  return 3600 * hours + 60 * minutes + seconds
