@@ -37,9 +37,9 @@ def describe(
     data: fingerprint of the training data.
     seed: of the run; with `batch_size` it determines the examples of a step.
     batch_size: examples in a batch.
-    best_metric: name of a metric, larger is better. Its best checkpoint is
-      kept beside the last ones, and `loading.load` takes it; '': `load` takes
-      the last checkpoint.
+    best_metric: name of a metric, see `best_step`. Its best checkpoint is kept
+      beside the last ones, and `loading.load` takes it; '': `load` takes the
+      last checkpoint.
     examples: number of examples of the training data; 0: unknown.
   """
   description = {
@@ -123,8 +123,15 @@ def check_training(found: Mapping, expected: Mapping, name: str) -> None:
 
 
 def best_step(descriptions: Mapping[int, Mapping], metric: str) -> int:
-  """Step with the largest value of a metric; the last if none has it."""
-  return max(
-    descriptions,
-    key=lambda s: (descriptions[s]['run']['metrics'].get(metric, -np.inf), s),
-  )
+  """Step with the best value of a metric; the last if none has it.
+
+  Less is better for ranks and losses (names that end in 'rank' or 'loss'), more
+  for all other metrics. NaN counts as no value.
+  """
+  sign = -1 if metric.endswith(('rank', 'loss')) else 1
+
+  def value(step: int) -> float:
+    found = descriptions[step]['run']['metrics'].get(metric, np.nan)
+    return -np.inf if np.isnan(found) else sign * found
+
+  return max(descriptions, key=lambda step: (value(step), step))
