@@ -23,12 +23,14 @@ def compare(
   config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
 ) -> None:
   """Trains the runs that are not done; prints and writes the comparison."""
+  evaluate.check_not_empty(config, 'comparison')
+  runs = list(expand(config))
   prepare(config, workdir, pipeline)
   evaluations = evaluate.open_evaluations(
     config, pipeline, evaluations=config.comparison.evaluations
   )
   results = collections.defaultdict(list)
-  for name, seed, settings in expand(config):
+  for name, seed, settings in runs:
     folder = workdir / name / f'seed{seed}'
     logs.write(f'Run {name}, seed {seed}: {folder}')
     if settings.num_steps:

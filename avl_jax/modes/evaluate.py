@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from avl_jax import multihost
 from avl_jax.checkpoints import loading
+from avl_jax.errors import ConfigError
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
 from avl_jax.retrieval import evaluation
@@ -19,9 +20,16 @@ from avl_jax.train.metrics_log import read_history
 def evaluate(
   config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
 ) -> None:
-  """Evaluates the best checkpoint; writes evaluation.json and the report."""
+  """Evaluates the best checkpoint; writes evaluation.json and the report.
+
+  Raises:
+    CheckpointError: there is no checkpoint, or the best one is damaged.
+    ConfigError: there is nothing to evaluate; what an earlier evaluation wrote
+      stays.
+  """
   multihost.wait('training')  # All hosts see the same folders.
   model, variables, facts = loading.load(workdir)
+  check_not_empty(config, 'eval_data')
   evaluations = open_evaluations(config, pipeline)
   results = evaluation.make_evaluate(model, evaluations, **config.eval)(
     variables
@@ -40,6 +48,23 @@ def evaluate(
     read_history(workdir / 'metrics.jsonl'),
   )
   print(f'Report: {workdir}/report.html')
+
+
+def check_not_empty(config: ConfigDict, part: str) -> None:
+  """Raises ConfigError if a config names no evaluations or no tasks.
+
+  Args:
+    config: of the run.
+    part: that holds the evaluations, 'eval_data' or 'comparison'.
+  """
+  for key in (f'{part}.evaluations', 'eval.tasks'):
+    outer, inner = key.split('.')
+    if not config[outer][inner]:
+      raise ConfigError(
+        f'There is nothing to evaluate: {key} is empty. Name a config in which '
+        'it is not, such as --config=configs/stamps.py. The files in the '
+        'workdir stay as they are.'
+      )
 
 
 def open_evaluations(

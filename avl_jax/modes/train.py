@@ -8,7 +8,7 @@ import optax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from avl_jax import multihost, parallel
+from avl_jax import logs, multihost, parallel
 from avl_jax.backbones import resnet
 from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
@@ -31,7 +31,10 @@ def train(
 ) -> None:
   """Trains from the last checkpoint if there is one; then evaluates."""
   run(config, workdir, pipeline, timing.process_start())
-  evaluate.evaluate(config, workdir, pipeline)
+  if config.eval_data.evaluations:
+    evaluate.evaluate(config, workdir, pipeline)
+  else:
+    logs.write('Nothing was evaluated: eval_data.evaluations is empty.')
 
 
 def run(

@@ -137,6 +137,27 @@ def test_evaluation_needs_a_checkpoint(config, tmp_path):
     evaluate.evaluate(config, tmp_path, Pipeline())
 
 
+@pytest.mark.parametrize('key', ['eval_data.evaluations', 'eval.tasks'])
+def test_an_evaluation_of_nothing_changes_nothing(config, tmp_path, key):
+  train.train(config, tmp_path, Pipeline())
+  names = ('evaluation.json', 'report.html', 'report.md')
+  before = [(tmp_path / name).read_bytes() for name in names]
+  figures = sorted((tmp_path / 'figures').rglob('*'))
+  outer, inner = key.split('.')
+  config[outer][inner] = type(config[outer][inner])()
+  with pytest.raises(UserError, match=rf'{key} is empty. Name a config'):
+    evaluate.evaluate(config, tmp_path, Pipeline())
+  assert [(tmp_path / name).read_bytes() for name in names] == before
+  assert sorted((tmp_path / 'figures').rglob('*')) == figures
+
+
+def test_training_without_evaluations_says_so(config, tmp_path, capsys):
+  config.eval_data.evaluations = {}
+  train.train(config, tmp_path, Pipeline())
+  assert 'eval_data.evaluations is empty' in capsys.readouterr().out
+  assert not (tmp_path / 'evaluation.json').exists()
+
+
 def test_preparation_gets_the_config(config, tmp_path):
   pipeline = Pipeline()
   config.prepare.media_dir = 'somewhere'
