@@ -47,7 +47,20 @@ def evaluate(
     evaluation.media_of(evaluations),
     read_history(workdir / 'metrics.jsonl'),
   )
-  print(f'Report: {workdir}/report.html')
+  print(f'\n{_which(facts)}\n\n{retrieval_report.scores(results).markdown()}')
+  print(f'\nReport: {workdir}/report.html')
+
+
+def _which(facts: Mapping[str, Any]) -> str:
+  """Sentences about the checkpoint: its step, and whether it was trained."""
+  step, metric = facts['step'], facts['best_metric']
+  chosen = f'the best by {metric}' if metric else 'the last'
+  text = f'Scores of step {step}, {chosen}.'
+  if step or not facts['batch_size']:  # An imported model has no batches.
+    return text
+  start = 'as its initial workdir left it' if facts['initial'] else 'untrained'
+  text += f' That is the model before the first step, {start}.'
+  return f'{text} No later step was better.' if metric else text
 
 
 def check_not_empty(config: ConfigDict, part: str) -> None:

@@ -53,7 +53,7 @@ def write(
     page.Table(('About', ''), tuple(facts.items())),
     page.Heading(2, 'Scores'),
     page.Text(f'{RECALL} Ranks start at 1; lower is better.'),
-    page.Table(HEADER, [_cells(row) for r in retrievals for row in r.results]),
+    scores(retrievals),
     *_curves(history, retrievals),
     *_times(history),
   ]
@@ -61,6 +61,12 @@ def write(
     if retrieval.evaluation in media:
       blocks += examples.sheet(retrieval, media[retrieval.evaluation])
   page.write(directory, 'report', blocks)
+
+
+def scores(retrievals: Sequence[Retrieval]) -> page.Table:
+  """Table of the scores, a row for each task and subset."""
+  rows = [_cells(row) for r in retrievals for row in r.results]
+  return page.Table(HEADER, rows)
 
 
 def _cells(row: Result) -> list[str]:

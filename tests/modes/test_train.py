@@ -137,6 +137,45 @@ def test_evaluation_needs_a_checkpoint(config, tmp_path):
     evaluate.evaluate(config, tmp_path, Pipeline())
 
 
+def test_scores_are_on_the_console(config, tmp_path, capsys):
+  config.best_metric = 'noise/test/audio_to_video/median_rank'
+  train.train(config, tmp_path, Pipeline())
+  printed = capsys.readouterr().out
+  record = json.loads((tmp_path / 'evaluation.json').read_text())
+  step = record['facts']['step']
+  assert f'Scores of step {step}, the best by {config.best_metric}.' in printed
+  assert ('untrained' in printed) == (step == 0)
+  for name in ('R@1', 'R@5', 'R@10', 'R@10 by chance', 'Median rank'):
+    assert f' {name} |' in printed
+  for row in record['rows']:
+    start = f'| noise | {row["task"].replace("->", "→")} | test | 8 | 8 |'
+    (line,) = (x for x in printed.splitlines() if x.startswith(start))
+    assert f' {100 * row["R@5"]:.1f} % | 100.0 % |' in line
+    assert f' | {row["median_rank"]:.1f} | ' in line
+
+
+@pytest.mark.parametrize(
+  ('facts', 'message'),
+  [
+    ({'step': 30}, 'Scores of step 30, the best by x/R@10.'),
+    ({'step': 30, 'best_metric': ''}, 'Scores of step 30, the last.'),
+    ({}, 'before the first step, untrained. No later step was better.'),
+    ({'best_metric': ''}, 'before the first step, untrained.'),
+    ({'initial': 'data'}, 'first step, as its initial workdir left it. No'),
+    # As the metadata of an import.
+    ({'best_metric': '', 'batch_size': 0}, 'Scores of step 0, the last.'),
+  ],
+)
+def test_which_checkpoint_the_scores_are_of(facts, message):
+  defaults = {
+    'step': 0,
+    'best_metric': 'x/R@10',
+    'batch_size': 8,
+    'initial': '',
+  }
+  assert message in evaluate._which(defaults | facts)
+
+
 @pytest.mark.parametrize('key', ['eval_data.evaluations', 'eval.tasks'])
 def test_an_evaluation_of_nothing_changes_nothing(config, tmp_path, key):
   train.train(config, tmp_path, Pipeline())
