@@ -22,7 +22,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
-from avl_jax import multihost, parallel
+from avl_jax import config_checks, multihost, parallel
 from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
 from avl_jax.modes import compare, convert, evaluate, prepare, reproduce, train
@@ -66,6 +66,7 @@ def read_arguments(
     saved = options.workdir / FILE
     name = str(saved) if saved.is_file() else name
   config = _override(read_config(name), [argv[0], *overrides])
+  config_checks.check(config)
   return options, config, options.workdir or _default_workdir(name)
 
 

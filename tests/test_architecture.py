@@ -19,6 +19,7 @@ FLOORS = {
     ('trained_model',),
     ('reports',),
     ('train',),
+    ('config_checks',),
     ('checkpoints', 'retrieval'),
     ('models',),
     ('extraction',),

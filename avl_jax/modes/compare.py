@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from avl_jax import logs
+from avl_jax import config_checks, logs
 from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet, init_variables
@@ -101,6 +101,7 @@ def expand(
         ) from error
       run.seed = seed
       run.comparison.runs = ()
+      config_checks.check(run)
       yield name, seed, run
       if not run.num_steps:
         break
