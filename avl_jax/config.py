@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -11,6 +12,62 @@ from avl_jax.errors import ConfigError
 from avl_jax.files import write_atomically
 
 FILE = 'config.json'  # in the workdir of a run
+DEFAULT = 'configs/avlnet.py'
+# Of main.py and configs/, for when the program starts in another folder.
+ROOT = pathlib.Path(__file__).parents[1]
+_PATHS = (  # keys that name files and folders
+  *('data_dir', 'image_weights', 'initial_workdir', 'release.file'),
+  *('prepare.media_dir', 'prepare.resnet152', 'prepare.resnext101'),
+  'words.vectors',
+)
+# Modes that take the config of the run in the workdir.
+_OF_A_RUN = ('train', 'eval', 'prepare', 'compare')
+
+
+def choose(name: str | None, workdir: str | None, mode: str) -> str:
+  """Name of the config for `read_config`: the given one, the run's, or DEFAULT.
+
+  Args:
+    name: that the user gave; None: none.
+    workdir: likewise.
+    mode: of main.py.
+
+  Raises:
+    ConfigError: the mode is of a run, and the workdir has no config.json.
+  """
+  if name or not workdir:
+    return name or DEFAULT
+  folder = pathlib.Path(workdir).expanduser()
+  if (folder / FILE).is_file():
+    return str(folder / FILE)
+  if mode not in _OF_A_RUN:
+    return DEFAULT
+  missing = f'no {FILE} in {folder}'
+  if not (folder / 'checkpoints').is_dir():
+    missing = f'no checkpoint in {folder}, and no {FILE}'
+  raise ConfigError(
+    f'There is {missing}. Expected the workdir of a run. Correct --workdir, or '
+    'name the config of the run too, such as --config=configs/stamps.py.'
+  )
+
+
+def default_workdir(name: str) -> pathlib.Path:
+  """'runs/stamps_es' of 'configs/stamps.py:es'; the folder of a config.json."""
+  if name.endswith('.json'):
+    return pathlib.Path(name).parent
+  file, _, argument = name.partition(':')
+  run = pathlib.Path('runs') / pathlib.Path(file).stem
+  return run.with_name(f'{run.name}_{argument}') if argument else run
+
+
+def expand_home(config: ConfigDict) -> ConfigDict:
+  """Replaces '~' by the home folder in the keys that name files and folders."""
+  for key in _PATHS:
+    *outer, last = key.split('.')
+    tree = config[outer[0]] if outer else config
+    if isinstance(tree[last], str) and tree[last].startswith('~'):
+      tree[last] = os.path.expanduser(tree[last])
+  return config
 
 
 def read_config(name: str) -> ConfigDict:
@@ -19,7 +76,8 @@ def read_config(name: str) -> ConfigDict:
   Args:
     name: path of a Python file with `get_config`, perhaps with its argument
       behind a colon ('configs/stamps.py:es'), or of the `config.json` that a
-      run wrote.
+      run wrote. If it is relative, and not below the working directory, it
+      is relative to the folder of main.py.
 
   Returns:
     The config, not locked, with tuples for the lists of JSON.
@@ -30,7 +88,10 @@ def read_config(name: str) -> ConfigDict:
   path, argument = name, ''
   if not name.endswith('.json'):  # Its folder may have a colon in its name.
     path, _, argument = name.partition(':')
-  if not pathlib.Path(path).is_file():
+  path = os.path.expanduser(path)
+  if not os.path.isfile(path) and (ROOT / path).is_file():
+    path = str(ROOT / path)
+  if not os.path.isfile(path):
     raise ConfigError(
       f'There is no config {path}. Expected a file such as configs/stamps.py, '
       'or the config.json of a run.'

@@ -11,8 +11,8 @@ import tqdm
 
 from avl_jax import logs, multihost, parallel
 from avl_jax.checkpoints.checkpointer import Checkpoints
-from avl_jax.errors import UserError
-from avl_jax.train.preemption import Interrupted, Stop, watchdog
+from avl_jax.errors import Interrupted, UserError
+from avl_jax.train.preemption import Stop, watchdog
 from avl_jax.train.step import TrainState
 from avl_jax.train.timing import Clock
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import main
 from avl_jax.config import read_config
 from avl_jax.errors import UserError
 from avl_jax.features.media import Media
@@ -195,6 +196,20 @@ def test_training_without_evaluations_says_so(config, tmp_path, capsys):
   train.train(config, tmp_path, Pipeline())
   assert 'eval_data.evaluations is empty' in capsys.readouterr().out
   assert not (tmp_path / 'evaluation.json').exists()
+
+
+def test_a_workdir_may_be_a_time_stamp(config, tmp_path):
+  workdir = tmp_path / 'run 2026-01-31T13:05:00'
+  config.best_metric = ''
+  train.train(config, workdir, Pipeline())
+  before = (workdir / 'evaluation.json').read_bytes()
+  (workdir / 'evaluation.json').unlink()
+  evaluate.evaluate(config, workdir, Pipeline())
+  assert (workdir / 'evaluation.json').read_bytes() == before
+  name = str(workdir / 'config.json')
+  assert main.read_arguments(['main.py', f'--config={name}'])[2] == workdir
+  options = ['main.py', '--mode=eval', f'--workdir={workdir}']
+  assert main.read_arguments(options)[1].to_dict() == config.to_dict()
 
 
 def test_preparation_gets_the_config(config, tmp_path):
