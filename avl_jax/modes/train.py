@@ -19,7 +19,7 @@ from avl_jax.modes import evaluate
 from avl_jax.modes.pipeline import InputPipeline, MetricWriter, TrainBatches
 from avl_jax.modes.prepare import prepare
 from avl_jax.retrieval import evaluation
-from avl_jax.train import initialization, loop, timing
+from avl_jax.train import event_files, initialization, loop, timing
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.metrics_log import History
@@ -56,9 +56,8 @@ def run(
     Interrupted: the run was asked to stop, and its state is saved.
   """
   model = AVLnet(**config.model)
-  optimizer = optimizers.make_optimizer(
-    **config.optimizer, num_steps=config.num_steps
-  )
+  schedule = {**config.optimizer, 'num_steps': config.num_steps}
+  optimizer = optimizers.make_optimizer(**schedule)
   step = parallel.pmap_step(
     training_step.make_step(model, optimizer, **config.loss)
   )
@@ -93,6 +92,7 @@ def run(
       clock=clock,
       stop=stop,
       num_steps=config.num_steps,
+      learning_rate=optimizers.make_learning_rate(**schedule),
       **config.train,
     ).run(state)
 
@@ -200,4 +200,5 @@ def _open_writer(
     return pipeline.metric_writer(None)
   write_config(config, workdir)
   history = History(workdir / 'metrics.jsonl', last_step)
+  event_files.drop_later(workdir, last_step)
   return pipeline.metric_writer(workdir, history)

@@ -10,6 +10,7 @@ from avl_jax.config import read_config
 from avl_jax.errors import UserError
 from avl_jax.features.media import Media
 from avl_jax.modes import evaluate, prepare, train
+from avl_jax.train import optimizer
 from avl_jax.train.metrics_log import read_history
 
 VISUAL, FRAMES, CLIPS = 6, 32, 8
@@ -121,6 +122,9 @@ def test_trains_evaluates_and_resumes(config, tmp_path):
   assert options['bad_records_file'] == tmp_path / 'bad_records.json'
   rows = read_history(tmp_path / 'metrics.jsonl')
   assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3]
+  rates = [row['learning_rate'] for row in rows if 'loss' in row]
+  expected = optimizer.make_schedule(**config.optimizer, num_steps=3)
+  assert rates == pytest.approx([float(expected(step)) for step in range(3)])
   record = json.loads((tmp_path / 'evaluation.json').read_text())
   assert record['facts']['examples'] == 24
   assert record['facts']['data'] == 'made up'
