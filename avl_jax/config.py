@@ -1,13 +1,16 @@
 """Configs of runs: reading them from Python or JSON, writing them as JSON."""
 
+import difflib
 import importlib.util
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from avl_jax import later_keys
 from avl_jax.errors import ConfigError
 from avl_jax.files import write_atomically
 
@@ -98,11 +101,58 @@ def read_config(name: str) -> ConfigDict:
     )
   try:
     if path.endswith('.json'):
-      return ConfigDict(tuples(json.loads(pathlib.Path(path).read_text())))
+      tree = later_keys.complete_config(
+        json.loads(pathlib.Path(path).read_text())
+      )
+      return ConfigDict(tuples(_like_default(tree, path)))
     return _load_module(path).get_config(*([argument] if argument else []))
+  except ConfigError:
+    raise
   except (AttributeError, SyntaxError, TypeError, ValueError) as error:
     reason = str(error).rstrip('.')
     raise ConfigError(f'{name} is not a config: {reason}.') from error
+
+
+def _like_default(tree: Mapping[str, Any], path: str) -> dict[str, Any]:
+  """Checks that a tree has the keys of DEFAULT.
+
+  Returns:
+    The tree, with the value for 'none' of the default's type where the first
+    runs had None.
+
+  Raises:
+    ConfigError: a key is missing or unknown.
+  """
+  default = _load_module(str(ROOT / DEFAULT)).get_config().to_dict()
+
+  def check(part: Any, expected: Mapping, outer: str) -> dict[str, Any]:
+    if not isinstance(part, Mapping):
+      raise ConfigError(
+        f'{path}: {outer[:-1]} is {part!r}. Expected the keys '
+        f'{", ".join(expected)}. Set {outer[:-1]} as in {DEFAULT}.'
+      )
+    for key in expected:
+      if key not in part:
+        raise ConfigError(
+          f'{path} lacks the key {outer}{key}. Expected all keys of {DEFAULT}. '
+          'Add it, or name another --config.'
+        )
+    checked = {}
+    for key, value in part.items():
+      if key not in expected:
+        close = difflib.get_close_matches(key, expected, 1)
+        meant = f' Did you mean {outer}{close[0]}?' if close else ''
+        raise ConfigError(
+          f'{path} has an unknown key {outer}{key}.{meant} Expected the keys '
+          f'of {DEFAULT}. Remove or correct it.'
+        )
+      usual = expected[key]
+      checked[key] = type(usual)() if value is None else value
+      if isinstance(usual, Mapping) and usual:
+        checked[key] = check(value, usual, f'{outer}{key}.')
+    return checked
+
+  return check(tree, default, '')
 
 
 def _load_module(path: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from avl_jax import later_keys
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
@@ -83,6 +84,8 @@ def check_model(
 ) -> None:
   """Checks that two checkpoints or runs have the same model.
 
+  A key that one of them lacks has the value of `later_keys`.
+
   Args:
     found: metadata of a checkpoint.
     expected: metadata of the model that will take its arrays.
@@ -93,8 +96,11 @@ def check_model(
   Raises:
     CheckpointError: they differ; the message names the keys.
   """
-  old = found['model'] | {'visual_width': found['visual_width']}
-  new = expected['model'] | {'visual_width': expected['visual_width']}
+  old, new = (
+    later_keys.complete_metadata(each)['model']
+    | {'visual_width': each['visual_width']}
+    for each in (found, expected)
+  )
   differing = [
     f'{key}: {old.get(key)!r} in the checkpoint, {new.get(key)!r} in this run'
     for key in (_SHAPING if shapes_alone else sorted(old | new))

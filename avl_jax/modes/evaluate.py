@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from avl_jax import multihost
+from avl_jax import later_keys, multihost
 from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.modes.pipeline import InputPipeline
@@ -53,6 +53,7 @@ def evaluate(
 
 def _which(facts: Mapping[str, Any]) -> str:
   """Sentences about the checkpoint: its step, and whether it was trained."""
+  facts = later_keys.complete_metadata(facts)
   step, metric = facts['step'], facts['best_metric']
   chosen = f'the best by {metric}' if metric else 'the last'
   text = f'Scores of step {step}, {chosen}.'
