@@ -26,6 +26,7 @@ from avl_jax.models.avlnet import AVLnet
 from avl_jax.retrieval import embedding
 
 BATCH_SIZE = 32
+_Passes = dict[tuple[str, ...], list[dict]]  # names -> inputs, a dict an item
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,6 +78,7 @@ def load(
   resnet152: str = '',
   resnext101: str = '',
   vectors: str = '',
+  dtype: str = 'float32',
 ) -> TrainedModel:
   """Loads the best checkpoint of a run.
 
@@ -88,6 +90,8 @@ def load(
     resnext101: weights of the 3-D network, likewise.
     vectors: file of word vectors, see `word_vectors.open_vectors`; '': what the
       run's config names in `words`.
+    dtype: type of computation, whatever the model was trained in; '': the
+      model's own.
 
   Returns:
     The model, for `embed`.
@@ -100,7 +104,7 @@ def load(
   model, variables, metadata = loading.load(workdir)
   config = read_config(str(workdir / FILE))
   return TrainedModel(
-    model=model,
+    model=embedding.in_dtype(model, dtype),
     variables=variables,
     metadata=metadata,
     num_frames=config.eval_data.num_frames,
@@ -164,9 +168,7 @@ def embed(
     raise UserError(
       'There is nothing to embed. Give audio, image, video or text.'
     )
-  passes: dict[tuple[str, ...], list[dict]] = {
-    (name,): each for name, each in rows.items()
-  }
+  passes: _Passes = {(name,): each for name, each in rows.items()}
   if trained.model.fused and {'audio', 'text'} <= rows.keys():
     joined = _joined(rows['audio'], rows['text'])
     del passes['audio',], passes['text',]

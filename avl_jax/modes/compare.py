@@ -16,7 +16,7 @@ from avl_jax.modes import evaluate, train
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.modes.prepare import prepare
 from avl_jax.reports import comparison
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding, evaluation
 
 
 def compare(
@@ -38,6 +38,7 @@ def compare(
       model, variables, _ = loading.load(folder)
     else:
       model, variables = _initial_model(settings)
+    model = embedding.in_dtype(model, settings.eval_dtype)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
   comparison.write(

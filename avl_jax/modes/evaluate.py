@@ -12,7 +12,7 @@ from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding, evaluation
 from avl_jax.retrieval.evaluation import EvalBatches
 from avl_jax.train.metrics_log import read_history
 
@@ -31,9 +31,9 @@ def evaluate(
   model, variables, facts = loading.load(workdir)
   check_not_empty(config, 'eval_data')
   evaluations = open_evaluations(config, pipeline)
-  results = evaluation.make_evaluate(model, evaluations, **config.eval)(
-    variables
-  )
+  model = embedding.in_dtype(model, config.eval_dtype)
+  evaluate_all = evaluation.make_evaluate(model, evaluations, **config.eval)
+  results = evaluate_all(variables)
   if not multihost.is_first():
     return
   facts |= {'checkpoint': evaluation.fingerprint(variables)}

@@ -30,6 +30,23 @@ class Embedded:
   subsets: np.ndarray
 
 
+def in_dtype(model: AVLnet, dtype: str = 'float32') -> AVLnet:
+  """The model computing in another type than it was trained in.
+
+  In bfloat16 the scores of a trained model can differ by points.
+
+  Args:
+    model: any.
+    dtype: name of the type; '': the model's own. A float64 model stays one.
+
+  Raises:
+    ConfigError: the type is unknown.
+  """
+  if not dtype or model.dtype == 'float64':
+    return model
+  return model.clone(dtype=dtype)
+
+
 def make_embed(model: AVLnet) -> Callable[[Mapping, Mapping], Embeddings]:
   """Returns embed(variables, batch) -> embeddings of what the batch has.
 
