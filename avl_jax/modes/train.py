@@ -15,10 +15,10 @@ from avl_jax.config import write_config
 from avl_jax.features import word_vectors
 from avl_jax.files import Lock
 from avl_jax.models.avlnet import AVLnet
-from avl_jax.modes import evaluate
+from avl_jax.modes import evaluate, starts
 from avl_jax.modes.pipeline import InputPipeline, MetricWriter, TrainBatches
 from avl_jax.modes.prepare import prepare
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding, evaluation
 from avl_jax.train import event_files, initialization, loop, timing
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
@@ -56,6 +56,7 @@ def run(
     Interrupted: the run was asked to stop, and its state is saved.
   """
   model = AVLnet(**config.model)
+  embedding.in_dtype(model, config.eval_dtype)  # Raises before data are opened.
   schedule = {**config.optimizer, 'num_steps': config.num_steps}
   optimizer = optimizers.make_optimizer(**schedule)
   step = parallel.pmap_step(
@@ -67,6 +68,7 @@ def run(
     lock = None
     if multihost.is_first():
       lock = stack.enter_context(Lock(workdir))
+      config = starts.continued(config, workdir)
     pretrained = _load_pretrained(config, model, workdir)
     prepare(config, workdir, pipeline)
     batches = _open_batches(config, workdir, pipeline)
@@ -181,7 +183,7 @@ def _make_evaluate(
 ) -> Callable[[Mapping], dict[str, float]]:
   """Returns evaluate(variables) -> metrics by name, interrupted by `stop`."""
   evaluate_all = evaluation.make_evaluate(
-    model,
+    embedding.in_dtype(model, config.eval_dtype),
     evaluate.open_evaluations(config, pipeline),
     stop.check,
     **config.eval,
@@ -198,6 +200,7 @@ def _open_writer(
   """Metric writer of the first host; a no-op writer on the others."""
   if not multihost.is_first():
     return pipeline.metric_writer(None)
+  starts.keep(config, workdir, max(last_step, 0))
   write_config(config, workdir)
   history = History(workdir / 'metrics.jsonl', last_step)
   event_files.drop_later(workdir, last_step)
