@@ -189,7 +189,7 @@ def _check(key: str, value: Any, kind: _Kind) -> None:
     raise ConfigError(f'{key} is {value!r}. Expected {kind.text}. Set {key}.')
 
 
-def _evaluations(config: ConfigDict) -> Iterator[tuple[str, Mapping]]:
+def _evaluations(config: ConfigDict) -> Iterator[tuple[str, Any]]:
   for key in ('eval_data.evaluations', 'comparison.evaluations'):
     for name, evaluation in _value(config, key).items():
       if not isinstance(evaluation, Mapping | ConfigDict):

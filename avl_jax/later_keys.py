@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _STREAMS = ('visual_2d', 'visual_3d')
-LATER = {  # key of a config -> value
+LATER: dict[str, Any] = {  # key of a config -> value
   'recipe': '',
   'image_weights': '',
   'eval_dtype': 'float32',

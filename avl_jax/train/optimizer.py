@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from avl_jax.errors import ConfigError
@@ -74,6 +75,6 @@ def make_learning_rate(**schedule: Any) -> Callable[..., dict[str, float]]:
   def learning_rate(state: Any) -> dict[str, float]:
     # Adam, then the schedule, which counts the updates: no skipped steps.
     updates = int(state.optimizer_state[-1].count)
-    return {'learning_rate': float(rate(max(updates - 1, 0)))}
+    return {'learning_rate': float(np.asarray(rate(max(updates - 1, 0))))}
 
   return learning_rate

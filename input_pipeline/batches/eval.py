@@ -208,12 +208,6 @@ def open_evaluation(
   indices = np.arange(len(records))
   if groups_of:
     indices = _shared_groups(records, Records(**groups_of, data_dir=data_dir))
-  if not len(indices):
-    raise DataError(
-      f'The evaluation {name!r} has no examples: {", ".join(splits)} of '
-      f'{", ".join(datasets)} is empty. Choose other datasets or splits for '
-      f'it (evaluations.{name}).'
-    )
   clip_sampler = ClipSampler(
     FixedClip(num_frames),
     streams=collate.check_streams(streams, records),

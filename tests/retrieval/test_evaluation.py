@@ -22,7 +22,7 @@ def _embedded(count=53, noise=1.0):
   return Embedded(
     {'audio': audio, 'video': video},
     np.array([f'clip{i}' for i in range(count)]),
-    np.array(['seen'] * 40 + ['unseen'] * (count - 40)),
+    np.array((['seen'] * 40 + ['unseen'] * (count - 40))[:count]),
   )
 
 
@@ -76,6 +76,8 @@ def test_an_empty_gallery_is_told():
   )
   with pytest.raises(ConfigError, match='no examples'):
     evaluate({})
+  with pytest.raises(ConfigError, match='gallery of an evaluation is empty'):
+    evaluation.retrieval(_embedded(0), 'toy', tasks=(('audio', 'video'),))
 
 
 def test_expressions_add_embeddings():
