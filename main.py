@@ -9,34 +9,32 @@ Any key of the config can be set: --config.model.embed_dim=512.
 """
 
 import argparse
+import os
 import pathlib
+import signal
 import sys
 
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-  sys.exit(
-    'avl-jax needs Python 3.11, 3.12 or 3.13. This is Python '
-    f'{sys.version_info[0]}.{sys.version_info[1]}.'
-  )
+  found = sys.version.split()[0]
+  sys.exit(f'avl-jax needs Python 3.11, 3.12 or 3.13. This is {found}.')
+if __name__ == '__main__':  # Ctrl-C during the imports: no traceback.
+  signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-import input_pipeline
-from avl_jax import multihost, parallel
-from avl_jax.config import FILE, read_config
-from avl_jax.errors import UserError
-from avl_jax.modes import compare, convert, evaluate, prepare, reproduce, train
-from avl_jax.train.preemption import Interrupted
+from avl_jax import config_checks
+from avl_jax.config import choose, default_workdir, expand_home, read_config
+from avl_jax.errors import Interrupted, UserError
 
-# Each takes (config, workdir, input_pipeline).
 MODES = {
-  'train': train.train,
-  'eval': evaluate.evaluate,
-  'prepare': prepare.prepare,
-  'compare': compare.compare,
-  'import': convert.import_mode,
-  'export': convert.export_mode,
-  'reproduce': reproduce.reproduce,
+  'train': 'train, or resume a run; then evaluate',
+  'eval': 'evaluate the best checkpoint of a run',
+  'prepare': 'make the records of the data sets',
+  'compare': 'train and compare several runs',
+  'import': "make a run of the authors' checkpoint",
+  'export': "write a run as the authors' checkpoint",
+  'reproduce': "fill the thesis' tables with runs",
 }
 
 
@@ -48,25 +46,26 @@ def read_arguments(
   Raises:
     UserError: an argument is unknown or its value not possible.
   """
+  modes = '\n'.join(f'  {name:10} {text}' for name, text in MODES.items())
   parser = argparse.ArgumentParser(
-    description=__doc__,
+    description=f'{__doc__}\nmodes:\n{modes}',
     allow_abbrev=False,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('--mode', choices=MODES, default='train')
-  parser.add_argument('--config')
-  parser.add_argument('--workdir', type=pathlib.Path)
+  add = parser.add_argument
+  add('--mode', choices=MODES, default='train', help='see above; train')
+  add('--config', help='FILE.py, FILE.py:ARGUMENT or the config.json of a run')
+  add('--workdir', help='folder of the run, with its config.json')
   add = parser.add_argument_group('several hosts without srun').add_argument
   add('--coordinator', default='', help='HOST:PORT where process 0 listens')
   add('--num_processes', type=int)
-  add('--process_id', type=int)
+  add('--process_id', type=int, help='from 0')
   options, overrides = parser.parse_known_args(argv[1:])
-  name = options.config or 'configs/avlnet.py'
-  if options.workdir and not options.config:
-    saved = options.workdir / FILE
-    name = str(saved) if saved.is_file() else name
-  config = _override(read_config(name), [argv[0], *overrides])
-  return options, config, options.workdir or _default_workdir(name)
+  name = choose(options.config, options.workdir, options.mode)
+  workdir = pathlib.Path(options.workdir or default_workdir(name)).expanduser()
+  config = expand_home(_override(read_config(name), [argv[0], *overrides]))
+  config_checks.check(config)
+  return options, config, workdir
 
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
@@ -84,26 +83,23 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
   return values.config
 
 
-def _default_workdir(name: str) -> pathlib.Path:
-  """'runs/stamps_es' of 'configs/stamps.py:es'; the folder of a config.json."""
-  file, _, argument = name.partition(':')
-  if file.endswith('.json'):
-    return pathlib.Path(file).parent
-  run = pathlib.Path('runs') / pathlib.Path(file).stem
-  return run.with_name(f'{run.name}_{argument}') if argument else run
-
-
 def main(argv: list[str]) -> None:
   """Reads the arguments and runs the mode."""
   logging.set_verbosity(logging.ERROR)  # Orbax and TFDS log much else.
   options, config, workdir = read_arguments(argv)
+  # After the arguments, because these imports take seconds.
+  import input_pipeline
+  from avl_jax import modes, multihost, parallel
+
+  if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)
   multihost.connect(
     options.coordinator, options.num_processes, options.process_id
   )
   if config.compilation_cache:
     parallel.cache_compilations(config.compilation_cache)
-  with multihost.together():
-    MODES[options.mode](config, workdir, input_pipeline)
+  with multihost.together(input_pipeline.EventFileError):
+    modes.FUNCTIONS[options.mode](config, workdir, input_pipeline)
     multihost.wait('the end')
 
 
@@ -114,6 +110,8 @@ if __name__ == '__main__':
     print(interrupted, file=sys.stderr)
     sys.exit(interrupted.exit_code)
   except KeyboardInterrupt:
+    print('Stopped by SIGINT. Run the command again.', file=sys.stderr)
     sys.exit(130)
-  except (UserError, input_pipeline.EventFileError) as error:
-    multihost.leave(f'error: {error}')
+  except UserError as error:
+    multihost = sys.modules.get('avl_jax.multihost')
+    (multihost.leave if multihost else sys.exit)(f'error: {error}')

@@ -34,16 +34,23 @@ def connect(
 
   Args:
     coordinator: 'HOST:PORT' where process 0 listens; '': from the launcher.
-    num_processes: of the run; unused without `coordinator`.
-    process_id: of this process, from 0; unused without `coordinator`.
+    num_processes: of the run; None, or unused, without `coordinator`.
+    process_id: of this process, from 0; likewise.
 
   Raises:
-    UserError: the other processes did not join in time, or the launcher's
-      variables are incomplete.
+    UserError: the other processes did not join in time, the launcher's
+      variables are incomplete, or neither they nor `coordinator`
+      come with the other arguments.
   """
   launched = any(int(os.environ.get(name, '1')) > 1 for name in _LAUNCHERS)
   if not coordinator and not launched:
-    return
+    if (num_processes, process_id) == (None, None):
+      return
+    raise UserError(
+      '--num_processes and --process_id are given without --coordinator. '
+      'Expected all three or none. Add --coordinator=HOST:PORT, or start the '
+      'processes with srun or mpirun, without these options.'
+    )
   # JAX's own handler of SIGTERM would replace ours.
   jax.config.update('jax_enable_preemption_service', False)
   try:
@@ -64,14 +71,19 @@ def connect(
 
 
 @contextlib.contextmanager
-def together() -> Generator[None, None, None]:
+def together(*for_users: type[Exception]) -> Generator[None, None, None]:
   """Context in which an exception in one process ends all processes.
 
+  Args:
+    *for_users: other exceptions whose message is for the user.
+
   Raises:
-    UserError: another process is gone.
+    UserError: another process is gone, or one of `for_users` was raised.
   """
   try:
     yield
+  except for_users as error:
+    raise UserError(str(error)) from error
   except Exception as error:
     if jax.process_count() == 1 or isinstance(error, UserError):
       raise

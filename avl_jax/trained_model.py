@@ -78,6 +78,7 @@ def load(
   resnet152: str = '',
   resnext101: str = '',
   vectors: str = '',
+  dtype: str = 'float32',
 ) -> TrainedModel:
   """Loads the best checkpoint of a run.
 
@@ -89,6 +90,8 @@ def load(
     resnext101: weights of the 3-D network, likewise.
     vectors: file of word vectors, see `word_vectors.open_vectors`; '': what the
       run's config names in `words`.
+    dtype: type of computation, whatever the model was trained in; '': the
+      model's own.
 
   Returns:
     The model, for `embed`.
@@ -101,7 +104,7 @@ def load(
   model, variables, metadata = loading.load(workdir)
   config = read_config(str(workdir / FILE))
   return TrainedModel(
-    model=model,
+    model=embedding.in_dtype(model, dtype),
     variables=variables,
     metadata=metadata,
     num_frames=config.eval_data.num_frames,

@@ -33,8 +33,11 @@ def get_config() -> ml_collections.ConfigDict:
   # initial variables are random.
   config.initial_workdir = ''
   # Evaluation metric that selects the checkpoint to keep and to evaluate, the
-  # one with the largest value; '': the last checkpoint.
+  # one with the largest value (R@10) or the least (median_rank); '': the last
+  # checkpoint.
   config.best_metric = ''
+  # Type of computation in evaluations; '': that of the model (model.dtype).
+  config.eval_dtype = 'float32'
   # Folder of the persistent compilation cache; '': none.
   config.compilation_cache = '~/.cache/avl_jax/compilation'
 

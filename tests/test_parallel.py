@@ -1,6 +1,7 @@
 """A step on several devices equals one on one device with the whole batch."""
 
 import contextlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -190,3 +191,25 @@ def test_forward_takes_any_number_of_examples(use_devices, count):
     x = rng.normal(size=(size, 5)).astype(np.float32)
     got = forward(np.float32(2), {'x': x})
     np.testing.assert_allclose(got, 2 * x.sum(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('platform', 'expected'), [('cpu', None), ('gpu', 'float32')]
+)
+def test_forward_passes_have_full_precision_on_accelerators(
+  platform, expected, monkeypatch
+):
+  seen = []
+
+  def forward(w, batch):
+    seen.append(jax.config.jax_default_matmul_precision)
+    return w * batch['x']
+
+  call = parallel.pmap_forward(forward)
+  count = len(parallel.devices())
+  monkeypatch.setattr(
+    parallel, 'devices', lambda: [types.SimpleNamespace(platform=platform)]
+  )
+  monkeypatch.setattr(parallel, 'local_devices', jax.local_devices)
+  call(np.float32(2), {'x': np.ones((count, 1), np.float32)})
+  assert seen == [expected]

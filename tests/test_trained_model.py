@@ -56,6 +56,23 @@ def embedded(trained, batch):
   return trained.model.apply(trained.variables, batch, train=False)
 
 
+def test_embeds_in_float32_unless_asked(tmp_path, trained):
+  folder, _ = make_run(tmp_path, dtype='bfloat16')
+  image = IMAGES
+  expected = avl_jax.embed(trained, image=image)['video']
+  found = {
+    dtype: avl_jax.embed(avl_jax.load(folder, **options), image=image)['video']
+    for dtype, options in (
+      ('float32', {}),
+      ('bfloat16', {'dtype': 'bfloat16'}),
+      ('', {'dtype': ''}),
+    )
+  }
+  np.testing.assert_allclose(found['float32'], expected, rtol=1e-6)
+  np.testing.assert_array_equal(found[''], found['bfloat16'])
+  assert np.abs(found['bfloat16'] - expected).max() > 1e-4
+
+
 def test_recordings_are_embedded_as_clips(trained, tmp_path):
   path = tmp_path / 'sound.wav'
   soundfile.write(path, WAVEFORMS[0], 16_000, subtype='FLOAT')

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from avl_jax import later_keys
 from avl_jax.checkpoints import manifest, metadata, storage
 from avl_jax.checkpoints.metadata import CheckpointError
 from avl_jax.config import tuples
@@ -39,7 +40,8 @@ def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
       'place, or run the training command again: it sets the damaged '
       'checkpoint aside and resumes from the newest good one.'
     )
-  model = AVLnet(**tuples(description['model']))
+  arguments = later_keys.complete_metadata(description)['model']
+  model = AVLnet(**tuples(arguments))
   template = jax.eval_shape(
     lambda: init_variables(model, description['visual_width'])
   )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from avl_jax import later_keys
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
@@ -37,9 +38,9 @@ def describe(
     data: fingerprint of the training data.
     seed: of the run; with `batch_size` it determines the examples of a step.
     batch_size: examples in a batch.
-    best_metric: name of a metric, larger is better. Its best checkpoint is
-      kept beside the last ones, and `loading.load` takes it; '': `load` takes
-      the last checkpoint.
+    best_metric: name of a metric, see `best_step`. Its best checkpoint is kept
+      beside the last ones, and `loading.load` takes it; '': `load` takes the
+      last checkpoint.
     examples: number of examples of the training data; 0: unknown.
   """
   description = {
@@ -83,6 +84,8 @@ def check_model(
 ) -> None:
   """Checks that two checkpoints or runs have the same model.
 
+  A key that one of them lacks has the value of `later_keys`.
+
   Args:
     found: metadata of a checkpoint.
     expected: metadata of the model that will take its arrays.
@@ -93,8 +96,11 @@ def check_model(
   Raises:
     CheckpointError: they differ; the message names the keys.
   """
-  old = found['model'] | {'visual_width': found['visual_width']}
-  new = expected['model'] | {'visual_width': expected['visual_width']}
+  old, new = (
+    later_keys.complete_metadata(each)['model']
+    | {'visual_width': each['visual_width']}
+    for each in (found, expected)
+  )
   differing = [
     f'{key}: {old.get(key)!r} in the checkpoint, {new.get(key)!r} in this run'
     for key in (_SHAPING if shapes_alone else sorted(old | new))
@@ -123,8 +129,15 @@ def check_training(found: Mapping, expected: Mapping, name: str) -> None:
 
 
 def best_step(descriptions: Mapping[int, Mapping], metric: str) -> int:
-  """Step with the largest value of a metric; the last if none has it."""
-  return max(
-    descriptions,
-    key=lambda s: (descriptions[s]['run']['metrics'].get(metric, -np.inf), s),
-  )
+  """Step with the best value of a metric; the last if none has it.
+
+  Less is better for ranks and losses (names that end in 'rank' or 'loss'), more
+  for all other metrics. NaN counts as no value.
+  """
+  sign = -1 if metric.endswith(('rank', 'loss')) else 1
+
+  def value(step: int) -> float:
+    found = descriptions[step]['run']['metrics'].get(metric, np.nan)
+    return -np.inf if np.isnan(found) else sign * found
+
+  return max(descriptions, key=lambda step: (value(step), step))

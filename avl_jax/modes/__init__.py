@@ -1,1 +1,16 @@
-"""Modes of `main.py`, one module each."""
+"""Modes of `main.py`, one module each.
+
+Each function takes (config, workdir, input_pipeline).
+"""
+
+from avl_jax.modes import compare, convert, evaluate, prepare, reproduce, train
+
+FUNCTIONS = {
+  'train': train.train,
+  'eval': evaluate.evaluate,
+  'prepare': prepare.prepare,
+  'compare': compare.compare,
+  'import': convert.import_mode,
+  'export': convert.export_mode,
+  'reproduce': reproduce.reproduce,
+}

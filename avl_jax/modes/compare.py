@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from avl_jax import logs
+from avl_jax import config_checks, logs
 from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet, init_variables
@@ -16,19 +16,21 @@ from avl_jax.modes import evaluate, train
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.modes.prepare import prepare
 from avl_jax.reports import comparison
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding, evaluation
 
 
 def compare(
   config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
 ) -> None:
   """Trains the runs that are not done; prints and writes the comparison."""
+  evaluate.check_not_empty(config, 'comparison')
+  runs = list(expand(config))
   prepare(config, workdir, pipeline)
   evaluations = evaluate.open_evaluations(
     config, pipeline, evaluations=config.comparison.evaluations
   )
   results = collections.defaultdict(list)
-  for name, seed, settings in expand(config):
+  for name, seed, settings in runs:
     folder = workdir / name / f'seed{seed}'
     logs.write(f'Run {name}, seed {seed}: {folder}')
     if settings.num_steps:
@@ -36,6 +38,7 @@ def compare(
       model, variables, _ = loading.load(folder)
     else:
       model, variables = _initial_model(settings)
+    model = embedding.in_dtype(model, settings.eval_dtype)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
   comparison.write(
@@ -99,6 +102,7 @@ def expand(
         ) from error
       run.seed = seed
       run.comparison.runs = ()
+      config_checks.check(run)
       yield name, seed, run
       if not run.num_steps:
         break

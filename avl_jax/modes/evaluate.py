@@ -7,11 +7,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from avl_jax import multihost
+from avl_jax import later_keys, multihost
 from avl_jax.checkpoints import loading
+from avl_jax.errors import ConfigError
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
-from avl_jax.retrieval import evaluation
+from avl_jax.retrieval import embedding, evaluation
 from avl_jax.retrieval.evaluation import EvalBatches
 from avl_jax.train.metrics_log import read_history
 
@@ -19,13 +20,20 @@ from avl_jax.train.metrics_log import read_history
 def evaluate(
   config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
 ) -> None:
-  """Evaluates the best checkpoint; writes evaluation.json and the report."""
+  """Evaluates the best checkpoint; writes evaluation.json and the report.
+
+  Raises:
+    CheckpointError: there is no checkpoint, or the best one is damaged.
+    ConfigError: there is nothing to evaluate; what an earlier evaluation wrote
+      stays.
+  """
   multihost.wait('training')  # All hosts see the same folders.
   model, variables, facts = loading.load(workdir)
+  check_not_empty(config, 'eval_data')
   evaluations = open_evaluations(config, pipeline)
-  results = evaluation.make_evaluate(model, evaluations, **config.eval)(
-    variables
-  )
+  model = embedding.in_dtype(model, config.eval_dtype)
+  evaluate_all = evaluation.make_evaluate(model, evaluations, **config.eval)
+  results = evaluate_all(variables)
   if not multihost.is_first():
     return
   facts |= {'checkpoint': evaluation.fingerprint(variables)}
@@ -39,7 +47,38 @@ def evaluate(
     evaluation.media_of(evaluations),
     read_history(workdir / 'metrics.jsonl'),
   )
-  print(f'Report: {workdir}/report.html')
+  print(f'\n{_which(facts)}\n\n{retrieval_report.scores(results).markdown()}')
+  print(f'\nReport: {workdir}/report.html')
+
+
+def _which(facts: Mapping[str, Any]) -> str:
+  """Sentences about the checkpoint: its step, and whether it was trained."""
+  facts = later_keys.complete_metadata(facts)
+  step, metric = facts['step'], facts['best_metric']
+  chosen = f'the best by {metric}' if metric else 'the last'
+  text = f'Scores of step {step}, {chosen}.'
+  if step or not facts['batch_size']:  # An imported model has no batches.
+    return text
+  start = 'as its initial workdir left it' if facts['initial'] else 'untrained'
+  text += f' That is the model before the first step, {start}.'
+  return f'{text} No later step was better.' if metric else text
+
+
+def check_not_empty(config: ConfigDict, part: str) -> None:
+  """Raises ConfigError if a config names no evaluations or no tasks.
+
+  Args:
+    config: of the run.
+    part: that holds the evaluations, 'eval_data' or 'comparison'.
+  """
+  for key in (f'{part}.evaluations', 'eval.tasks'):
+    outer, inner = key.split('.')
+    if not config[outer][inner]:
+      raise ConfigError(
+        f'There is nothing to evaluate: {key} is empty. Name a config in which '
+        'it is not, such as --config=configs/stamps.py. The files in the '
+        'workdir stay as they are.'
+      )
 
 
 def open_evaluations(

@@ -8,18 +8,18 @@ import optax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from avl_jax import multihost, parallel
+from avl_jax import logs, multihost, parallel
 from avl_jax.backbones import resnet
 from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
 from avl_jax.features import word_vectors
 from avl_jax.files import Lock
 from avl_jax.models.avlnet import AVLnet
-from avl_jax.modes import evaluate
+from avl_jax.modes import evaluate, starts
 from avl_jax.modes.pipeline import InputPipeline, MetricWriter, TrainBatches
 from avl_jax.modes.prepare import prepare
-from avl_jax.retrieval import evaluation
-from avl_jax.train import initialization, loop, timing
+from avl_jax.retrieval import embedding, evaluation
+from avl_jax.train import event_files, initialization, loop, timing
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.metrics_log import History
@@ -31,7 +31,10 @@ def train(
 ) -> None:
   """Trains from the last checkpoint if there is one; then evaluates."""
   run(config, workdir, pipeline, timing.process_start())
-  evaluate.evaluate(config, workdir, pipeline)
+  if config.eval_data.evaluations:
+    evaluate.evaluate(config, workdir, pipeline)
+  else:
+    logs.write('Nothing was evaluated: eval_data.evaluations is empty.')
 
 
 def run(
@@ -53,9 +56,9 @@ def run(
     Interrupted: the run was asked to stop, and its state is saved.
   """
   model = AVLnet(**config.model)
-  optimizer = optimizers.make_optimizer(
-    **config.optimizer, num_steps=config.num_steps
-  )
+  embedding.in_dtype(model, config.eval_dtype)  # Raises before data are opened.
+  schedule = {**config.optimizer, 'num_steps': config.num_steps}
+  optimizer = optimizers.make_optimizer(**schedule)
   step = parallel.pmap_step(
     training_step.make_step(model, optimizer, **config.loss)
   )
@@ -65,6 +68,7 @@ def run(
     lock = None
     if multihost.is_first():
       lock = stack.enter_context(Lock(workdir))
+      config = starts.continued(config, workdir)
     pretrained = _load_pretrained(config, model, workdir)
     prepare(config, workdir, pipeline)
     batches = _open_batches(config, workdir, pipeline)
@@ -90,6 +94,7 @@ def run(
       clock=clock,
       stop=stop,
       num_steps=config.num_steps,
+      learning_rate=optimizers.make_learning_rate(**schedule),
       **config.train,
     ).run(state)
 
@@ -178,7 +183,7 @@ def _make_evaluate(
 ) -> Callable[[Mapping], dict[str, float]]:
   """Returns evaluate(variables) -> metrics by name, interrupted by `stop`."""
   evaluate_all = evaluation.make_evaluate(
-    model,
+    embedding.in_dtype(model, config.eval_dtype),
     evaluate.open_evaluations(config, pipeline),
     stop.check,
     **config.eval,
@@ -195,6 +200,8 @@ def _open_writer(
   """Metric writer of the first host; a no-op writer on the others."""
   if not multihost.is_first():
     return pipeline.metric_writer(None)
+  starts.keep(config, workdir, max(last_step, 0))
   write_config(config, workdir)
   history = History(workdir / 'metrics.jsonl', last_step)
+  event_files.drop_later(workdir, last_step)
   return pipeline.metric_writer(workdir, history)

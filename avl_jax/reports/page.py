@@ -34,6 +34,16 @@ li { padding: 0 .4em .6em }
 span { display: block; max-height: 8.1em; overflow: auto;
   overflow-wrap: anywhere }
 audio { display: block; width: 100%; height: 2.2em; margin-top: .3em }
+@media (max-width: 640px) {
+  body { margin: 1em auto; padding: 0 .5em }
+  table { font-size: 12px; line-height: 1.25 }
+  th, td { padding: .25em }
+  td:not(.number) { white-space: normal; overflow-wrap: anywhere }
+  .scores tr { display: grid; border-bottom: 1px solid #ddd;
+    grid-template-columns: 4.6em 3.6em 4.6em repeat(8, 3.9em) }
+  .scores :is(th, td) { border: 0 }
+  .scores :is(th, td):is(:nth-child(4), :nth-child(5)) { order: 1 }
+}
 """
 DASH = '–'  # in place of a number that does not exist
 NUMBER = re.compile(rf'[-+]?[\d.,]+( %)?|{DASH}')
@@ -100,10 +110,18 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """A table. Columns of numbers are right-aligned."""
+  """A table. Columns of numbers are right-aligned.
+
+  Attributes:
+    header: names of the columns.
+    rows: cells of each row.
+    kind: 'scores': at the width of a phone the columns after the third stand
+      in the order of `STYLE`, so that the scores are in sight; '': any other.
+  """
 
   header: Sequence[str]
   rows: Sequence[Sequence[str]]
+  kind: str = ''
 
   def markdown(self) -> str:  # noqa: D102
     rules = ['---:' if number else '---' for number in self._numbers()]
@@ -118,7 +136,8 @@ class Table:
       cells = zip(kinds, map(html.escape, row), strict=True)
       line = ''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in cells)
       lines.append(f'<tr>{line}</tr>\n')
-    return f'<div><table>\n{"".join(lines)}</table></div>'
+    kind = f' class="{self.kind}"' if self.kind else ''
+    return f'<div><table{kind}>\n{"".join(lines)}</table></div>'
 
   def _numbers(self) -> list[bool]:
     """For each column, whether all its cells are numbers."""
@@ -207,6 +226,7 @@ def write(
   body = '\n'.join(block.html() for block in blocks)
   page = (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     f'<title>{html.escape(title.text)}</title><style>{STYLE}</style>\n'
     f'</head><body>\n{body}\n</body></html>\n'
   )

@@ -38,7 +38,8 @@ def write(
   Args:
     directory: of the report, created if absent.
     title: of the page.
-    facts: table at the top: checkpoint, step, fingerprint of the data, ...
+    facts: table at the top: checkpoint, step, fingerprint of the data, ...;
+      empty ones are left out.
     retrievals: in the order in which they are shown.
     media: by evaluation, in the order of the retrieval's ids. Items are read
       only where they are shown, so a lazy sequence will do. Evaluations without
@@ -50,10 +51,10 @@ def write(
   """
   blocks: list[page.Block] = [
     page.Heading(1, title),
-    page.Table(('About', ''), tuple(facts.items())),
+    page.Table(('About', ''), [fact for fact in facts.items() if fact[1]]),
     page.Heading(2, 'Scores'),
     page.Text(f'{RECALL} Ranks start at 1; lower is better.'),
-    page.Table(HEADER, [_cells(row) for r in retrievals for row in r.results]),
+    scores(retrievals),
     *_curves(history, retrievals),
     *_times(history),
   ]
@@ -61,6 +62,12 @@ def write(
     if retrieval.evaluation in media:
       blocks += examples.sheet(retrieval, media[retrieval.evaluation])
   page.write(directory, 'report', blocks)
+
+
+def scores(retrievals: Sequence[Retrieval]) -> page.Table:
+  """Table of the scores, a row for each task and subset."""
+  rows = [_cells(row) for r in retrievals for row in r.results]
+  return page.Table(HEADER, rows, 'scores')
 
 
 def _cells(row: Result) -> list[str]:

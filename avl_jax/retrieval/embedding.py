@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from avl_jax import multihost, parallel
+from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet
 
 INPUTS = ('spectrogram', 'num_frames', 'visual', 'image', 'words')
@@ -27,6 +28,23 @@ class Embedded:
   embeddings: Embeddings
   ids: np.ndarray
   subsets: np.ndarray
+
+
+def in_dtype(model: AVLnet, dtype: str = 'float32') -> AVLnet:
+  """The model computing in another type than it was trained in.
+
+  In bfloat16 the scores of a trained model can differ by points.
+
+  Args:
+    model: any.
+    dtype: name of the type; '': the model's own. A float64 model stays one.
+
+  Raises:
+    ConfigError: the type is unknown.
+  """
+  if not dtype or model.dtype == 'float64':
+    return model
+  return model.clone(dtype=dtype)
 
 
 def make_embed(model: AVLnet) -> Callable[[Mapping, Mapping], Embeddings]:
@@ -71,8 +89,8 @@ def make_embed_evaluation(
 
   `batches` are this host's, with 'id' and 'subset'; every host must pass the
   same number of them. Rows from `num_examples` on are padding and are dropped
-  (None: there is no padding). `embed` raises ValueError if an id occurs twice
-  or an embedding is not finite.
+  (None: there is no padding). `embed` raises ConfigError if there are no
+  examples, and ValueError if an id occurs twice or an embedding is not finite.
 
   Args:
     model: see AVLnet.
@@ -87,6 +105,11 @@ def make_embed_evaluation(
     num_examples: int | None = None,
   ) -> Embedded:
     parts = []
+    if num_examples == 0:
+      raise ConfigError(
+        'An evaluation has no examples. Choose other datasets or splits for '
+        'it in eval_data.evaluations.'
+      )
     for batch in batches:
       before_batch()
       embeddings = embed_batch(variables, batch)

@@ -141,7 +141,9 @@ def _subsets(
 ) -> Iterator[tuple[str, np.ndarray, int]]:
   """Each subset, and 'all' if there are several: name, bool [N], queries."""
   names = list(dict.fromkeys(subsets.tolist()))
-  whole = 'all' if len(names) > 1 else names[0]
+  # A split may have that name.
+  whole = 'all splits' if 'all' in names else 'all'
+  whole = whole if len(names) > 1 else names[0]
   for name in dict.fromkeys([*names, whole]):
     chosen = (subsets == name) | (name == whole)
     queries = int(chosen.sum())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avl_jax.errors import ConfigError
 from avl_jax.retrieval import metrics
 
 
@@ -48,8 +49,14 @@ def rank_against_gallery(
     best: int [N, min(top, N)], gallery indices of the best items, best first.
 
   Raises:
+    ConfigError: the gallery is empty.
     ValueError: a score is NaN.
   """
+  if not len(gallery):
+    raise ConfigError(
+      'The gallery of an evaluation is empty. Choose other datasets or splits '
+      'for it in eval_data.evaluations.'
+    )
   on_device = jnp.asarray(gallery)
   counts, best = [], []
   for start in range(0, len(queries), block):

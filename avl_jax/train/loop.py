@@ -11,8 +11,8 @@ import tqdm
 
 from avl_jax import logs, multihost, parallel
 from avl_jax.checkpoints.checkpointer import Checkpoints
-from avl_jax.errors import UserError
-from avl_jax.train.preemption import Interrupted, Stop, watchdog
+from avl_jax.errors import Interrupted, UserError
+from avl_jax.train.preemption import Stop, watchdog
 from avl_jax.train.step import TrainState
 from avl_jax.train.timing import Clock
 
@@ -39,6 +39,7 @@ class Loop:
     eval_every: steps between evaluations.
     save_every: steps between checkpoints.
     max_skipped: number of consecutive skipped steps that ends the run.
+    learning_rate: state -> {'learning_rate': of its last step}, to be logged.
     step_timeout: seconds that a step may take, the first with its compilation,
       before the process ends; 0: no limit.
   """
@@ -56,6 +57,7 @@ class Loop:
   save_every: int
   max_skipped: int
   step_timeout: float = 0
+  learning_rate: Callable[[TrainState], dict] = lambda state: {}
 
   def run(self, state: TrainState) -> TrainState:
     """Trains from `state.step` to `num_steps`.
@@ -115,7 +117,7 @@ class Loop:
       with self.clock.section('data'):
         batch = next(stream)
       state, metrics, number = self._step(state, batch)
-      self._log(done, metrics, batch, ids.popleft())
+      self._log(state, metrics, batch, ids.popleft())
       scores = {}
       if self._due(done, self.eval_every) and not number:
         try:
@@ -145,15 +147,16 @@ class Loop:
     return state, metrics, number
 
   def _log(
-    self, done: int, metrics: dict[str, float], batch: Tree, ids: np.ndarray
+    self, state: TrainState, metrics: dict, batch: Tree, ids: np.ndarray
   ) -> None:
     """Records the metrics of a step; writes means every `log_every` steps."""
+    done = int(state.step)
     with self.clock.section('log'):
       self._meter.add(metrics, batch['num_frames'].size)
       if metrics['skipped']:
         _log_skipped(done, metrics, ids, self.writer, self.max_skipped)
       if self._due(done, self.log_every):
-        scalars = self._meter.read()
+        scalars = self._meter.read() | self.learning_rate(state)
         self.writer.write_scalars(done, scalars)
         self._bar.set_postfix(loss=f'{scalars["loss"]:.3f}', refresh=False)
       self._bar.update()

@@ -1,8 +1,10 @@
 """Optimizer and learning rate schedule."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from avl_jax.errors import ConfigError
@@ -60,3 +62,19 @@ def make_optimizer(**schedule: Any) -> optax.GradientTransformation:
     **schedule: see `make_schedule`.
   """
   return optax.adam(make_schedule(**schedule))
+
+
+def make_learning_rate(**schedule: Any) -> Callable[..., dict[str, float]]:
+  """Makes a function: `TrainState` -> {'learning_rate': of its last update}.
+
+  Args:
+    **schedule: see `make_schedule`.
+  """
+  rate = make_schedule(**schedule)
+
+  def learning_rate(state: Any) -> dict[str, float]:
+    # Adam, then the schedule, which counts the updates: no skipped steps.
+    updates = int(state.optimizer_state[-1].count)
+    return {'learning_rate': float(np.asarray(rate(max(updates - 1, 0))))}
+
+  return learning_rate

@@ -9,24 +9,9 @@ import threading
 from collections.abc import Generator
 
 from avl_jax import logs, multihost
+from avl_jax.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Interrupted(BaseException):  # No Exception: nothing went wrong.
-  """The run has stopped after a signal.
-
-  Attributes:
-    number: number of the signal.
-    exit_code: 143 after SIGTERM, 130 after SIGINT.
-  """
-
-  def __init__(self, number: int):
-    super().__init__(
-      f'Stopped by {signal.Signals(number).name}. Run the same command to '
-      'resume.'
-    )
-    self.number, self.exit_code = number, 128 + number
 
 
 class Stop:

@@ -217,6 +217,26 @@ def test_a_failed_write_is_reported_and_harms_nothing(workdir, monkeypatch):
   again.close()
 
 
+@pytest.mark.parametrize(
+  ('metric', 'values', 'best'),
+  [
+    ('human/test/audio_to_video/R@10', (0.1, 0.5, 0.5, 0.4), 3),
+    ('human/test/audio_to_video/median_rank', (9.0, 2.5, 2.5, 3.0), 3),
+    ('human/test/audio_to_video/mean_rank', (9.0, 2.5, 7.0, 3.0), 2),
+    ('validation_loss', (9.0, -2.5, 7.0, 3.0), 2),
+    ('human/test/audio_to_video/R@10', (np.nan, 0.1, np.nan, np.nan), 2),
+    ('human/test/audio_to_video/median_rank', (np.nan, 9, 8, np.nan), 3),
+    ('', (0.1, 0.5, 0.2, 0.4), 4),
+  ],
+)
+def test_the_best_step(metric, values, best):
+  descriptions = {
+    step: {'run': {'metrics': {metric or 'other': value}}}
+    for step, value in enumerate(values, 1)
+  }
+  assert metadata.best_step(descriptions, metric) == best
+
+
 def test_seconds_lost_since_the_last_save(workdir):
   checkpoints = checkpointer.Checkpoints(workdir, DESCRIPTION)
   text = (workdir / 'checkpoints' / '3' / 'description.json').read_text()

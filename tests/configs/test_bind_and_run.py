@@ -11,7 +11,7 @@ import pytest
 
 import input_pipeline
 import main
-from avl_jax import parallel
+from avl_jax import config_checks, parallel
 from avl_jax.config import read_config, tuples
 from avl_jax.models import avlnet
 from avl_jax.modes import compare, convert
@@ -85,6 +85,7 @@ def test_binds_to_the_functions_it_configures(name):
   _bind(input_pipeline.prepare, config.prepare)
   _bind(convert.import_release, config.release)
   for run in _runs(name):
+    config_checks.check(run)
     words = {'words': run.words}
     network = avlnet.AVLnet(**run.model)
     optimizer = optimizers.make_optimizer(

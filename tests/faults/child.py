@@ -242,8 +242,10 @@ def _enter(folder: str) -> None:
 
 if __name__ == '__main__':
   sys.path.insert(0, os.getcwd())
+  import input_pipeline  # noqa: F401 - Before the forks, to save time.
   import main  # noqa: F401
   from avl_jax.features import audio
+  from avl_jax.modes import train  # noqa: F401
 
   audio.log_mel_spectrogram(np.ones(16000))  # Triggers Numba's compilation.
   request = _serve()

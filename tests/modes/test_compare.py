@@ -49,6 +49,12 @@ def test_invalid_runs(runs, message):
     list(compare.expand(_config(runs=runs)))
 
 
+def test_a_comparison_on_nothing(tmp_path):
+  config = _config(runs=(('early', {}),), evaluations={})
+  with pytest.raises(ConfigError, match=r'comparison\.evaluations is empty'):
+    compare.compare(config, tmp_path, None)
+
+
 def test_side_by_side_names_existing_runs():
   config = _config(
     runs=(('early', {}), ('late', {})), side_by_side=('early', 'later')

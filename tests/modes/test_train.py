@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+import main
 from avl_jax.config import read_config
 from avl_jax.errors import UserError
 from avl_jax.features.media import Media
 from avl_jax.modes import evaluate, prepare, train
+from avl_jax.train import optimizer
 from avl_jax.train.metrics_log import read_history
 
 VISUAL, FRAMES, CLIPS = 6, 32, 8
@@ -120,6 +122,9 @@ def test_trains_evaluates_and_resumes(config, tmp_path):
   assert options['bad_records_file'] == tmp_path / 'bad_records.json'
   rows = read_history(tmp_path / 'metrics.jsonl')
   assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3]
+  rates = [row['learning_rate'] for row in rows if 'loss' in row]
+  expected = optimizer.make_schedule(**config.optimizer, num_steps=3)
+  assert rates == pytest.approx([float(expected(step)) for step in range(3)])
   record = json.loads((tmp_path / 'evaluation.json').read_text())
   assert record['facts']['examples'] == 24
   assert record['facts']['data'] == 'made up'
@@ -135,6 +140,80 @@ def test_trains_evaluates_and_resumes(config, tmp_path):
 def test_evaluation_needs_a_checkpoint(config, tmp_path):
   with pytest.raises(UserError, match=r'[Nn]o checkpoint'):
     evaluate.evaluate(config, tmp_path, Pipeline())
+
+
+def test_scores_are_on_the_console(config, tmp_path, capsys):
+  config.best_metric = 'noise/test/audio_to_video/median_rank'
+  train.train(config, tmp_path, Pipeline())
+  printed = capsys.readouterr().out
+  record = json.loads((tmp_path / 'evaluation.json').read_text())
+  step = record['facts']['step']
+  assert f'Scores of step {step}, the best by {config.best_metric}.' in printed
+  assert ('untrained' in printed) == (step == 0)
+  for name in ('R@1', 'R@5', 'R@10', 'R@10 by chance', 'Median rank'):
+    assert f' {name} |' in printed
+  for row in record['rows']:
+    start = f'| noise | {row["task"].replace("->", "→")} | test | 8 | 8 |'
+    (line,) = (x for x in printed.splitlines() if x.startswith(start))
+    assert f' {100 * row["R@5"]:.1f} % | 100.0 % |' in line
+    assert f' | {row["median_rank"]:.1f} | ' in line
+
+
+@pytest.mark.parametrize(
+  ('facts', 'message'),
+  [
+    ({'step': 30}, 'Scores of step 30, the best by x/R@10.'),
+    ({'step': 30, 'best_metric': ''}, 'Scores of step 30, the last.'),
+    ({}, 'before the first step, untrained. No later step was better.'),
+    ({'best_metric': ''}, 'before the first step, untrained.'),
+    ({'initial': 'data'}, 'first step, as its initial workdir left it. No'),
+    # As the metadata of an import.
+    ({'best_metric': '', 'batch_size': 0}, 'Scores of step 0, the last.'),
+  ],
+)
+def test_which_checkpoint_the_scores_are_of(facts, message):
+  defaults = {
+    'step': 0,
+    'best_metric': 'x/R@10',
+    'batch_size': 8,
+    'initial': '',
+  }
+  assert message in evaluate._which(defaults | facts)
+
+
+@pytest.mark.parametrize('key', ['eval_data.evaluations', 'eval.tasks'])
+def test_an_evaluation_of_nothing_changes_nothing(config, tmp_path, key):
+  train.train(config, tmp_path, Pipeline())
+  names = ('evaluation.json', 'report.html', 'report.md')
+  before = [(tmp_path / name).read_bytes() for name in names]
+  figures = sorted((tmp_path / 'figures').rglob('*'))
+  outer, inner = key.split('.')
+  config[outer][inner] = type(config[outer][inner])()
+  with pytest.raises(UserError, match=rf'{key} is empty. Name a config'):
+    evaluate.evaluate(config, tmp_path, Pipeline())
+  assert [(tmp_path / name).read_bytes() for name in names] == before
+  assert sorted((tmp_path / 'figures').rglob('*')) == figures
+
+
+def test_training_without_evaluations_says_so(config, tmp_path, capsys):
+  config.eval_data.evaluations = {}
+  train.train(config, tmp_path, Pipeline())
+  assert 'eval_data.evaluations is empty' in capsys.readouterr().out
+  assert not (tmp_path / 'evaluation.json').exists()
+
+
+def test_a_workdir_may_be_a_time_stamp(config, tmp_path):
+  workdir = tmp_path / 'run 2026-01-31T13:05:00'
+  config.best_metric = ''
+  train.train(config, workdir, Pipeline())
+  before = (workdir / 'evaluation.json').read_bytes()
+  (workdir / 'evaluation.json').unlink()
+  evaluate.evaluate(config, workdir, Pipeline())
+  assert (workdir / 'evaluation.json').read_bytes() == before
+  name = str(workdir / 'config.json')
+  assert main.read_arguments(['main.py', f'--config={name}'])[2] == workdir
+  options = ['main.py', '--mode=eval', f'--workdir={workdir}']
+  assert main.read_arguments(options)[1].to_dict() == config.to_dict()
 
 
 def test_preparation_gets_the_config(config, tmp_path):

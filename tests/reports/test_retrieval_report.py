@@ -2,6 +2,7 @@
 
 import html.parser
 import io
+import re
 
 import matplotlib.image
 import numpy as np
@@ -159,6 +160,34 @@ def test_table_of_scores(files, parsed):
   ).replace('_%', ' %')
   assert f'{row}</td></tr>' in page_text
   assert 'runs/<a>' in parsed.text
+
+
+def test_about_has_no_empty_rows(tmp_path):
+  facts = {'checkpoint': 'x', 'recipe': '', 'initial': '', 'step': '4'}
+  retrieval_report.write(tmp_path, 'title', facts, RETRIEVALS, {}, ())
+  text = (tmp_path / 'report.md').read_text()
+  assert '| checkpoint | x |' in text
+  assert '| step | 4 |' in text
+  assert 'recipe' not in text
+  assert 'initial' not in text
+
+
+def test_scores_are_in_sight_on_a_phone(files):
+  """Sums of the style's widths: three names and three recalls in 320 pixels."""
+  text = files['report.html'].decode()
+  assert '<meta name="viewport" content="width=device-width' in text
+  assert '<table class="scores">' in text
+  style = page.STYLE.partition('@media (max-width: 640px)')[2]
+  size = int(re.search(r'table { font-size: (\d+)px', style)[1])
+  columns = re.search(r'grid-template-columns: (.*) repeat\(8, (.*)em\)', style)
+  widths = [float(width.removesuffix('em')) for width in columns[1].split()]
+  widths += 8 * [float(columns[2])]
+  header = list(retrieval_report.HEADER)
+  order = [*header[:3], *header[5:], *header[3:5]]  # The style's `order: 1`.
+  assert ':is(:nth-child(4), :nth-child(5)) { order: 1 }' in style
+  assert len(widths) == len(header)
+  assert order[3:6] == ['R@1', 'R@5', 'R@10']
+  assert size * sum(widths[:6]) < 320 - 2 * 0.5 * 16
 
 
 def test_group_sizes_and_ranks_are_stated(parsed):

@@ -1,11 +1,14 @@
 """Evaluation against numpy's full matrix of scores."""
 
+import dataclasses
 import json
 import types
 
 import numpy as np
 import pytest
 
+from avl_jax.errors import ConfigError
+from avl_jax.models.avlnet import AVLnet
 from avl_jax.retrieval import evaluation
 from avl_jax.retrieval.embedding import Embedded
 from avl_jax.retrieval.result import Result
@@ -19,7 +22,7 @@ def _embedded(count=53, noise=1.0):
   return Embedded(
     {'audio': audio, 'video': video},
     np.array([f'clip{i}' for i in range(count)]),
-    np.array(['seen'] * 40 + ['unseen'] * (count - 40)),
+    np.array((['seen'] * 40 + ['unseen'] * (count - 40))[:count]),
   )
 
 
@@ -45,6 +48,36 @@ def test_both_directions_and_each_subset_against_the_whole_gallery():
   scalars = evaluation.scalars(results)
   recall = results[0].results[2].recall_at_10
   assert scalars['toy/all/audio_to_video/R@10'] == recall
+
+
+def test_a_split_may_be_called_all():
+  embedded = _embedded()
+  subsets = np.where(embedded.subsets == 'seen', 'all', embedded.subsets)
+  (result,) = evaluation.retrieval(
+    dataclasses.replace(embedded, subsets=subsets),
+    'toy',
+    tasks=(('audio', 'video'),),
+    num_queries=60,
+  )
+  rows = {row.subset: row for row in result.results}
+  assert list(rows) == ['all', 'unseen', 'all splits']
+  assert [row.queries for row in rows.values()] == [40, 13, 60]
+  assert rows['all'].recall_at_5 == np.mean(result.ranks[:40] < 5)
+  alone = dataclasses.replace(embedded, subsets=np.full(53, 'all'))
+  (result,) = evaluation.retrieval(alone, 'toy', tasks=(('audio', 'video'),))
+  assert [row.subset for row in result.results] == ['all']
+  assert len(evaluation.scalars([result])) == 4
+
+
+def test_an_empty_gallery_is_told():
+  empty = types.SimpleNamespace(num_examples=0, num_queries=0, fingerprint='')
+  evaluate = evaluation.make_evaluate(
+    AVLnet(), {'toy': empty}, tasks=(('audio', 'video'),)
+  )
+  with pytest.raises(ConfigError, match='no examples'):
+    evaluate({})
+  with pytest.raises(ConfigError, match='gallery of an evaluation is empty'):
+    evaluation.retrieval(_embedded(0), 'toy', tasks=(('audio', 'video'),))
 
 
 def test_expressions_add_embeddings():

@@ -194,6 +194,17 @@ def test_galleries_of_the_same_groups(stamps_records):
     )
 
 
+def test_an_empty_gallery_is_named(stamps_records):
+  empty = {'datasets': ('stamps/human_fr',), 'splits': ('test[:0]',)}
+  with pytest.raises(UserError, match="no record in the split 'test"):
+    input_pipeline.eval_batches(
+      evaluations={'human': empty},
+      batch_size=4,
+      num_frames=64,
+      data_dir=stamps_records,
+    )
+
+
 def test_an_evaluation_overrides_num_frames(stamps_records):
   human = {'datasets': ('stamps/human_fr',), 'splits': ('test',)}
   batches = {

@@ -1,0 +1,80 @@
+"""Keys that came after the first runs, with what was done before they existed.
+
+An old config.json or checkpoint lacks them. Its run resumes and is evaluated
+with these values, which need not be the defaults of configs/avlnet.py. Add a
+key here when you add one there.
+
+One exception: `eval_dtype`. Old evaluations computed in the model's type;
+float32 is what they meant.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_STREAMS = ('visual_2d', 'visual_3d')
+LATER: dict[str, Any] = {  # key of a config -> value
+  'recipe': '',
+  'image_weights': '',
+  'eval_dtype': 'float32',
+  'release.file': '',
+  'prepare.resnet152': '',
+  'prepare.resnext101': '',
+  'prepare.speech_words': 1,
+  'words.vectors': '',
+  'words.max_words': 20,
+  'train_data.min_time': 0.0,
+  'train_data.word_order': 'time',
+  'train_data.streams': _STREAMS,
+  'train_data.max_bad_records': 0,  # the first one ended the run
+  'model.word_dim': 0,
+  'model.fused': False,
+  'model.initial_text_scale': 1.0,
+  'model.image_blocks': (),
+  'model.frozen_image': True,
+  'train.max_skipped': 1,  # the first step that was not finite ended the run
+  'train.save_every': 1_000_000_000,  # saved after evaluations only
+  'train.step_timeout': 0,
+  'eval_data.streams': _STREAMS,
+  'eval.missing': 'skip',
+  'comparison.runs': (),
+  'comparison.seeds': (1, 2, 3),
+  'comparison.evaluations': {},
+  'comparison.side_by_side': (),
+  'comparison.curve': (),
+  'comparison.amount': '',
+}
+_PARTS = ('release', 'words', 'comparison')  # that came later as a whole
+_METADATA = {  # of a checkpoint
+  'examples': 0,
+  'initial': '',
+  'batch_size': 0,
+  'best_metric': '',
+}
+
+
+def complete_config(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """Adds the later keys that a config, nested dicts, lacks."""
+  completed = dict(tree)
+  for key, value in LATER.items():
+    outer, _, inner = key.rpartition('.')
+    if not outer:
+      completed.setdefault(inner, value)
+      continue
+    part = completed.get(outer, {} if outer in _PARTS else None)
+    if isinstance(part, Mapping):
+      completed[outer] = {inner: value, **part}
+  return completed
+
+
+def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+  """Adds the later keys that the metadata of a checkpoint lacks."""
+  model = {
+    key.removeprefix('model.'): list(value) if value == () else value
+    for key, value in LATER.items()
+    if key.startswith('model.')
+  }
+  return {
+    **_METADATA,
+    **metadata,
+    'model': {**model, **metadata.get('model', {})},
+  }
