@@ -35,7 +35,7 @@ FULL = {
   'at a log': Fault('fill', LOG, call=4),
   'at the first log': Fault('fill', LOG, value=100),
   'at the configuration': Fault(
-    'fill', 'avl_jax.files.write_atomically', value=100
+    'fill', 'avl_jax.modes.train.write_config', value=100
   ),
 }
 
