@@ -34,8 +34,8 @@ if {importing}:
           raise ImportError('as of a C extension') from error
   sys.meta_path.insert(0, Finder())
 else:
-  from avl_jax.modes import evaluate
-  evaluate.evaluate = wait
+  from avl_jax import modes
+  modes.FUNCTIONS['eval'] = wait
 sys.argv = ['main.py', '--mode=eval', '--config=configs/stamps.py']
 runpy.run_path({root!r} + '/main.py', run_name='__main__')
 """

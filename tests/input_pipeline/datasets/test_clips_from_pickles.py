@@ -237,7 +237,7 @@ def test_batches_from_a_file_equal_the_arrays(data_dir):
 def test_a_split_that_was_not_made(data_dir):
   evaluation = {'datasets': ('clips/youcook2',), 'splits': ('sounds241',)}
   with pytest.raises(
-    input_pipeline.DataError, match=r"'sounds241'; it has val:.*Remove .*1\.0"
+    input_pipeline.DataError, match=r"'sounds241'. It has val, .*delete .*1\.0"
   ):
     input_pipeline.eval_batches(
       evaluations={'sounds': evaluation},

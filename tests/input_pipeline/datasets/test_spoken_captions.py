@@ -11,7 +11,7 @@ from PIL import Image
 
 import input_pipeline
 from avl_jax.errors import UserError
-from avl_jax.features import audio
+from avl_jax.features import audio, flac
 from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.records import reader
 from tests.helpers import places_files
@@ -97,12 +97,12 @@ def test_lengths_that_no_header_knows(tmp_path, monkeypatch):
   wav = bytearray((tmp_path / 'whole.wav').read_bytes())
   place = wav.index(b'data') + 4
   wav[place : place + 4] = bytes(4)
-  flac = bytearray(audio.encode_flac(sine))
-  flac[21] &= 0xF0  # 36 bits of the number of samples
-  flac[22:26] = bytes(4)
+  unknown = bytearray(flac.encode(sine))
+  unknown[21] &= 0xF0  # 36 bits of the number of samples
+  unknown[22:26] = bytes(4)
   folder = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
   folder.mkdir()
-  for name, content in (('zero.wav', wav), ('unknown.flac', flac)):
+  for name, content in (('zero.wav', wav), ('unknown.flac', unknown)):
     path = folder / name
     path.write_bytes(content)
     found = media.read_spectrogram(path)
