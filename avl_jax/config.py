@@ -116,6 +116,9 @@ def read_config(name: str) -> ConfigDict:
 def _like_default(tree: Mapping[str, Any], path: str) -> dict[str, Any]:
   """Checks that a tree has the keys of DEFAULT.
 
+  An installed package has no configs to compare with; the tree is then taken
+  as it is.
+
   Returns:
     The tree, with the value for 'none' of the default's type where the first
     runs had None.
@@ -123,6 +126,8 @@ def _like_default(tree: Mapping[str, Any], path: str) -> dict[str, Any]:
   Raises:
     ConfigError: a key is missing or unknown.
   """
+  if not (ROOT / DEFAULT).is_file():
+    return dict(tree)
   default = _load_module(str(ROOT / DEFAULT)).get_config().to_dict()
 
   def check(part: Any, expected: Mapping, outer: str) -> dict[str, Any]:

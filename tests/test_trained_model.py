@@ -7,6 +7,7 @@ from PIL import Image
 
 import avl_jax
 import input_pipeline
+from avl_jax import config as avl_jax_config
 from avl_jax.checkpoints import checkpointer, metadata
 from avl_jax.config import read_config, write_config
 from avl_jax.errors import UserError
@@ -223,6 +224,14 @@ def test_a_model_with_an_image_encoder_takes_crops(tmp_path):
   assert np.abs(found[0] - found[1]).max() > 1e-4
   with pytest.raises(UserError, match='takes images, not videos'):
     avl_jax.embed(trained, video='clip.mp4')
+
+
+def test_loads_where_there_are_no_configs(tmp_path, monkeypatch):
+  """As in an installed package."""
+  run, _ = make_run(tmp_path / 'run')
+  monkeypatch.setattr(avl_jax_config, 'ROOT', tmp_path)
+  found = avl_jax.embed(avl_jax.load(run), audio=WAVEFORMS[0])
+  assert found['audio'].shape == (1, DIM)
 
 
 def test_a_run_without_its_config(tmp_path):
