@@ -19,6 +19,7 @@ import numpy as np
 from avl_jax.features import EmptyMediaError, MediaError, audio
 from avl_jax.files import OutsideError, inside, write_atomically
 
+VERSION = 2  # of decoding: features that an earlier one extracted are not used
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
 # (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
@@ -161,7 +162,15 @@ class Extraction:
       stat = path.stat()
     except OSError as error:
       raise MediaError(f'{path}: {error.strerror}.') from error
-    facts = [path.name, stat.st_size, stat.st_mtime_ns, start, end, str(dtype)]
+    facts = [
+      VERSION,
+      path.name,
+      stat.st_size,
+      stat.st_mtime_ns,
+      start,
+      end,
+      str(dtype),
+    ]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     cached = self.folder / name[:2] / f'{name}.npz'
     arrays = _read_cached(cached, {'spectrogram', *self.widths})
