@@ -30,10 +30,14 @@ def heard(waveform: np.ndarray) -> list[int | None]:
   return found
 
 
-@pytest.mark.parametrize('channels', [6, 8, 16])
 @pytest.mark.parametrize(
-  ('suffix', 'codec'),
-  [('mp4', 'aac'), ('mov', 'pcm_s16le'), ('mkv', 'pcm_f32le'), ('avi', 'aac')],
+  ('suffix', 'codec', 'channels'),
+  [  # Newer encoders of AAC refuse more than eight channels.
+    *(('mp4', 'aac', n) for n in (6, 8)),
+    *(('avi', 'aac', n) for n in (6, 8)),
+    *(('mov', 'pcm_s16le', n) for n in (6, 8, 16)),
+    *(('mkv', 'pcm_f32le', n) for n in (6, 8, 16)),
+  ],
 )
 def test_many_channels_are_averaged(tmp_path, suffix, codec, channels):
   path, rate = tmp_path / f'film.{suffix}', 16_000
