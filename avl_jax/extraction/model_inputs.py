@@ -8,7 +8,7 @@ import numpy as np
 
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.errors import UserError
-from avl_jax.features import EmptyMediaError, audio, clips, word_vectors
+from avl_jax.features import TooShortError, audio, clips, word_vectors
 from avl_jax.features import images as image_files
 
 Source = str | os.PathLike | bytes | np.ndarray
@@ -164,7 +164,7 @@ class VisualInputs:
     if not isinstance(source, np.ndarray):
       streams = self._extractor(source)
       if not all(map(len, streams.values())):
-        raise EmptyMediaError(
+        raise TooShortError(
           f'{os.fspath(source)}: The video is too short to have features. '
           'Expected at least half a second.'
         )

@@ -16,7 +16,13 @@ from typing import Any
 import av
 import numpy as np
 
-from avl_jax.features import EmptyMediaError, MediaError, audio
+from avl_jax.features import (
+  MediaError,
+  MissingError,
+  TooShortError,
+  UnsafeNameError,
+  audio,
+)
 from avl_jax.files import OutsideError, inside, write_atomically
 
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
@@ -26,18 +32,6 @@ SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 Extractor = Callable[
   [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
 ]
-
-
-class NoVideoError(MediaError):
-  """A listed video whose file is missing."""
-
-  reason = 'no video'
-
-
-class UnsafeError(MediaError):
-  """A video name that leads out of the folder of videos."""
-
-  reason = 'unsafe id'
 
 
 class VideoFiles:
@@ -81,16 +75,16 @@ class VideoFiles:
     """Returns the path of a video.
 
     Raises:
-      NoVideoError: no file has this name.
-      UnsafeError: the name or a link leads out of the folder.
+      MissingError: no file has this name.
+      UnsafeNameError: the name or a link leads out of the folder.
     """
     if not video or '..' in video.split('/') or set(video) & set('/\\\0'):
-      raise UnsafeError(
+      raise UnsafeNameError(
         f'{video!r} is not a file name. Expected a name without a folder.'
       )
     if video not in self._names:
       kinds = ', '.join(SUFFIXES)
-      raise NoVideoError(f'{video} ({kinds}) is not below {self.root}.')
+      raise MissingError(f'{video} ({kinds}) is not below {self.root}.')
     for name in (self._names[video], *self._others.get(video, ())):
       try:
         path = inside(self.root, name)
@@ -101,7 +95,7 @@ class VideoFiles:
     try:
       return inside(self.root, self._names[video])
     except OutsideError as error:
-      raise UnsafeError(str(error)) from error
+      raise UnsafeNameError(str(error)) from error
 
 
 class Extraction:
@@ -198,7 +192,7 @@ class Extraction:
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
-        raise EmptyMediaError(
+        raise TooShortError(
           f'{path}: There is no {stream} from {start:g} to {end:g} s.'
         )
       if array.ndim != 2 or array.shape[1] != width:

@@ -32,8 +32,9 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
     flattened on white, and the upper 8 of 16 bits per channel are kept.
 
   Raises:
-    MediaError: the file is missing, empty, damaged, of another format, or has
-      more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    MediaError: the file is empty, damaged or of another format; MissingError;
+      RefusedError: it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, or a
+      mode of unknown range.
 
   Example:
     image = images.fit_square(images.read_image('cat.jpg'))  # [224, 224, 3]
@@ -53,7 +54,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
       # Pillow warns here, and refuses only images of twice as many pixels.
       limit = Image.MAX_IMAGE_PIXELS
       if limit and image.width * image.height > limit:
-        raise features.MediaError(
+        raise features.RefusedError(
           f'It has {image.width} x {image.height} pixels. Expected at most '
           f'{limit}.'
         )
@@ -62,7 +63,14 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
     raise
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
-    raise features.MediaError(
+    kind = features.MediaError
+    if isinstance(error, FileNotFoundError):
+      kind = features.MissingError
+    elif isinstance(
+      error, (features.RefusedError, Image.DecompressionBombError)
+    ):
+      kind = features.RefusedError
+    raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
     ) from error
 
@@ -70,7 +78,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
 def _flatten(image: Image.Image) -> Image.Image:
   """Converts an image to RGB, with transparency flattened on white."""
   if image.mode in {'F', 'I'}:
-    raise features.MediaError(f'The range of mode {image.mode} is unknown.')
+    raise features.RefusedError(f'The range of mode {image.mode} is unknown.')
   if image.mode.startswith('I;16'):  # convert() would clip at 255
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if not image.has_transparency_data:
