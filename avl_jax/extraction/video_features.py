@@ -10,12 +10,12 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import av
 import numpy as np
 
+from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import (
   MediaError,
   MissingError,
@@ -28,9 +28,11 @@ from avl_jax.files import OutsideError, inside, write_atomically
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
-# (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
+# (path, start, end or None, see `feature_extractor.Frames`) ->
+# {'visual_2d': [S, V], 'visual_3d': [S', V']}
 Extractor = Callable[
-  [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
+  [pathlib.Path, float, float | None, Callable[..., Iterator[np.ndarray]]],
+  Mapping[str, np.ndarray],
 ]
 
 
@@ -101,6 +103,8 @@ class VideoFiles:
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
+  Videos are decoded in a child process, because they may be strangers' files.
+
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
     folder: of the cache.
@@ -117,6 +121,7 @@ class Extraction:
     extractor: Extractor,
     widths: Mapping[str, int],
     folder: pathlib.Path,
+    decoder: Decoder | None = None,
   ):
     """Sets the visual networks and the cache.
 
@@ -125,9 +130,10 @@ class Extraction:
         it cannot read.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
+      decoder: decodes the videos; None: one of its own.
     """
     self.widths, self.folder = dict(widths), folder
-    self._extractor = extractor
+    self._extractor, self._decoder = extractor, decoder or Decoder()
 
   def __call__(
     self,
@@ -180,14 +186,10 @@ class Extraction:
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
-    try:
-      waveform = audio.read_audio(path, start=start, end=end)
+    with self._decoder.open(path) as media:
+      waveform = media.waveform(start, end)
       last = end if end < math.inf else None
-      features = self._extractor(path, start, last)
-    except MediaError:
-      raise
-    except (av.FFmpegError, OSError) as error:
-      raise MediaError(f'{path}: {error}') from error
+      features = self._extractor(path, start, last, media.frames)
     arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)

@@ -24,6 +24,7 @@ from avl_jax.features import (
   TooShortError,
   ffmpeg,
 )
+from avl_jax.features.open_file import OpenFile
 
 SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
@@ -48,8 +49,8 @@ def read_audio(
   result belongs to second k of the picture.
 
   Args:
-    source: path of a file, or its content. The container is one that
-      libsndfile reads, or one of the formats in `ffmpeg`.
+    source: path or content of a file, or an `OpenFile`. The container is one
+      that libsndfile reads, or one of the formats in `ffmpeg`.
     sample_rate: of the result, Hz.
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
@@ -70,13 +71,12 @@ def read_audio(
     spectrogram = audio.log_mel_spectrogram(waveform)  # [751, 40]
   """
   if isinstance(source, bytes):
-    name, size = f'Audio of {len(source)} bytes', len(source)
+    name = f'Audio of {len(source)} bytes'
+    if not source:
+      raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   else:
     name = os.fspath(source)
     source = ffmpeg.check_file(source)
-    size = os.path.getsize(source)
-  if not size:
-    raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   runs = _decode_soundfile(source, name, start, end)
   if not runs:
     from avl_jax.features import ffmpeg_audio
@@ -177,16 +177,19 @@ def _resample(
 
 
 def _decode_soundfile(
-  source: str | bytes, name: str, start: float, end: float
+  source: str | bytes | OpenFile, name: str, start: float, end: float
 ) -> list[tuple[np.ndarray, int]]:
   """Reads mono samples from `start` to `end` s with libsndfile; their rate.
 
   The result is empty if libsndfile cannot read the file, finds no samples in
   it, or reads less or more than the file has.
   """
-  # Bytes, because soundfile refuses names that are not UTF-8.
-  is_path = isinstance(source, str)
-  file: Any = os.fsencode(source) if is_path else io.BytesIO(source)
+  if isinstance(source, str):
+    # Bytes, because soundfile refuses names that are not UTF-8.
+    file: Any = os.fsencode(source)
+  else:
+    is_open = isinstance(source, OpenFile)
+    file = source.reader() if is_open else io.BytesIO(source)
   try:
     with soundfile.SoundFile(file) as sound:
       if not sound.frames or not _is_whole(source, sound):
@@ -221,7 +224,9 @@ def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
   return np.concatenate(joined)
 
 
-def _is_whole(source: str | bytes, sound: soundfile.SoundFile) -> bool:
+def _is_whole(
+  source: str | bytes | OpenFile, sound: soundfile.SoundFile
+) -> bool:
   """Whether libsndfile reads all of the file, at the right speed.
 
   It believes the header of an MP3, or guesses the length from the first

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from avl_jax import logs
 from avl_jax.features import EmptyMediaError, MediaError, MissingError
+from avl_jax.features.open_file import OpenFile
 
 if TYPE_CHECKING:
   import av
@@ -29,13 +30,15 @@ TOLERANCE = 0.01  # share of a stream's packets that may be damaged
 LONGEST_GAP = 1.0  # seconds that damaged packets may leave without content
 
 
-def check_file(path: str | os.PathLike) -> str:
-  """Returns the absolute path of a local file.
+def check_file(path: str | os.PathLike) -> str | OpenFile:
+  """Returns the absolute path of a local file; an `OpenFile` as it is.
 
   Raises:
     MissingError: no regular file has this name.
     EmptyMediaError: the file is empty.
   """
+  if isinstance(path, OpenFile):
+    return path
   name = os.fspath(path)
   if not os.path.isfile(name):
     raise MissingError(f'{name}: There is no such file.')
@@ -46,12 +49,12 @@ def check_file(path: str | os.PathLike) -> str:
 
 
 def open_container(
-  source: str | BinaryIO, formats: tuple[str, ...]
+  source: str | OpenFile | BinaryIO, formats: tuple[str, ...]
 ) -> 'av.container.InputContainer':
   """Opens an audio or video file with limits on its format and protocol.
 
   Args:
-    source: path from `check_file`, or a file object.
+    source: result of `check_file`, or a file object.
     formats: names of the FFmpeg demuxers that are allowed.
 
   Returns:
@@ -66,7 +69,7 @@ def open_container(
   is_strict = int(av.__version__.partition('.')[0]) < 19
   tags: dict[str, Any] = {'metadata_errors': 'replace'} if is_strict else {}
   return av.open(
-    source,
+    source.reader() if isinstance(source, OpenFile) else source,
     'r',
     **tags,
     options={'max_pixels': str(MOST_PIXELS)},

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from avl_jax.features import NoAudioError, RefusedError, ffmpeg
+from avl_jax.features.open_file import OpenFile
 
 PREROLL = 1  # second decoded before a piece
 SLACK = Fraction(
@@ -20,7 +21,7 @@ _PROBLEM = 'Neither libsndfile nor FFmpeg can read the file'
 
 
 def decode(
-  source: str | bytes,
+  source: str | bytes | OpenFile,
   name: str,
   start: float,
   end: float,
@@ -34,7 +35,7 @@ def decode(
   alone have no such clock; their samples follow each other.
 
   Args:
-    source: path from `ffmpeg.check_file`, or the content of a file.
+    source: result of `ffmpeg.check_file`, or the content of a file.
     name: of the file, for messages.
     start: of the piece, seconds.
     end: of the piece, seconds.
@@ -61,7 +62,7 @@ def decode(
       return _Reader(container, name, start, end, longest).read(tolerance)
 
 
-def packets(source: str | bytes) -> tuple[float, int]:
+def packets(source: str | bytes | OpenFile) -> tuple[float, int]:
   """Seconds in all packets of the sound, and the number of its formats.
 
   Raises:
@@ -84,7 +85,7 @@ class _AstrayError(Exception):
   """Seeking has led to a place after the start of the piece."""
 
 
-def _open(source: str | bytes) -> av.container.InputContainer:
+def _open(source: str | bytes | OpenFile) -> av.container.InputContainer:
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   formats = ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
   return ffmpeg.open_container(file, formats)

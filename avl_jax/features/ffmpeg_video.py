@@ -1,6 +1,7 @@
 """Decodes the pictures of video files with FFmpeg's libraries."""
 
 import math
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -15,9 +16,10 @@ _LOST = 1 / 20  # share of a file that may be missing at its end
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
 
-def open_video(name: str) -> av.container.InputContainer:
+def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   """Opens a container and checks that it has a usable video stream."""
-  path = ffmpeg.check_file(name)
+  name = os.fspath(file)
+  path = ffmpeg.check_file(file)
   formats = ', '.join(ffmpeg.VIDEO_FORMATS)
   with ffmpeg.media_errors(
     name, f'The file is not a complete video of {formats}'
@@ -56,7 +58,7 @@ def _stream(
 
 
 def timed_frames(
-  name: str,
+  file: str | os.PathLike,
   container: av.container.InputContainer,
   start: Fraction,
   tolerance: float,
@@ -66,6 +68,7 @@ def timed_frames(
   If seeking leads astray, because the index of the file is wrong, incomplete
   or missing, then the file is opened again and read from its beginning.
   """
+  name = os.fspath(file)
   with container:
     if start <= _MARGIN:
       yield from _decode(name, container, tolerance)
@@ -80,7 +83,7 @@ def timed_frames(
       yield first
       yield from found
       return
-  with open_video(name) as again:
+  with open_video(file) as again:
     yield from _decode(name, again, tolerance)
 
 

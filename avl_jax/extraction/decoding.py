@@ -1,0 +1,129 @@
+"""Decodes strangers' media files in a child process.
+
+A crash, a hang or a bomb costs one file, which gets a word of `Status`; the
+next file gets another child. `decoding_sandbox` says what the child cannot do,
+`decoding_limits` what a file may cost.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from avl_jax import logs
+from avl_jax.errors import UserError
+from avl_jax.extraction.decoding_file import DecodedFile
+from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
+from avl_jax.features import MediaError, ffmpeg
+
+_START = 120.0  # seconds that a child may take to start on a busy machine
+
+
+class Decoder:
+  """A child process that decodes one file after the other.
+
+  It is started with the first file, and again after a crash, a hang or a
+  number of files. It ends with the decoder and with this process. Use it in the
+  thread that opens the first file: on Linux the child ends with that thread.
+
+  Example:
+    with Decoder() as decoder, decoder.open('cooking.mp4') as media:
+      waveform = media.waveform(start=12.0, end=19.5)
+      for frame in media.frames(1, 224, False, start=12.0, end=19.5):
+        ...  # uint8 [H, W, 3]
+  """
+
+  def __init__(self, limits: Limits | None = None):
+    """Sets the limits; None: the usual ones."""
+    self._limits = limits or Limits()
+    self._child: DecodingProcess | None = None
+    self._files = 0  # that the child has opened
+    self._is_told = False  # which limits hold
+
+  def __enter__(self) -> 'Decoder':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends the child, if there is one."""
+    if self._child:
+      self._child.stop()
+    self._child = None
+
+  @contextlib.contextmanager
+  def open(self, path: str | os.PathLike) -> Iterator[DecodedFile]:
+    """Opens a media file in the child.
+
+    Args:
+      path: of a local file. Only its descriptor is given to the child.
+
+    Raises:
+      MediaError: the file is missing, empty or cannot be opened; RefusedError:
+        it is longer, or has more streams, than the limits say.
+      UserError: the child does not start.
+    """
+    ffmpeg.check_file(path)
+    name = os.fspath(path)
+    try:
+      # Should the file have become a pipe since, opening it does not wait.
+      descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+      raise MediaError(f'{name}: {error.strerror}.') from error
+    try:
+      child = self._ready()
+      media = DecodedFile(child, name, descriptor, self._limits)
+      self._files += 1
+      yield media
+    finally:
+      os.close(descriptor)
+      self._finish()
+
+  def _finish(self) -> None:
+    """Has the child close its file; ends a child that is in the middle."""
+    child, is_old = self._child, self._files >= self._limits.files
+    if not child:
+      return
+    try:
+      if child.is_busy or is_old:
+        self.close()
+      else:
+        child.ask({'op': 'close'})
+    except EndedError:
+      self.close()
+
+  def _ready(self) -> DecodingProcess:
+    """A child that waits for a file."""
+    if self._child and self._child.is_ready():
+      return self._child
+    self.close()
+    self._child, self._files = DecodingProcess(self._limits.stall_seconds), 0
+    names = ('memory', 'longest_seconds', 'longest_gap', 'most_streams')
+    try:
+      self._child.ask({n: getattr(self._limits, n) for n in names}, _START)
+      ready = self._child.receive()
+    except (EndedError, TimeoutError) as error:
+      self.close()
+      raise UserError(
+        'The child process that decodes media does not start '
+        f'({str(error) or "time is up"}). Expected a Python that can import '
+        'av, soundfile and soxr. See its lines above.'
+      ) from error
+    self._child.is_busy = False
+    if not self._is_told:
+      self._tell(ready.get('lacking'))
+    return self._child
+
+  def _tell(self, lacking: object) -> None:
+    self._is_told = True
+    if lacking == []:
+      logs.write(
+        'Media are decoded in a child process without network, other files, '
+        f'and more than {self._limits.memory / 2**30:g} GiB of memory.'
+      )
+    else:
+      logs.write(
+        'Warning: Media are decoded in a child process. This system cannot '
+        f"limit what it takes of: {lacking}. Decode strangers' files on Linux."
+      )
