@@ -7,7 +7,8 @@ next file gets another child. `decoding_sandbox` says what the child cannot do,
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from avl_jax import logs
 from avl_jax.errors import UserError
@@ -17,6 +18,7 @@ from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
 from avl_jax.features import MediaError, ffmpeg
 
 _START = 120.0  # seconds that a child may take to start on a busy machine
+Result = TypeVar('Result')  # of what uses a file
 
 
 class Decoder:
@@ -27,10 +29,9 @@ class Decoder:
   thread that opens the first file: on Linux the child ends with that thread.
 
   Example:
-    with Decoder() as decoder, decoder.open('cooking.mp4') as media:
-      waveform = media.waveform(start=12.0, end=19.5)
-      for frame in media.frames(1, 224, False, start=12.0, end=19.5):
-        ...  # uint8 [H, W, 3]
+    with Decoder() as decoder:
+      for path in ('cooking.mp4', 'baking.mp4'):
+        waveform = decoder.run(path, lambda media: media.waveform())
   """
 
   def __init__(self, limits: Limits | None = None):
@@ -50,7 +51,32 @@ class Decoder:
     """Ends the child, if there is one."""
     if self._child:
       self._child.stop()
-    self._child = None
+    self._child, self._files = None, 0
+
+  def run(
+    self, path: str | os.PathLike, use: Callable[[DecodedFile], Result]
+  ) -> Result:
+    """Opens a media file and uses it.
+
+    If a child that has decoded other files crashes, one of them may have been
+    the cause. So the file gets a second chance, in a new child.
+
+    Args:
+      path: see `open`.
+      use: called with the file, perhaps again; what it returns is returned.
+
+    Raises:
+      MediaError: as `open` and `use` raise it.
+    """
+    had_files = self._files > 0
+    try:
+      with self.open(path) as media:
+        return use(media)
+    except MediaError as error:
+      if not had_files or not isinstance(error.__cause__, EndedError):
+        raise
+    with self.open(path) as media:
+      return use(media)
 
   @contextlib.contextmanager
   def open(self, path: str | os.PathLike) -> Iterator[DecodedFile]:
@@ -98,7 +124,7 @@ class Decoder:
     if self._child and self._child.is_ready():
       return self._child
     self.close()
-    self._child, self._files = DecodingProcess(self._limits.stall_seconds), 0
+    self._child = DecodingProcess(_START)
     names = ('memory', 'longest_seconds', 'longest_gap', 'most_streams')
     try:
       self._child.ask({n: getattr(self._limits, n) for n in names}, _START)
@@ -110,7 +136,7 @@ class Decoder:
         f'({str(error) or "time is up"}). Expected a Python that can import '
         'av, soundfile and soxr. See its lines above.'
       ) from error
-    self._child.is_busy = False
+    self._child.is_busy, self._child.stall = False, self._limits.stall_seconds
     if not self._is_told:
       self._tell(ready.get('lacking'))
     return self._child

@@ -42,17 +42,13 @@ class DecodingProcess:
   Attributes:
     is_busy: whether an answer is due, or its end.
     seconds: of waiting that are left for the answer.
+    stall: seconds that the child may be silent.
     lines: number of the child's lines that have been shown of this file.
   """
 
   def __init__(self, stall: float):
-    """Starts the process, without waiting for it.
-
-    Args:
-      stall: seconds that the child may be silent.
-    """
-    self.is_busy, self.seconds, self._stall = True, stall, stall
-    self.lines = 0
+    """Starts the process, without waiting for it; see the attributes."""
+    self.is_busy, self.seconds, self.stall, self.lines = True, 0.0, stall, 0
     self._channel, theirs = socket.socketpair()
     paths = [os.path.abspath(path) for path in sys.path]
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -97,7 +93,7 @@ class DecodingProcess:
       EndedError: the child is gone.
     """
     self.is_busy, self.seconds = seconds > 0, seconds
-    self._channel.settimeout(self._stall)
+    self._channel.settimeout(self.stall)
     try:
       protocol.send(self._channel, request, descriptors=descriptors)
     except OSError as error:
@@ -151,7 +147,7 @@ class DecodingProcess:
   def _fill(self, buffer: bytearray | np.ndarray, start: float) -> None:
     view = memoryview(buffer)
     while view:
-      self._channel.settimeout(min(self._stall, self._check_time(start)))
+      self._channel.settimeout(min(self.stall, self._check_time(start)))
       try:
         count = self._channel.recv_into(view)
       except ConnectionError as error:

@@ -186,10 +186,14 @@ class Extraction:
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
-    with self._decoder.open(path) as media:
-      waveform = media.waveform(start, end)
-      last = end if end < math.inf else None
-      features = self._extractor(path, start, last, media.frames)
+    last = end if end < math.inf else None
+    waveform, features = self._decoder.run(
+      path,
+      lambda media: (
+        media.waveform(start, end),
+        self._extractor(path, start, last, media.frames),
+      ),
+    )
     arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)

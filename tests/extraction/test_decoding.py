@@ -1,0 +1,150 @@
+"""Files decoded in a child process: the same bits and errors as in this one."""
+
+import dataclasses
+import itertools
+import math
+
+import av
+import numpy as np
+import pytest
+
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.features import MediaError, RefusedError, audio, video
+from tests.features.test_video import numbered, pattern, write
+from tests.helpers import annotated, media
+
+
+@pytest.fixture(scope='module')
+def decoder():
+  with Decoder() as decoder:
+    yield decoder
+
+
+def outcome(function, *args):
+  """What a function returns, or the error that it raises."""
+  try:
+    result = function(*args)
+    return result if isinstance(result, np.ndarray) else np.stack([*result])
+  except MediaError as error:
+    return error
+
+
+def check(decoder, path, start=0.0, end=None, *, fails=False):
+  """Compares the child with this process, for sound and for two streams."""
+  last = math.inf if end is None else end
+  waveform = outcome(lambda: audio.read_audio(path, start=start, end=last))
+  found = [waveform]
+  pieces = [(1, 24, False, start, end), (24, 16, True, start, end)]
+  for piece in pieces:
+    found.append(outcome(lambda p=piece: video.frames(path, *p)))
+  for i, expected in enumerate(found):
+
+    def ask(file, i=i):
+      if not i:
+        return file.waveform(start, last)
+      return np.stack([*file.frames(*pieces[i - 1])])
+
+    result = outcome(decoder.run, path, ask)
+    if isinstance(expected, Exception):
+      assert type(result) is type(expected)
+      assert str(result) == str(expected)
+    else:
+      assert result.dtype == expected.dtype
+      np.testing.assert_array_equal(result, expected)
+  assert any(isinstance(x, Exception) for x in found) == fails
+  return found
+
+
+@pytest.mark.parametrize('suffix', ['mp4', 'webm', 'mkv', 'avi', 'mov', 'ts'])
+def test_the_same_bits(decoder, tmp_path, suffix):
+  path = tmp_path / f'vidéo.{suffix}'
+  annotated.write_videos(tmp_path, path.name)
+  waveform, images, small = check(decoder, path)
+  assert len(waveform) >= 16_000 * annotated.SECONDS
+  assert len(images) == annotated.SECONDS
+  assert np.ptp(small) > 50
+  waveform, images, small = check(decoder, path, 2.5, 6.0)
+  assert (len(waveform), len(images), len(small)) == (56_000, 4, 84)
+
+
+def test_other_files(decoder, tmp_path):
+  """No sound, no picture, one frame, many channels, portrait, a few bytes."""
+  tone = annotated.sound('tone')
+  media.write(tmp_path / 'mute.mp4', None, seconds=2)
+  media.write(
+    tmp_path / 'seven.mkv',
+    np.resize(tone, (8, 16_000)),
+    codec='flac',
+    seconds=1,
+  )
+  write(tmp_path / 'one.nut', [pattern(48, 64)], 1)
+  write(tmp_path / 'portrait.mkv', [*numbered(50, (64, 48))], 25)
+  with av.open(str(tmp_path / 'sound.mp3'), 'w') as container:
+    stream = container.add_stream('libmp3lame', rate=16_000, layout='mono')
+    media.write_sound(container, stream, tone[0])
+  for name in ('mute.mp4', 'sound.mp3', 'one.nut', 'portrait.mkv'):
+    check(decoder, tmp_path / name, fails=True)
+  check(decoder, tmp_path / 'seven.mkv')
+
+
+def test_bad_files(decoder, tmp_path):
+  annotated.write_bad_videos(tmp_path / 'a')
+  annotated.write_videos(tmp_path / 'a', 'secret.mkv')
+  for name, text in {
+    'text.mp4': 'This is no video.',
+    'list.m3u8': '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsecret.mkv\n',
+    'concat.mp4': "ffconcat version 1.0\nfile 'secret.mkv'\n",
+    'sdp.mp4': 'v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n',
+    'empty.mp4': '',
+  }.items():
+    (tmp_path / 'a' / name).write_text(text)
+    found = check(decoder, tmp_path / 'a' / name, fails=True)
+    assert all(isinstance(x, MediaError) for x in found)
+  for name in ('garbled.mp4', 'cut.mp4', 'missing.mp4'):
+    check(decoder, tmp_path / 'a' / name, fails=True)
+
+
+def test_damage_is_told(decoder, tmp_path, capsys):
+  """What the child says about a file that is good enough is shown."""
+  path = tmp_path / 'damaged.avi'
+  write(path, [*numbered(200)], 25, 'mpeg4', 'yuv420p')
+  data = bytearray(path.read_bytes())
+  with av.open(str(path)) as container:
+    packets = [p for p in container.demux() if p.size]
+  place = packets[77].pos + 8
+  data[place : place + packets[77].size - 8] = bytes(packets[77].size - 8)
+  path.write_bytes(data)
+  check(decoder, path, fails=True)  # It has no sound.
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) % 2 == 0
+  assert {line[20:] for line in lines} == {lines[0][20:]}
+
+
+def refused(limits, path):
+  with Decoder(limits) as decoder:
+    return outcome(decoder.run, path, lambda file: file.frames(1, 16, True))
+
+
+def test_bombs(decoder, tmp_path):
+  """Frames of 8K, times of 500 hours, many streams, pictures that stand."""
+
+  def ask(path):
+    for read in (
+      lambda file: file.waveform(),
+      lambda file: np.stack([*file.frames(24, 16, True)]),
+    ):
+      with pytest.raises(RefusedError) as caught:
+        decoder.run(path, read)
+    return str(caught.value)
+
+  hour = 25 * 3600
+  path = write(tmp_path / 'late.mkv', [*numbered(2)], times=(0, 500 * hour))
+  assert '500.0 hours' in ask(path)
+  path = write(tmp_path / 'far.mkv', [*numbered(2)], times=(0, 11 * hour))
+  with pytest.raises(RefusedError, match='stands for more than 60 minutes'):
+    decoder.run(path, lambda file: [*file.frames(1, 16, True)])
+  # A file that begins late is not long.
+  times = itertools.count(500 * hour)
+  path = write(tmp_path / 'clock.mkv', [*numbered(50)], times=times)
+  assert len(decoder.run(path, lambda f: [*f.frames(1, 16, True)])) == 2
