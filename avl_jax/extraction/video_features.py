@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from avl_jax.features import (
-  MediaError,
   MissingError,
+  NetworkError,
   TooShortError,
+  UnexpectedError,
   UnsafeNameError,
   audio,
   reading,
@@ -151,7 +152,7 @@ class Extraction:
     Raises:
       MediaError: the video or its audio cannot be used, whatever the readers
         or the extractor raise for it.
-      NetworkError: the extractor's networks fail.
+      NetworkError: the extractor's networks fail or have another width.
       UserError: the disk is full.
     """
     with reading.guard(path):
@@ -192,12 +193,12 @@ class Extraction:
           f'{path}: There is no {stream} from {start:g} to {end:g} s.'
         )
       if array.ndim != 2 or array.shape[1] != width:
-        raise MediaError(
+        raise NetworkError(
           f'{path}: {stream} has the shape {array.shape}. Expected '
           f'[seconds, {width}].'
         )
-      if not np.isfinite(array).all():
-        raise MediaError(f'{path}: {stream} has infinite or NaN values.')
+      if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
+        raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
     return arrays
 
