@@ -15,7 +15,7 @@ from avl_jax.errors import UserError
 from avl_jax.extraction.decoding_file import DecodedFile
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
-from avl_jax.features import MediaError, ffmpeg
+from avl_jax.features import MediaError, ffmpeg, reading
 
 _START = 120.0  # seconds that a child may take to start on a busy machine
 Result = TypeVar('Result')  # of what uses a file
@@ -90,13 +90,11 @@ class Decoder:
         it is longer, or has more streams, than the limits say.
       UserError: the child does not start.
     """
-    ffmpeg.check_file(path)
     name = os.fspath(path)
-    try:
+    with reading.guard(name):
+      ffmpeg.check_file(name)
       # Should the file have become a pipe since, opening it does not wait.
-      descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-      raise MediaError(f'{name}: {error.strerror}.') from error
+      descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
       child = self._ready()
       media = DecodedFile(child, name, descriptor, self._limits)
@@ -124,12 +122,12 @@ class Decoder:
     if self._child and self._child.is_ready():
       return self._child
     self.close()
-    self._child = DecodingProcess(_START)
     names = ('memory', 'longest_seconds', 'longest_gap', 'most_streams')
     try:
+      self._child = DecodingProcess(_START)
       self._child.ask({n: getattr(self._limits, n) for n in names}, _START)
       ready = self._child.receive()
-    except (EndedError, TimeoutError) as error:
+    except (EndedError, OSError) as error:  # TimeoutError is one.
       self.close()
       raise UserError(
         'The child process that decodes media does not start '

@@ -29,7 +29,6 @@ from avl_jax.extraction import decoding_sandbox as sandbox
 from avl_jax.features import (
   MediaError,
   RefusedError,
-  Status,
   audio,
   ffmpeg,
   ffmpeg_audio,  # noqa: F401
@@ -40,6 +39,8 @@ from avl_jax.features.open_file import OpenFile
 # Descriptors: the socket, output, errors, the media file. With the file open,
 # no further one can be opened, even where system calls are not filtered.
 DESCRIPTORS = 4
+# What the system says when memory, or memory for a thread, is wanting.
+_NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN))
 _PULSE = 1.0  # second after which the parent is told that reading goes on
 
 
@@ -106,21 +107,22 @@ class Server:
       self._send({'kind': 'working'})
 
   def _described(self, error: Exception) -> dict[str, Any]:
-    """The message about an error: one of the words of `Status`, and why."""
-    name = self._file.name if self._file else 'The file'
-    wants_memory = os.strerror(errno.ENOMEM) in str(error)
-    reason, message = Status.UNREADABLE, f'{type(error).__name__}: {error}'
-    if wants_memory or isinstance(error, MemoryError):
-      reason = Status.REFUSED
+    """The message about an error: name of one of `MediaError`s, and why."""
+    kind, message = type(error).__name__, str(error)
+    if isinstance(error, MemoryError) or any(map(message.count, _NO_MEMORY)):
+      kind = RefusedError.__name__
       message = (
-        f'{name}: Decoding the file takes more than '
-        f'{self._limits["memory"] / 2**30:.1f} GiB of memory.'
+        f'{self._name}: Decoding the file takes more than '
+        f'{self._limits["memory"] / 2**30:.1f} GiB of memory, or it has more '
+        'than 1000 streams.'
       )
-    elif isinstance(error, MediaError):
-      reason, message = error.reason, str(error)
-    else:
-      message = f'{name}: {message}'
-    return {'kind': 'error', 'reason': reason, 'message': message[:4000]}
+    elif not isinstance(error, MediaError):
+      message = f'{self._name}: Reading it fails ({kind}: {message}).'
+    return {'kind': 'error', 'error': kind, 'message': message[:4000]}
+
+  @property
+  def _name(self) -> str:
+    return self._file.name if self._file else 'The file'
 
   def _answer(self, request: dict[str, Any], descriptors: list[int]) -> None:
     operation = request.pop('op')
@@ -145,7 +147,7 @@ class Server:
   def _checked_duration(self) -> float:
     """Seconds that the file claims; RefusedError if it claims too much."""
     assert self._file is not None
-    name, limits = self._file.name, self._limits
+    name, limits = self._name, self._limits
     try:
       container = ffmpeg.open_container(
         self._file, ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
@@ -159,6 +161,9 @@ class Server:
           f'at most {most}.'
         )
       duration = (container.duration or 0) / av.time_base
+      # It may count from zero or from the first time.
+      first = max(0, container.start_time or 0) / av.time_base
+      duration -= first if duration > first else 0
     if duration > (longest := limits['longest_seconds']):
       raise RefusedError(
         f'{name}: The file lasts {duration / 3600:,.1f} hours. Expected at '
@@ -174,7 +179,7 @@ class Server:
       last = frame
       if stands > (longest := self._limits['longest_gap']) * fps:
         raise RefusedError(
-          f'{os.fspath(self._file)}: A picture stands for more than '
+          f'{self._name}: A picture stands for more than '
           f'{longest / 60:g} minutes.'
         )
       batch.append(frame)

@@ -12,20 +12,21 @@ from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
 from avl_jax.features import (
   SAMPLE_RATE,
+  EmptyMediaError,
   MediaError,
   NoAudioError,
   NoPictureError,
   RefusedError,
-  SilentMediaError,
   TimedOutError,
   TooShortError,
+  UnexpectedError,
 )
 
 _ERRORS: dict[str, type[MediaError]] = {
-  error.reason.value: error
+  error.__name__: error
   for error in (
-    *(NoAudioError, NoPictureError, RefusedError, SilentMediaError),
-    *(TimedOutError, TooShortError),
+    *(MediaError, EmptyMediaError, NoAudioError, NoPictureError),
+    *(RefusedError, TooShortError),
   )
 }
 _MOST_ELONGATED = 11  # longer side / shorter side, see `ffmpeg_filters`
@@ -149,7 +150,7 @@ class DecodedFile:
       message = ''.join(
         c if c.isprintable() or c > '\x7f' else '?' for c in text
       )
-      raise _ERRORS.get(str(header.get('reason')), MediaError)(message)
+      raise _ERRORS.get(str(header.get('error')), UnexpectedError)(message)
     if kind not in kinds:
       raise EndedError('an answer to no question')
     return header
@@ -172,7 +173,7 @@ class DecodedFile:
     except EndedError as error:
       if error.cause == 'SIGXCPU':
         raise self._timed_out() from error
-      raise MediaError(
+      raise UnexpectedError(
         f'{self.name}: The process that decoded the file has ended or sent '
         f'nonsense ({error.cause}). Replace the file by a whole copy.'
       ) from error

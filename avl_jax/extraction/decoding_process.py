@@ -55,7 +55,7 @@ class DecodingProcess:
     with theirs:
       process = subprocess.Popen(
         [sys.executable, '-P', '-s', '-m', _MODULE],
-        stdin=theirs,
+        stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         cwd='/',
         env=kept | _THREADS | _ARENAS | {'PYTHONPATH': os.pathsep.join(paths)},
@@ -133,7 +133,7 @@ class DecodingProcess:
     """Receives the values of an array; raises as `receive` does."""
     start = time.monotonic()
     try:
-      self._fill(array.reshape(-1).view(np.uint8), start)
+      self._fill(array.reshape(-1).view(np.uint8).data, start)
     finally:
       self.seconds -= time.monotonic() - start
 
@@ -144,7 +144,7 @@ class DecodingProcess:
       raise TimeoutError
     return left
 
-  def _fill(self, buffer: bytearray | np.ndarray, start: float) -> None:
+  def _fill(self, buffer: bytearray | memoryview, start: float) -> None:
     view = memoryview(buffer)
     while view:
       self._channel.settimeout(min(self.stall, self._check_time(start)))

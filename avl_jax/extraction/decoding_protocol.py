@@ -19,7 +19,7 @@ and the child answers
   {'kind': 'waveform', 'shape'}         and float32 [samples]
   {'kind': 'frames', 'shape'}           and uint8 [n, H, W, 3], again and again
   {'kind': 'end'}                       after the last frames
-  {'kind': 'error', 'reason', 'message'}   in place of what was asked for
+  {'kind': 'error', 'error', 'message'}   class of error; in place of an answer
   {'kind': 'line', 'text'}              for the user, at any time
   {'kind': 'working'}                   the file has been read further
 """
@@ -55,7 +55,8 @@ def send(
     start = start[sent:]
   channel.sendall(start)
   for array in arrays:
-    channel.sendall(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    values = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    channel.sendall(values.data)
 
 
 def parse(text: bytes | bytearray) -> dict[str, Any]:

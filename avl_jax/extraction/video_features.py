@@ -17,11 +17,13 @@ import numpy as np
 
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import (
-  MediaError,
   MissingError,
+  NetworkError,
   TooShortError,
+  UnexpectedError,
   UnsafeNameError,
   audio,
+  reading,
 )
 from avl_jax.files import OutsideError, inside, write_atomically
 
@@ -126,8 +128,8 @@ class Extraction:
     """Sets the visual networks and the cache.
 
     Args:
-      extractor: computes visual features; raises MediaError for a video that
-        it cannot read.
+      extractor: computes visual features. What it raises is a fault of the
+        video, except NetworkError.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
       decoder: decodes the videos; None: one of its own.
@@ -155,13 +157,13 @@ class Extraction:
       features of each stream, float16 [S, V].
 
     Raises:
-      MediaError: the video or its audio cannot be used.
+      MediaError: the video or its audio cannot be used, whatever the readers
+        or the extractor raise for it.
+      NetworkError: the extractor's networks fail or have another width.
       UserError: the disk is full.
     """
-    try:
+    with reading.guard(path):
       stat = path.stat()
-    except OSError as error:
-      raise MediaError(f'{path}: {error.strerror}.') from error
     facts = [
       VERSION,
       path.name,
@@ -187,14 +189,15 @@ class Extraction:
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
     last = end if end < math.inf else None
-    waveform, features = self._decoder.run(
-      path,
-      lambda media: (
-        media.waveform(start, end),
-        self._extractor(path, start, last, media.frames),
-      ),
-    )
-    arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
+    with reading.guard(path):
+      waveform, features = self._decoder.run(
+        path,
+        lambda media: (
+          media.waveform(start, end),
+          self._extractor(path, start, last, media.frames),
+        ),
+      )
+      arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
@@ -202,12 +205,12 @@ class Extraction:
           f'{path}: There is no {stream} from {start:g} to {end:g} s.'
         )
       if array.ndim != 2 or array.shape[1] != width:
-        raise MediaError(
+        raise NetworkError(
           f'{path}: {stream} has the shape {array.shape}. Expected '
           f'[seconds, {width}].'
         )
-      if not np.isfinite(array).all():
-        raise MediaError(f'{path}: {stream} has infinite or NaN values.')
+      if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
+        raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
     return arrays
 

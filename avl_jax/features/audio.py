@@ -184,14 +184,8 @@ def _decode_soundfile(
   The result is empty if libsndfile cannot read the file, finds no samples in
   it, or reads less or more than the file has.
   """
-  if isinstance(source, str):
-    # Bytes, because soundfile refuses names that are not UTF-8.
-    file: Any = os.fsencode(source)
-  else:
-    is_open = isinstance(source, OpenFile)
-    file = source.reader() if is_open else io.BytesIO(source)
   try:
-    with soundfile.SoundFile(file) as sound:
+    with soundfile.SoundFile(_for_soundfile(source)) as sound:
       if not sound.frames or not _is_whole(source, sound):
         return []
       first, last = (
@@ -204,6 +198,15 @@ def _decode_soundfile(
   # TypeError: for a file named *.raw, libsndfile needs to be told the format.
   except (soundfile.LibsndfileError, TypeError):
     return []
+
+
+def _for_soundfile(source: str | bytes | OpenFile) -> Any:
+  """A source in a form that soundfile takes."""
+  if isinstance(source, OpenFile):
+    return source.reader()
+  # Bytes, because soundfile refuses names that are not UTF-8.
+  is_path = isinstance(source, str)
+  return os.fsencode(source) if is_path else io.BytesIO(source)
 
 
 def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:

@@ -135,13 +135,21 @@ def extract(
 
   Raises:
     MediaError: there is no image, so that V is unknown.
+    NetworkError: the backbone fails. What `images` raises is raised as it is.
   """
   iterator = iter(images)
   batches = []
   while batch := list(itertools.islice(iterator, batch_size)):
     padding = [batch[-1]] * (batch_size - len(batch))
-    output = backbone(np.stack(batch + padding))
-    batches.append(np.asarray(output, np.float32)[: len(batch)])
+    stacked = np.stack(batch + padding)
+    try:
+      output = np.asarray(backbone(stacked), np.float32)
+    except Exception as error:
+      raise features.NetworkError(
+        f'The network fails on images of the shape {stacked.shape}: '
+        f'{type(error).__name__}: {error}'
+      ) from error
+    batches.append(output[: len(batch)])
   if not batches:
     raise features.MediaError('There are no images to extract features from.')
   return np.concatenate(batches)

@@ -170,7 +170,7 @@ def do_deep(file):
 
 def do_status(file):
   del file
-  say({'kind': 'error', 'reason': ['ok'], 'message': {'x': '\x1b[2J'}})
+  say({'kind': 'error', 'error': ['ok'], 'message': {'x': '\x1b[2J'}})
   os._exit(3)  # before it is asked again
 
 
