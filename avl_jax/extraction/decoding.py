@@ -15,7 +15,7 @@ from avl_jax.errors import UserError
 from avl_jax.extraction.decoding_file import DecodedFile
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
-from avl_jax.features import MediaError, ffmpeg, reading
+from avl_jax.features import UnexpectedError, ffmpeg, reading
 
 _START = 120.0  # seconds that a child may take to start on a busy machine
 Result = TypeVar('Result')  # of what uses a file
@@ -72,7 +72,7 @@ class Decoder:
     try:
       with self.open(path) as media:
         return use(media)
-    except MediaError as error:
+    except UnexpectedError as error:
       if not had_files or not isinstance(error.__cause__, EndedError):
         raise
     with self.open(path) as media:

@@ -63,7 +63,9 @@ class DecodedFile:
       if not isinstance(duration, float) or not 0 <= duration < math.inf:
         raise EndedError('a duration that is none')
       child.is_busy = False
-    self._duration = min(duration, limits.longest_seconds)
+    # Where the file does not say, the time depends on its size.
+    longest = limits.longest_seconds
+    self._duration = min(duration or longest, longest)
 
   def waveform(self, start: float = 0.0, end: float = math.inf) -> np.ndarray:
     """Decodes the sound; the same bits as those of `audio.read_audio`.

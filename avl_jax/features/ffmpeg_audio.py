@@ -13,8 +13,7 @@ from avl_jax.features import NoAudioError, RefusedError, ffmpeg
 from avl_jax.features.open_file import OpenFile
 
 PREROLL = 1  # second decoded before a piece
-# Seconds by which the samples may leave the file's time.
-SLACK = Fraction(1, 10)
+SLACK = Fraction(1, 10)  # seconds that samples may leave the file's time
 Run = tuple[np.ndarray, int]  # mono samples and their rate, Hz
 _PROBLEM = 'Neither libsndfile nor FFmpeg can read the file'
 
