@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
+from avl_jax.features import reading
 
 # Formats are listed, because some of Pillow's readers start programs (EPS).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
@@ -64,6 +65,8 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     kind = features.MediaError
+    if getattr(error, 'errno', None) in reading.OF_THE_MACHINE:
+      raise
     if isinstance(error, FileNotFoundError):
       kind = features.MissingError
     elif isinstance(
