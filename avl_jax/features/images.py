@@ -19,6 +19,8 @@ from avl_jax.features import reading
 
 # Formats are listed, because some of Pillow's readers start programs (EPS).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+# What Pillow raises for many pixels; the warning where warnings are errors.
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
@@ -69,9 +71,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
       raise
     if isinstance(error, FileNotFoundError):
       kind = features.MissingError
-    elif isinstance(
-      error, (features.RefusedError, Image.DecompressionBombError)
-    ):
+    elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
       kind = features.RefusedError
     raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
