@@ -44,8 +44,7 @@ def decode(
     float32 [samples] and the rate in Hz; several if the rate changes.
 
   Raises:
-    MediaError: the file cannot be read; RefusedError: it is longer, or its
-      codec is unknown; NoAudioError.
+    MediaError: the file cannot be read; RefusedError; NoAudioError.
   """
   with ffmpeg.media_errors(name, _PROBLEM):
     if start > 0:

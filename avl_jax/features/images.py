@@ -15,9 +15,12 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
+from avl_jax.features import reading
 
 # Formats are listed, because some of Pillow's readers start programs (EPS).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+# What Pillow raises for many pixels; the warning where warnings are errors.
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
@@ -64,11 +67,11 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     kind = features.MediaError
+    if getattr(error, 'errno', None) in reading.OF_THE_MACHINE:
+      raise
     if isinstance(error, FileNotFoundError):
       kind = features.MissingError
-    elif isinstance(
-      error, (features.RefusedError, Image.DecompressionBombError)
-    ):
+    elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
       kind = features.RefusedError
     raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'

@@ -16,7 +16,7 @@ from avl_jax.features import (
 from avl_jax.files import OutsideError
 
 # Errors of the machine, which the next file meets, too.
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def guard(name: str | os.PathLike) -> Iterator[None]:
   except FileNotFoundError as error:
     raise MissingError(f'{name}: {error}.') from error
   except OSError as error:
-    if error.errno in _OF_THE_MACHINE:
+    if error.errno in OF_THE_MACHINE:
       raise
     raise MediaError(f'{name}: {error}.') from error
   except Exception as error:

@@ -73,6 +73,16 @@ def test_others_pass(error):
   assert notes == (['The file was films/a.mp4.'] if named else [])
 
 
+def test_images_of_a_machine_without_files(monkeypatch):
+  def fail(*_):
+    raise OSError(errno.EMFILE, 'too many')
+
+  monkeypatch.setattr(images.os.path, 'getsize', fail)
+  with pytest.raises(OSError, match='too many') as caught:
+    images.read_image('a.png')
+  assert not isinstance(caught.value, MediaError)
+
+
 def test_a_network_that_fails_is_told_from_a_file_that_does():
   def broken(batch):
     raise MemoryError(f'of {len(batch)}')

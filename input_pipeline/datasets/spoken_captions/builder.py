@@ -149,7 +149,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         )
         continue
       try:
-        with reading.guard(caption.wav):
+        with reading.guard(f'{caption.wav} with {caption.image}'):
           example = self._example(caption)
       except MediaError as error:
         self._skipped.add_error(source, error)

@@ -120,9 +120,8 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       self.builder_config.language,
     )
     for name in images.keys() - {s.name for s in chosen}:
-      self._skipped.add(
-        Status.DUPLICATE, f'{name}: Another stamp has the same caption.'
-      )
+      shared = 'Another stamp has the same picture, caption or sound.'
+      self._skipped.add(Status.DUPLICATE, f'{name}: {shared}')
     pictures = self._features({s.name: images[s.name] for s in chosen})
     splits = tuxpaint.splits(chosen, self.builder_config.kind)
     for name, members in splits.items():

@@ -176,7 +176,7 @@ def test_spoken_captions(tmp_path, monkeypatch, what):
     listed['unreadable'], SURPRISES.items(), strict=True
   ):
     assert line.startswith('metadata/val.json[')
-    assert f'{bad}.wav: ' in line
+    assert f'{bad}.wav with {bad}.jpg: ' in line
     assert f'({type(error).__name__}: odd)' in line
 
 
