@@ -105,3 +105,11 @@ class TimedOutError(MediaError):
   """A file that takes too long to read."""
 
   reason = Status.TIMED_OUT
+
+
+class UnexpectedError(MediaError):
+  """An error that no reader foresees: of the file, or of this program."""
+
+
+class NetworkError(Exception):
+  """A network fails on what was read. It is no fault of the file."""

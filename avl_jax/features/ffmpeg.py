@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from avl_jax import logs
@@ -98,6 +99,13 @@ def demux(
   # fails, since they are not known; by then, all others are flushed.
   with contextlib.suppress(IndexError):
     yield from container.demux(*streams)
+
+
+def duration(packet: 'av.Packet') -> Fraction:
+  """Seconds of a packet; 0: not known."""
+  units = packet.duration or 0
+  # A Vorbis stream that ends before its last packet does has such a number.
+  return (units - 2**32 if units >= 2**31 else units) * packet.time_base
 
 
 def clock_restarts(container: 'av.container.InputContainer') -> bool:

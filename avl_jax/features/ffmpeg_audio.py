@@ -51,8 +51,7 @@ def decode(
     float32 [samples] and the rate in Hz; several if the rate changes.
 
   Raises:
-    MediaError: the file cannot be read; RefusedError: it is longer, or its
-      codec is unknown; NoAudioError.
+    MediaError: the file cannot be read; RefusedError; NoAudioError.
   """
   with ffmpeg.media_errors(name, _PROBLEM):
     if start > 0:
@@ -78,7 +77,7 @@ def packets(source: str | bytes) -> tuple[float, int]:
   with ffmpeg.media_errors(name, _PROBLEM), _open(source, name) as container:
     stream = _stream(container, name)
     for packet in ffmpeg.demux(container, stream):
-      seconds += (packet.duration or 0) * packet.time_base
+      seconds += ffmpeg.duration(packet)
       if stream.codec_context.name.startswith('mp3') and packet.size > 4:
         # Version, layer, rate and whether it is mono, in the frame's header.
         head = bytes(packet)[1:4]
@@ -161,8 +160,7 @@ class _Reader:
   def _decoded(self, damage: ffmpeg.Damage) -> Iterator[av.AudioFrame]:
     """Yields the frames; damaged packets become silence."""
     for packet in ffmpeg.demux(self._container, self._stream):
-      duration = (packet.duration or 0) * packet.time_base
-      seconds = duration or self._usual
+      seconds = max(Fraction(0), ffmpeg.duration(packet)) or self._usual
       frames = self._decode(packet, seconds, damage)
       if frames is None:
         self._add_silence(seconds, self._rate)

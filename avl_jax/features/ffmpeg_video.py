@@ -167,7 +167,7 @@ def _demux(name, container, stream, damage) -> Iterator[av.VideoFrame]:
   reached = Fraction(0)
   usual = 1 / (stream.average_rate or 25)  # seconds of a packet
   for packet in ffmpeg.demux(container):
-    duration = (packet.duration or 0) * packet.time_base
+    duration = ffmpeg.duration(packet)
     if packet.pts is not None:
       reached = max(reached, packet.pts * packet.time_base + duration)
     # Not packet.stream_index: it is 0 for the last packet of each stream, which

@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
-from avl_jax.features import formats
+from avl_jax.features import formats, reading
+
+# What Pillow raises for many pixels; the warning where warnings are errors.
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
@@ -62,11 +65,11 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
     kind = features.MediaError
+    if getattr(error, 'errno', None) in reading.OF_THE_MACHINE:
+      raise
     if isinstance(error, FileNotFoundError):
       kind = features.MissingError
-    elif isinstance(
-      error, (features.RefusedError, Image.DecompressionBombError)
-    ):
+    elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
       kind = features.RefusedError
     raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
@@ -133,13 +136,21 @@ def extract(
 
   Raises:
     MediaError: there is no image, so that V is unknown.
+    NetworkError: the backbone fails. What `images` raises is raised as it is.
   """
   iterator = iter(images)
   batches = []
   while batch := list(itertools.islice(iterator, batch_size)):
     padding = [batch[-1]] * (batch_size - len(batch))
-    output = backbone(np.stack(batch + padding))
-    batches.append(np.asarray(output, np.float32)[: len(batch)])
+    stacked = np.stack(batch + padding)
+    try:
+      output = np.asarray(backbone(stacked), np.float32)
+    except Exception as error:
+      raise features.NetworkError(
+        f'The network fails on images of the shape {stacked.shape}: '
+        f'{type(error).__name__}: {error}'
+      ) from error
+    batches.append(output[: len(batch)])
   if not batches:
     raise features.MediaError('There are no images to extract features from.')
   return np.concatenate(batches)
