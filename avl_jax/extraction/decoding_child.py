@@ -32,6 +32,7 @@ from avl_jax.features import (
   audio,
   ffmpeg,
   ffmpeg_audio,  # noqa: F401
+  formats,
   video,
 )
 from avl_jax.features.open_file import OpenFile
@@ -150,7 +151,9 @@ class Server:
     name, limits = self._name, self._limits
     try:
       container = ffmpeg.open_container(
-        self._file, ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
+        self._file,
+        name,
+        (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS),
       )
     except (av.FFmpegError, MediaError):
       return 0.0  # What is asked for later says what is wrong.

@@ -1,15 +1,12 @@
 """Reads audio of any container; log-mel spectrograms."""
 
 import functools
-import io
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import librosa
 import numpy as np
-import soundfile
 import soxr
 
 from avl_jax.features import (
@@ -23,14 +20,11 @@ from avl_jax.features import (
   SilentMediaError,
   TooShortError,
   ffmpeg,
+  soundfile_audio,
 )
-from avl_jax.features.open_file import OpenFile
 
 SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
-_BLOCK = 2**20  # samples read at a time
-_UNTRUSTED = ('MP3', 'MPEG', 'OGG')  # formats whose length must be checked
-_TOLERATED = 0.2  # seconds of padding in a codec's packets
 
 
 def read_audio(
@@ -49,8 +43,8 @@ def read_audio(
   result belongs to second k of the picture.
 
   Args:
-    source: path or content of a file, or an `OpenFile`. The container is one
-      that libsndfile reads, or one of the formats in `ffmpeg`.
+    source: path or content of a file, or an `OpenFile`. The container and the
+      codec are some of `formats`.
     sample_rate: of the result, Hz.
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
@@ -77,7 +71,7 @@ def read_audio(
   else:
     name = os.fspath(source)
     source = ffmpeg.check_file(source)
-  runs = _decode_soundfile(source, name, start, end)
+  runs = soundfile_audio.decode(source, name, start, end, LONGEST)
   if not runs:
     from avl_jax.features import ffmpeg_audio
 
@@ -174,74 +168,3 @@ def _resample(
     else:
       joined.append(run)
   return np.concatenate(joined) if len(joined) != 2 else joined[1]
-
-
-def _decode_soundfile(
-  source: str | bytes | OpenFile, name: str, start: float, end: float
-) -> list[tuple[np.ndarray, int]]:
-  """Reads mono samples from `start` to `end` s with libsndfile; their rate.
-
-  The result is empty if libsndfile cannot read the file, finds no samples in
-  it, or reads less or more than the file has.
-  """
-  try:
-    with soundfile.SoundFile(_for_soundfile(source)) as sound:
-      if not sound.frames or not _is_whole(source, sound):
-        return []
-      first, last = (
-        round(min(seconds * sound.samplerate, sound.frames))
-        for seconds in (start, end)
-      )
-      if first:
-        sound.seek(first)
-      return [(_mono(sound, max(0, last - first), name), sound.samplerate)]
-  # TypeError: for a file named *.raw, libsndfile needs to be told the format.
-  except (soundfile.LibsndfileError, TypeError):
-    return []
-
-
-def _for_soundfile(source: str | bytes | OpenFile) -> Any:
-  """A source in a form that soundfile takes."""
-  if isinstance(source, OpenFile):
-    return source.reader()
-  # Bytes, because soundfile refuses names that are not UTF-8.
-  is_path = isinstance(source, str)
-  return os.fsencode(source) if is_path else io.BytesIO(source)
-
-
-def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
-  """Reads up to `count` samples; RefusedError beyond `LONGEST`."""
-  joined, length = [np.zeros(0, np.float32)], 0
-  while length < count:
-    # Not `sound.blocks`: where the file ends early, it returns old memory.
-    wanted = min(_BLOCK, count - length)
-    block = sound.read(wanted, dtype='float32', always_2d=True)
-    joined.append(block.mean(axis=1))
-    length += len(block)
-    if length > LONGEST:
-      raise RefusedError(
-        f'{name}: The audio has more than {LONGEST:,} samples.'
-      )
-    if len(block) < wanted:
-      break
-  return np.concatenate(joined)
-
-
-def _is_whole(
-  source: str | bytes | OpenFile, sound: soundfile.SoundFile
-) -> bool:
-  """Whether libsndfile reads all of the file, at the right speed.
-
-  It believes the header of an MP3, or guesses the length from the first
-  packet, and it reads the first of several Ogg streams in a file.
-  """
-  from avl_jax.features import ffmpeg_audio
-
-  if sound.format not in _UNTRUSTED:
-    return True
-  try:
-    seconds, kinds = ffmpeg_audio.packets(source)
-  except MediaError:
-    return True  # FFmpeg cannot read it either.
-  length = sound.frames / sound.samplerate
-  return kinds < 2 and abs(seconds - length) < _TOLERATED

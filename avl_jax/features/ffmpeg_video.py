@@ -1,5 +1,6 @@
 """Decodes the pictures of video files with FFmpeg's libraries."""
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -7,10 +8,17 @@ from fractions import Fraction
 
 import av
 
-from avl_jax.features import MediaError, NoPictureError, RefusedError, ffmpeg
+from avl_jax.features import (
+  MediaError,
+  NoPictureError,
+  RefusedError,
+  ffmpeg,
+  formats,
+)
 
 LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
 _MARGIN = 1  # second decoded before the start, to find the frame shown there
+_JUMP = 1  # second by which times go back, or beyond the end, in one step
 _LOST = 1 / 20  # share of a file that may be missing at its end
 # A decoded frame, and the times at which it appears and disappears, in seconds.
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
@@ -20,31 +28,38 @@ def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   """Opens a container and checks that it has a usable video stream."""
   name = os.fspath(file)
   path = ffmpeg.check_file(file)
-  formats = ', '.join(ffmpeg.VIDEO_FORMATS)
+  allowed = ', '.join(formats.VIDEO_FORMATS)
   with ffmpeg.media_errors(
-    name, f'The file is not a complete video of {formats}'
+    name, f'The file is not a complete video of {allowed}'
   ):
-    container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
+    container = ffmpeg.open_container(path, name, formats.VIDEO_FORMATS)
+  try:
+    _open_decoder(name, container)
+  except MediaError:
+    container.close()
+    raise
+  return container
+
+
+def _open_decoder(name: str, container: av.container.InputContainer) -> None:
+  """Opens the decoder of the pictures, if it may; MediaError if not."""
   stream = _stream(container)
   if stream is None:
-    container.close()
     raise NoPictureError(f'{name}: The file has no readable video stream.')
-  context, problem = stream.codec_context, ''
-  if context is None:
-    problem = 'The codec of the pictures is unknown.'
-  elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
+  if not formats.is_allowed(stream, formats.VIDEO_CODECS):
+    raise formats.refusal(name, 'picture', stream, formats.VIDEO_CODECS)
+  context = stream.codec_context
+  if not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
     # The size is unknown, too, if FFmpeg itself has applied the limit.
     size = f'{context.width} x {context.height}' if context.width else 'unknown'
-    problem = (
-      f'The size of the frames is {size}. Expected at most '
+    raise RefusedError(
+      f'{name}: The size of the frames is {size}. Expected at most '
       f'{ffmpeg.MOST_PIXELS} pixels.'
     )
-  if problem:
-    container.close()
-    raise RefusedError(f'{name}: {problem}')
   stream.thread_type = 'AUTO'
-  stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
-  return container
+  context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
+  with ffmpeg.media_errors(name, 'The header of the pictures is damaged'):
+    context.open(strict=False)
 
 
 def _stream(
@@ -66,7 +81,8 @@ def timed_frames(
   """Yields frames with their times, from the frame shown at `start` on.
 
   If seeking leads astray, because the index of the file is wrong, incomplete
-  or missing, then the file is opened again and read from its beginning.
+  or missing, or its times go back, then the file is opened again and read from
+  its beginning.
   """
   name = os.fspath(file)
   with container:
@@ -74,11 +90,11 @@ def timed_frames(
       yield from _decode(name, container, tolerance)
       return
     found = _decode(name, container, tolerance)
-    try:
-      _seek(container, start - _MARGIN)
-      first = next(found, None)
-    except (av.FFmpegError, MediaError):
-      first = None
+    first = None
+    with contextlib.suppress(av.FFmpegError, MediaError):
+      if not ffmpeg.clock_restarts(container):
+        _seek(container, start - _MARGIN)
+        first = next(found, None)
     if first and first[1] <= start and first[0].key_frame:
       yield first
       yield from found
@@ -111,10 +127,19 @@ def _decode(
   assert unit is not None
   origin = _origin(container, unit)
   damage = ffmpeg.Damage(name, 'picture', tolerance)
-  time = gap = Fraction(0)
+  time = gap = shift = Fraction(0)
+  # A later time is a jump of the clock, not a pause.
+  latest = Fraction(container.duration or 10**12, 10**6)
   for i, frame in enumerate(_demux(name, container, stream, damage)):
     last = time
-    time = last + gap if frame.pts is None else (frame.pts - origin) * unit
+    time = last + gap
+    if frame.pts is not None:
+      stamp = (frame.pts - origin) * unit + shift
+      jumps = stamp < last - _JUMP or last + _JUMP < stamp > latest
+      if i and jumps:  # as where two files are joined: the picture goes on
+        shift -= stamp - time
+      else:
+        time = stamp
     if not -LONGEST < time < LONGEST:
       raise MediaError(
         f'{name}: The file is damaged: a frame has the time {float(time):g} s. '
@@ -144,8 +169,8 @@ def _demux(name, container, stream, damage) -> Iterator[av.VideoFrame]:
   """Decodes the stream; MediaError if the file ends long before it should."""
   reached = Fraction(0)
   usual = 1 / (stream.average_rate or 25)  # seconds of a packet
-  for packet in container.demux():
-    duration = (packet.duration or 0) * packet.time_base
+  for packet in ffmpeg.demux(container):
+    duration = ffmpeg.duration(packet)
     if packet.pts is not None:
       reached = max(reached, packet.pts * packet.time_base + duration)
     # Not packet.stream_index: it is 0 for the last packet of each stream, which
@@ -168,7 +193,11 @@ def _demux(name, container, stream, damage) -> Iterator[av.VideoFrame]:
 def _expected(container, stream) -> Fraction:
   """Seconds that the file should have according to its header."""
   expected = Fraction(container.duration or 0, 10**6)
-  ends = [*map(_end, [*container.streams.video, *container.streams.audio])]
+  streams = [*container.streams.video, *container.streams.audio]
+  ends = [*map(_end, streams)]
+  if container.format.name == 'asf':
+    # Each stream has the duration of the file, wherever it begins.
+    return max((s.duration or 0) * s.time_base for s in streams)
   if all(ends):
     # Chapters and subtitles may end later, and are not always read.
     expected = min(expected, max(ends))
