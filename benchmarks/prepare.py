@@ -40,12 +40,13 @@ def make(path: pathlib.Path, seconds: int, seed: int) -> None:
       left = 3 * i % WIDTH
       picture = np.ascontiguousarray(page[:, left : left + WIDTH])
       container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-    container.mux(stream.encode(None))
-    for first in range(0, waveform.shape[1], 1024):
-      block = np.ascontiguousarray(waveform[:, first : first + 1024])
-      frame = av.AudioFrame.from_ndarray(block, 'fltp', 'stereo')
+      # In turns, as in the files of cameras and encoders.
+      first = i * SOUND_RATE // RATE
+      block = waveform[:, first : first + SOUND_RATE // RATE]
+      frame = av.AudioFrame.from_ndarray(block.copy(), 'fltp', 'stereo')
       frame.sample_rate, frame.pts = SOUND_RATE, first
       container.mux(sound.encode(frame))
+    container.mux(stream.encode(None))
     container.mux(sound.encode(None))
 
 
