@@ -95,13 +95,16 @@ class Decoder:
       ffmpeg.check_file(name)
       # Should the file have become a pipe since, opening it does not wait.
       descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    media = None
     try:
       child = self._ready()
-      media = DecodedFile(child, name, descriptor, self._limits)
       self._files += 1
+      media = DecodedFile(child, name, descriptor, self._limits)
       yield media
     finally:
       os.close(descriptor)
+      if media:
+        media.is_open = False
       self._finish()
 
   def _finish(self) -> None:
@@ -136,18 +139,18 @@ class Decoder:
       ) from error
     self._child.is_busy, self._child.stall = False, self._limits.stall_seconds
     if not self._is_told:
-      self._tell(ready.get('lacking'))
+      self._tell(ready['lacking'])  # It has not seen a file yet.
     return self._child
 
-  def _tell(self, lacking: object) -> None:
+  def _tell(self, lacking: list[str]) -> None:
     self._is_told = True
-    if lacking == []:
+    if not lacking:
       logs.write(
         'Media are decoded in a child process without network, other files, '
         f'and more than {self._limits.memory / 2**30:g} GiB of memory.'
       )
     else:
       logs.write(
-        'Warning: Media are decoded in a child process. This system cannot '
-        f"limit what it takes of: {lacking}. Decode strangers' files on Linux."
+        'Warning: Media are decoded in a child process, which this system '
+        f"cannot limit in {' and '.join(lacking)}. Decode strangers' files on Linux."
       )

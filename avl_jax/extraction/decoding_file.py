@@ -12,22 +12,15 @@ from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
 from avl_jax.features import (
   SAMPLE_RATE,
-  EmptyMediaError,
   MediaError,
-  NoAudioError,
-  NoPictureError,
   RefusedError,
   TimedOutError,
-  TooShortError,
   UnexpectedError,
 )
 
+# What a child may call an error.
 _ERRORS: dict[str, type[MediaError]] = {
-  error.__name__: error
-  for error in (
-    *(MediaError, EmptyMediaError, NoAudioError, NoPictureError),
-    *(RefusedError, TooShortError),
-  )
+  error.__name__: error for error in (MediaError, *MediaError.__subclasses__())
 }
 _MOST_ELONGATED = 11  # longer side / shorter side, see `ffmpeg_filters`
 
@@ -37,6 +30,7 @@ class DecodedFile:
 
   Attributes:
     name: path of the file.
+    is_open: whether it can still be asked.
   """
 
   def __init__(
@@ -53,7 +47,7 @@ class DecodedFile:
     Raises:
       MediaError: see `Decoder.open`.
     """
-    self.name = name
+    self.name, self.is_open = name, True
     self._child, self._limits = child, limits
     self._size, self._duration = os.fstat(descriptor).st_size, 0.0
     child.lines = 0
@@ -136,6 +130,8 @@ class DecodedFile:
   def _ask(
     self, operation: str, descriptors: tuple[int, ...] = (), **options
   ) -> None:
+    if not self.is_open:
+      raise RuntimeError(f'{self.name}: The file is closed.')
     if self._child.is_busy:
       raise RuntimeError(f'{self.name}: Another answer is not at its end.')
     wall, processor = self._limits.times(self._duration, self._size)

@@ -95,7 +95,7 @@ def lock(memory: int, descriptors: int) -> list[str]:
     descriptors: number of descriptors that may be open.
 
   Returns:
-    What the system cannot limit: 'memory', 'files and connections'.
+    What the system cannot limit: 'memory', 'opening of files and connections'.
   """
   lacking = []
   limits = {
@@ -115,7 +115,7 @@ def lock(memory: int, descriptors: int) -> list[str]:
     least = value if most == resource.RLIM_INFINITY else min(value, most)
     resource.setrlimit(kind, (least, least))
   if not _filter_calls():
-    lacking.append('files and connections')
+    lacking.append('opening of files and connections')
   return lacking
 
 

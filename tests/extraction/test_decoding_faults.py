@@ -147,7 +147,7 @@ def test_without_a_filter_of_calls(tmp_path, monkeypatch, capsys):
     with pytest.raises(MediaError, match='Too many open files'):
       use(decoder, tmp_path / 'open.mp4', content)
     said = capsys.readouterr().out
-    assert "cannot limit what it takes of: ['files and connections']" in said
+    assert 'cannot limit in opening of files and connections.' in said
     with pytest.raises(TimedOutError):
       use(decoder, tmp_path / 'group.mp4')
     (line,) = capsys.readouterr().err.splitlines()
@@ -168,6 +168,8 @@ def test_one_child_for_many_files(decoder, tmp_path):
     assert next(media.frames(1, 512, True)).shape == (512, 512, 3)
     with pytest.raises(RuntimeError, match='not at its end'):
       media.waveform()
+  with pytest.raises(RuntimeError, match='is closed'):
+    media.waveform()
   assert use(decoder, tmp_path / 'good.mp4') == list(range(20))
   assert pid_of(decoder) != pid
   assert len(os.listdir('/proc/self/fd')) == opened
