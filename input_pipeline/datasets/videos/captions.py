@@ -43,7 +43,7 @@ def of_video(captions: dict, video: str) -> tuple[dict, str]:
 
   Returns:
     The features `captions`, `caption_starts` and `caption_ends` of a record,
-    without captions if they are malformed; and a reason for `skipped.json`, ''
+    without captions if they are malformed; and a remark for `skipped.json`, ''
     if the captions are fine.
   """
   starts, ends, texts = np.zeros(0), np.zeros(0), []
