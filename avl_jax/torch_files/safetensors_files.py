@@ -75,8 +75,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     # A damaged file may raise anything.
     except Exception as error:
       problem, cause = (
-        f'The file is truncated, damaged or not in the format safetensors '
-        f'({error!r}). Expected entries that cover the file.',
+        'The file is truncated, damaged or not in the format safetensors '
+        f'({error!r:.200}). Expected entries that cover the file.',
         error,
       )
   raise ReleaseError(
@@ -97,8 +97,8 @@ def _names(file: IO[bytes], size: int) -> list[str]:
   for name, entry in header.items():
     if entry['dtype'] not in _TYPES:
       raise ReleaseError(
-        f'The entry {name!r} has the type {entry["dtype"]!r}. Expected one of '
-        f'{", ".join(_TYPES)}.'
+        f'The entry {name!r:.200} has the type {entry["dtype"]!r:.20}. '
+        f'Expected one of {", ".join(_TYPES)}.'
       )
   return list(header)
 
@@ -109,7 +109,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
   for name, value in pairs:
     if name in result:
       raise ReleaseError(
-        f'The header has {name!r} twice. Expected each name once.'
+        f'The header has {name!r:.200} twice. Expected each name once.'
       )
     result[name] = value
   return result

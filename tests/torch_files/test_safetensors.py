@@ -173,6 +173,10 @@ _DAMAGED = 'truncated, damaged or not in the format safetensors'
     (content({'a': entry({}, [1], 0, 1)}, b'1'), 'the type {}'),
     (content({'__metadata__': {'a': 1}}), _DAMAGED),
     (content({'a': 3}), _DAMAGED),
+    (content({'a' * 10**5: 3}), _DAMAGED),
+    (content({'a': {'dtype': 'U8', 'shape': 'a' * 10**5}}), _DAMAGED),
+    (content({'a' * 10**5: entry('U' * 10**5, [])}), "the type 'UUU"),
+    (content(b'{"%b":1,"%b":1}' % (b'a' * 10**5, b'a' * 10**5)), 'a twice'),
     (content([_TWO]), _DAMAGED),
     (content(b'{"a":' * 10**5), _DAMAGED),
     (content(b'{"\xff":1}'), _DAMAGED),
@@ -185,6 +189,9 @@ def test_damaged_files(tmp_path, whole, message):
   text = str(caught.value)
   assert text.startswith(f'{tmp_path}/weights.safetensors: ')
   assert text.count('Expected ') == 1
+  assert (
+    len(text) < len(str(tmp_path)) + 500
+  )  # A file does not fill the screen.
   assert text.endswith(' Copy, download or convert the file again.')
 
 
