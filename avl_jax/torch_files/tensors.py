@@ -170,7 +170,7 @@ def to_arrays(
 
 
 def _weight(scalar: object) -> int:
-  """1 for a number, the length of a text; ReleaseError if it is endless."""
+  """Counts 1 and the length of a text; ReleaseError for a huge integer."""
   if isinstance(scalar, str | bytes | bytearray):
     return 1 + len(scalar)
   if isinstance(scalar, int) and scalar.bit_length() > _BITS:
