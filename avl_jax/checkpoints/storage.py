@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from avl_jax.checkpoints import early_layout, manifest
+
 Tree = Any
 FOLDER = 'checkpoints'  # of a workdir
 
@@ -34,6 +36,11 @@ def first_not_finite(trees: Tree) -> str:
     if leaf.dtype.kind == 'f' and not np.isfinite(leaf).all():
       return jax.tree_util.keystr(path)
   return ''
+
+
+def find_damage(path: pathlib.Path) -> str:
+  """`manifest.find_damage`; '' for an early checkpoint, without manifest."""
+  return '' if early_layout.is_early(path) else manifest.find_damage(path)
 
 
 def save(folder: pathlib.Path, trees: Mapping[str, Tree]) -> None:
@@ -62,6 +69,22 @@ def restore(path: pathlib.Path, template: Tree) -> Tree:
   arrays = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
   with _checkpointer() as checkpointer:
     return checkpointer.restore(path, args=ocp.args.StandardRestore(arrays))
+
+
+def restore_items(
+  path: pathlib.Path, templates: Mapping[str, Tree]
+) -> dict[str, Tree]:
+  """Reads the items of a checkpoint, each like `restore`.
+
+  Args:
+    path: folder of the checkpoint.
+    templates: of `items`. What an early checkpoint lacks is not returned.
+  """
+  if early_layout.is_early(path):
+    training = templates['training'].items()
+    kept = {k: v for k, v in training if k not in early_layout.LACKING}
+    templates = {**templates, 'training': kept}
+  return {name: restore(path / name, tree) for name, tree in templates.items()}
 
 
 def _checkpointer() -> ocp.Checkpointer:
