@@ -24,18 +24,20 @@ def read_metadata(path: pathlib.Path) -> dict:
 
   Args:
     path: folder of a checkpoint, WORKDIR/checkpoints/STEP. The seed and the
-      batch size are those of WORKDIR/config.json, and unknown without it.
+      batch size are those of WORKDIR/config.json, and left out if it has none.
 
   Raises:
-    OSError: a file cannot be read.
-    ValueError: a file is not JSON.
+    OSError: a file of the checkpoint cannot be read.
+    ValueError: such a file is not JSON.
   """
   description = json.loads((path / _DESCRIPTION).read_text())
-  metrics, config = path / _METRICS, path.parents[1] / 'config.json'
-  if config.is_file():
-    saved = json.loads(config.read_text())
-    description['seed'] = saved['seed']
-    description['batch_size'] = saved['train_data']['batch_size']
+  metrics = path / _METRICS
+  try:
+    saved = json.loads((path.parents[1] / 'config.json').read_text())
+    size = saved['train_data']['batch_size']
+    description |= {'seed': saved['seed'], 'batch_size': size}
+  except (OSError, ValueError, KeyError, TypeError):
+    pass  # Whoever needs the config itself says what is wrong with it.
   return {
     **description,
     'step': int(path.name),

@@ -118,6 +118,8 @@ def test_the_first_layout_without_a_config(tmp_path):
   facts = early_layout.read_metadata(path)
   assert (facts['seed'], facts['batch_size']) == (1, 8)
   assert facts['run']['metrics']['human_fr/test/audio_to_video/R@5'] == 0.625
+  (tmp_path / 'config.json').write_text('[1')
+  assert 'seed' not in early_layout.read_metadata(path)
   (tmp_path / 'config.json').unlink()
   assert loading.load(tmp_path)[2]['step'] == 2
   assert 'seed' not in early_layout.read_metadata(path)
