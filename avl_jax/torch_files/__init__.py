@@ -12,10 +12,11 @@ from avl_jax.torch_files.checkpoint import (
 )
 from avl_jax.torch_files.errors import ReleaseError
 from avl_jax.torch_files.npy import read_array
-from avl_jax.torch_files.pickles import read_pickle
+from avl_jax.torch_files.pickles import pickled_items, read_pickle
 
 __all__ = [
   'ReleaseError',
+  'pickled_items',
   'read_array',
   'read_checkpoint',
   'read_pickle',

@@ -28,6 +28,7 @@ _NUMBERS = {
 }
 _ByteOrder = Literal['<', '=', '>', '|']
 _SCALARS = (str, bytes, bytearray, int, float, type(None))
+_PLAIN = {*_SCALARS, bool}
 
 
 class Storage(typing.NamedTuple):
@@ -104,6 +105,12 @@ class PickledArray:
     return flat.reshape(self._shape, order=self._order)
 
 
+class Converted(typing.NamedTuple):
+  """A value that `to_arrays` returned before, within a new one."""
+
+  value: Any
+
+
 def to_arrays(value: object, contents: Mapping[str, np.ndarray]) -> Any:
   """Replaces the tensors and arrays of an unpickled value by NumPy arrays.
 
@@ -122,6 +129,8 @@ def to_arrays(value: object, contents: Mapping[str, np.ndarray]) -> Any:
   converted = {}
 
   def visit(value):
+    if isinstance(value, Converted):
+      return value.value
     if id(value) not in converted:
       # The value is kept too, so that its id is not used again.
       converted[id(value)] = value, convert(value)
@@ -135,14 +144,18 @@ def to_arrays(value: object, contents: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, dict) and all(isinstance(k, _SCALARS) for k in value):
       return {key: visit(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-      return type(value)(visit(item) for item in value)
+      is_plain = _PLAIN.issuperset(map(type, value))  # as most long lists are
+      return type(value)(value if is_plain else map(visit, value))
     if isinstance(value, _SCALARS):
       return value
     raise ReleaseError(
       f'{value!r} is neither a scalar nor an array nor a container.'
     )
 
-  return visit(value)
+  try:
+    return visit(value)
+  finally:
+    converted.clear()  # The functions form a circle, which lives on.
 
 
 def tensor_array(
