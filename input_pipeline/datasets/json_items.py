@@ -13,7 +13,7 @@ CHUNK = 2**20  # bytes that are read at once
 LONGEST = 2**28  # characters of an item
 _SPACE = re.compile(r'[ \t\n\r]+')
 _KINDS = {'[': 'list', '"': 'str'}
-# An error so near to the end of what was read may be due to the end: 'tru'.
+# So near to the end of what was read, an error may be due to the end: 'tru'.
 _NEAR = 16
 
 
@@ -90,7 +90,7 @@ class _Reader:
       self._next()
       yield key, self._value()
       mark = self._next()
-      if mark not in (',', '}') or not mark:
+      if mark not in (',', '}'):
         raise self._error('expected , or }')
       self.at += 1
 
@@ -108,8 +108,8 @@ class _Reader:
     while True:
       try:
         value, end = self._scan(self.text, self.at)
-        # A number may go on.
-        if end < len(self.text) or self._is_last:
+        # A number may go on: 2.5 of 2.5e-9.
+        if end + _NEAR < len(self.text) or self._is_last:
           self.at = end
           return value
       except json.JSONDecodeError as error:

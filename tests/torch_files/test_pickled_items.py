@@ -86,16 +86,9 @@ def test_items_are_those_of_read_pickle(tmp_path, protocol):
     rng = random.Random(seed)
     values = {f'k{i}': _random_value(rng, 3) for i in range(8)}
     values |= {'again': values['k0'], 7: values['k1'], 'array': np.ones(3)}
-    content = pickle.dumps(values, protocol)
-    try:
-      expected = torch_files.read_pickle(_write(tmp_path, content))
-    except torch_files.ReleaseError as error:  # arrays in protocol 0
-      assert protocol < 2
-      with pytest.raises(torch_files.ReleaseError) as raised:
-        _items(tmp_path, content)
-      assert str(raised.value)[:50] == str(error)[:50]
-      continue
-    np.testing.assert_equal(dict(_items(tmp_path, content)), expected)
+    path = _write(tmp_path, pickle.dumps(values, protocol))
+    expected = torch_files.read_pickle(path)
+    np.testing.assert_equal(dict(torch_files.pickled_items(path)), expected)
 
 
 def _write(tmp_path, content):
@@ -266,10 +259,10 @@ def _peak(path):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
-  """The values of the larger file take 4 MB more."""
+  """The values of the larger file take 2 MB more."""
   monkeypatch.setattr(window, 'CHUNK', 2**14)
   peaks = []
-  for count in (2000, 5000):
+  for count in (1100, 3300):
     captions = {
       f'v{i}': {
         'start': [j + 0.5 for j in range(4)],
@@ -279,5 +272,5 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
       for i in range(count)
     }
     peaks.append(_peak(_write(tmp_path, pickle.dumps(captions))))
-  assert 2**20 < peaks[0]
+  assert peaks[0] > 2**20
   assert abs(peaks[1] - peaks[0]) < 2**19
