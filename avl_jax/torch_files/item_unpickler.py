@@ -129,8 +129,20 @@ class ItemUnpickler(Unpickler):
     if size > self._size:
       raise EOFError(f'a frame of {size} bytes; the file has {self._size}')
 
+  def load_float(self) -> None:
+    """Reads a run of lines at once, if they are appended to a list."""
+    content, at = self._window.content, self._window.at
+    run = pickle_scan.FLOAT_LINES.match(content, at - 1)
+    if run and self.stack and type(self.stack[-1]) is list:
+      texts = content[at : run.end() - len('\na')].split(b'\naF')
+      self.stack[-1].extend(map(float, texts))
+      self._window.at = run.end()
+    else:
+      Unpickler.dispatch[pickle.FLOAT[0]](self)
+
   dispatch: ClassVar[dict[int, Any]] = Unpickler.dispatch | {
-    pickle.FRAME[0]: load_frame
+    pickle.FRAME[0]: load_frame,
+    pickle.FLOAT[0]: load_float,
   }
 
   def _counted(self, content):

@@ -23,12 +23,14 @@ _PER_OPCODE = 128
 MOST_SHARED = 2**22  # values that one batch makes and another needs
 # A run of floats, each an opcode and eight bytes.
 FLOATS = re.compile(rb'(?:G.{8})++', re.DOTALL)
+# The same in protocol 0: a line each, which is appended to a list.
+FLOAT_LINES = re.compile(rb'(?:F[0-9.e+-]{1,30}\na)++')
 # No opcode but those with strings reaches further.
 MARGIN = 16
 
 SETS = {pickle.SETITEM[0], pickle.SETITEMS[0]}
 _FLOAT, _MEMOIZE = pickle.BINFLOAT[0], pickle.MEMOIZE[0]
-_LONG_BINPUT = pickle.LONG_BINPUT[0]
+_LONG_BINPUT, _FLOAT_LINE = pickle.LONG_BINPUT[0], pickle.FLOAT[0]
 _MARK, _POP, _STOP = pickle.MARK[0], pickle.POP[0], pickle.STOP[0]
 _NUMBERED = {  # opcode -> bytes of the number of a memoized value; 0: a line
   **{pickle.PUT[0]: 0, pickle.BINPUT[0]: 1, pickle.LONG_BINPUT[0]: 4},
@@ -52,6 +54,7 @@ class _Form:
     lines: number of lines that the argument has.
     pops_mark: whether all is removed from the stack down to a mark.
     effect: number of values that are added to the stack, below the mark.
+    is_simple: whether it has none of these and does nothing else.
   """
 
   def __init__(self, opcode: pickletools.OpcodeInfo):
@@ -67,6 +70,9 @@ class _Form:
     if self.pops_mark:
       before = before[: before.index(pickletools.markobject)]
     self.effect = len(opcode.stack_after) - len(before)
+    code = ord(opcode.code)
+    self.is_simple = not (self.prefix or self.lines or self.pops_mark)
+    self.is_simple &= code not in {_MARK, _POP, _STOP, *SETS, *_NUMBERED}
 
 
 _FORMS = {ord(opcode.code): _Form(opcode) for opcode in pickletools.opcodes}
@@ -138,6 +144,12 @@ class _Scan:
         self._height += count
         self._opcodes += count // 3
         at = run.end()
+      elif opcode == _FLOAT_LINE and (run := FLOAT_LINES.match(content, at)):
+        self._opcodes += content.count(b'\n', at, run.end()) // 3
+        at = run.end()
+      elif form.is_simple:
+        self._height += form.effect
+        at += form.size
       else:
         window.at = at
         self._other(opcode, form)
@@ -169,8 +181,6 @@ class _Scan:
       if form.pops_mark:
         self._height = self._marks.pop()
       self._height += form.effect
-      if self._height < 0:
-        raise ValueError('an opcode finds too few values')
       if opcode in SETS and self._height == 1 and not self._marks:
         self._made.clear()
         self._opcodes, self._start = 0, window.offset + window.at
@@ -192,6 +202,8 @@ class _Scan:
     length = self._window.offset + self._window.at - self._start
     if self._start + length > self._window.size:
       raise EOFError('it claims more bytes than it has')
+    if self._height < 0:
+      raise ValueError('an opcode finds too few values')
     if self._opcodes * _PER_OPCODE + length > LARGEST_BATCH:
       raise ReleaseError(
         f'From byte {self._start} on, one piece would take more than '
