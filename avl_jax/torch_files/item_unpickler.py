@@ -53,7 +53,7 @@ class ItemUnpickler(Unpickler):
     self.stack, self.metastack = [], []
     self.append = self.stack.append
     self.memo = self._memo = _Memo(shared)
-    self._memoized = 0  # without a number
+    self._memoized = 0  # by opcodes that count
 
   def __iter__(self) -> Iterator[tuple[Any, Any]]:
     """Yields (key, value) of the dictionary, converted by `tensors`."""

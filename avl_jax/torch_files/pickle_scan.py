@@ -111,7 +111,8 @@ class _Scan:
     self.is_done = False
     self._window = window
     self._made: set[int] = set()  # in this batch
-    self._memoized = 0  # without a number
+    self._memoized = 0  # by opcodes that count
+    self._is_numbered = False  # by opcodes that give the number
     self._marks: list[int] = []  # heights of the stack below each mark
     self._height = 0  # of the stack above the last mark
     self._opcodes, self._start = 0, 0  # of this batch; its offset in the file
@@ -138,6 +139,7 @@ class _Scan:
         at += 1
       elif opcode == _LONG_BINPUT:
         made.add(int.from_bytes(content[at + 1 : at + 5], 'little'))
+        self._is_numbered = True
         at += 5
       elif opcode == _FLOAT and (run := FLOATS.match(content, at)):
         count = (run.end() - at) // 9
@@ -153,10 +155,8 @@ class _Scan:
       else:
         window.at = at
         self._other(opcode, form)
-        if self.is_done:
-          return
-        if window.content is not content:
-          break  # a long line
+        if self.is_done or window.content is not content:
+          break
         at = window.at
     else:
       window.at = at
@@ -193,6 +193,7 @@ class _Scan:
     number = int.from_bytes(text, 'little') if width else int(text)
     if opcode not in _GETS:
       self._made.add(number)
+      self._is_numbered = True
       return
     self._height += 1
     if number not in self._made:
@@ -204,6 +205,8 @@ class _Scan:
       raise EOFError('it claims more bytes than it has')
     if self._height < 0:
       raise ValueError('an opcode finds too few values')
+    if self._memoized and self._is_numbered:
+      raise ValueError('values are numbered in two ways')
     if self._opcodes * _PER_OPCODE + length > LARGEST_BATCH:
       raise ReleaseError(
         f'From byte {self._start} on, one piece would take more than '

@@ -178,7 +178,7 @@ _LIST = b'](K\1K\2eq\7'  # [1, 2], number 7
     # A number that no value has.
     *(b'}K\1h\7s.', b'}K\1K\2q\7sK\1h\x08s.'),
     # Numbers given by opcodes of both kinds.
-    b'}q\7K\1]\x94sK\1h\0h\5as.',
+    *(b'}q\7K\1]\x94s.', b'}q\0K\1h\0]\x940s.', b'}K\1}\x94r\7\0\0\0s.'),
     # A stack that ends too early, a mark that is missing.
     *(b'K\1s.', b'}K\1s.', b'}u.', b'}00.', b'.', b'}', b''),
     # Sizes that the file has not.
