@@ -27,11 +27,18 @@ def inside(root: str | os.PathLike, *names: str) -> pathlib.Path:
 
   Raises:
     OutsideError: the names lead out of the root: '..', an absolute path, or a
-      symbolic link to somewhere else.
+      symbolic link to somewhere else, or a name that no file can have.
   """
   root = pathlib.Path(root).resolve()
   path = root.joinpath(*names)
-  if '..' in path.parts or not path.resolve().is_relative_to(root):
+  try:
+    is_inside = path.resolve().is_relative_to(root)
+  # RuntimeError: links that lead to each other.
+  except (OSError, RuntimeError, ValueError) as error:
+    raise OutsideError(
+      f'{"/".join(names)!r} is not a valid path: {error}.'
+    ) from error
+  if '..' in path.parts or not is_inside:
     raise OutsideError(f'{"/".join(names)!r} leads out of {root}.')
   return path
 

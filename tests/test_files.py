@@ -79,3 +79,7 @@ def test_paths_stay_inside(tmp_path):
   ):
     with pytest.raises(OutsideError, match='leads out of'):
       inside(root, *names)
+  (root / 'loop').symlink_to(root / 'loop')
+  for name in ('loop', 'a\0b'):
+    with pytest.raises(OutsideError, match='is not a valid path'):
+      inside(root, name)

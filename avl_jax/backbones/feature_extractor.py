@@ -111,7 +111,7 @@ class Extractor:
       float32 [n, 2048] (1280 with the stand-in), not normalised.
 
     Raises:
-      MediaError: one side of an image is more than ten times the other.
+      RefusedError: one side of an image is more than ten times the other.
     """
     if self._is_stand_in:
       squares = map(image_files.fit_square, images)

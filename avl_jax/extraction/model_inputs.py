@@ -8,7 +8,7 @@ import numpy as np
 
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.errors import UserError
-from avl_jax.features import EmptyMediaError, audio, clips, word_vectors
+from avl_jax.features import TooShortError, audio, clips, reading, word_vectors
 from avl_jax.features import images as image_files
 
 Source = str | os.PathLike | bytes | np.ndarray
@@ -43,7 +43,8 @@ def spectrogram(source: Source) -> np.ndarray:
       raise UserError('The audio has infinite or NaN samples.')
   else:
     name = 'The audio' if isinstance(source, bytes) else os.fspath(source)
-    waveform = audio.read_audio(source)
+    with reading.guard(name):
+      waveform = audio.read_audio(source)
   audio.check_audible(waveform, name)
   return audio.log_mel_spectrogram(waveform)
 
@@ -162,9 +163,10 @@ class VisualInputs:
         'A video cannot be read from bytes. Give the path of its file.'
       )
     if not isinstance(source, np.ndarray):
-      streams = self._extractor(source)
+      with reading.guard(source):
+        streams = self._extractor(source)
       if not all(map(len, streams.values())):
-        raise EmptyMediaError(
+        raise TooShortError(
           f'{os.fspath(source)}: The video is too short to have features. '
           'Expected at least half a second.'
         )

@@ -13,10 +13,17 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import av
 import numpy as np
 
-from avl_jax.features import EmptyMediaError, MediaError, audio
+from avl_jax.features import (
+  MissingError,
+  NetworkError,
+  TooShortError,
+  UnexpectedError,
+  UnsafeNameError,
+  audio,
+  reading,
+)
 from avl_jax.files import OutsideError, inside, write_atomically
 
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
@@ -26,18 +33,6 @@ SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 Extractor = Callable[
   [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
 ]
-
-
-class NoVideoError(MediaError):
-  """A listed video whose file is missing."""
-
-  reason = 'no video'
-
-
-class UnsafeError(MediaError):
-  """A video name that leads out of the folder of videos."""
-
-  reason = 'unsafe id'
 
 
 class VideoFiles:
@@ -81,16 +76,16 @@ class VideoFiles:
     """Returns the path of a video.
 
     Raises:
-      NoVideoError: no file has this name.
-      UnsafeError: the name or a link leads out of the folder.
+      MissingError: no file has this name.
+      UnsafeNameError: the name or a link leads out of the folder.
     """
     if not video or '..' in video.split('/') or set(video) & set('/\\\0'):
-      raise UnsafeError(
+      raise UnsafeNameError(
         f'{video!r} is not a file name. Expected a name without a folder.'
       )
     if video not in self._names:
       kinds = ', '.join(SUFFIXES)
-      raise NoVideoError(f'{video} ({kinds}) is not below {self.root}.')
+      raise MissingError(f'{video} ({kinds}) is not below {self.root}.')
     for name in (self._names[video], *self._others.get(video, ())):
       try:
         path = inside(self.root, name)
@@ -101,7 +96,7 @@ class VideoFiles:
     try:
       return inside(self.root, self._names[video])
     except OutsideError as error:
-      raise UnsafeError(str(error)) from error
+      raise UnsafeNameError(str(error)) from error
 
 
 class Extraction:
@@ -127,8 +122,8 @@ class Extraction:
     """Sets the visual networks and the cache.
 
     Args:
-      extractor: computes visual features; raises MediaError for a video that
-        it cannot read.
+      extractor: computes visual features. What it raises is a fault of the
+        video, except NetworkError.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
     """
@@ -155,13 +150,13 @@ class Extraction:
       features of each stream, float16 [S, V].
 
     Raises:
-      MediaError: the video or its audio cannot be used.
+      MediaError: the video or its audio cannot be used, whatever the readers
+        or the extractor raise for it.
+      NetworkError: the extractor's networks fail or have another width.
       UserError: the disk is full.
     """
-    try:
+    with reading.guard(path):
       stat = path.stat()
-    except OSError as error:
-      raise MediaError(f'{path}: {error.strerror}.') from error
     facts = [
       VERSION,
       path.name,
@@ -186,28 +181,24 @@ class Extraction:
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
-    try:
+    with reading.guard(path):
       waveform = audio.read_audio(path, start=start, end=end)
+      arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
       last = end if end < math.inf else None
       features = self._extractor(path, start, last)
-    except MediaError:
-      raise
-    except (av.FFmpegError, OSError) as error:
-      raise MediaError(f'{path}: {error}') from error
-    arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
-        raise EmptyMediaError(
+        raise TooShortError(
           f'{path}: There is no {stream} from {start:g} to {end:g} s.'
         )
       if array.ndim != 2 or array.shape[1] != width:
-        raise MediaError(
+        raise NetworkError(
           f'{path}: {stream} has the shape {array.shape}. Expected '
           f'[seconds, {width}].'
         )
-      if not np.isfinite(array).all():
-        raise MediaError(f'{path}: {stream} has infinite or NaN values.')
+      if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
+        raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
     return arrays
 

@@ -17,10 +17,11 @@ from avl_jax.features import (
   MEL_BINS,
   SAMPLE_RATE,
   WINDOW_LENGTH,
-  BeyondEndError,
   EmptyMediaError,
   MediaError,
+  RefusedError,
   SilentMediaError,
+  TooShortError,
   ffmpeg,
 )
 
@@ -60,9 +61,9 @@ def read_audio(
     float32 [samples]; full scale is 1, which lossy codecs may exceed.
 
   Raises:
-    MediaError: the file is missing, empty or unreadable, or has no samples,
-      more than `LONGEST`, or some that are not finite; NoAudioError: it has no
-      audio stream; BeyondEndError: it ends before `start`.
+    MediaError: the file is missing, empty or unreadable, or has samples that
+      are not finite; RefusedError: it has more than `LONGEST`; NoAudioError: it
+      has no audio stream; TooShortError: it has no samples from `start` on.
 
   Example:
     waveform = audio.read_audio('cooking.mp4', start=12.0, end=19.5)
@@ -83,9 +84,9 @@ def read_audio(
     runs = ffmpeg_audio.decode(source, name, start, end, tolerance, LONGEST)
   waveform = _resample(runs, sample_rate, name)
   if not waveform.size and start > 0:
-    raise BeyondEndError(f'{name}: There is no audio from {start:g} s on.')
+    raise TooShortError(f'{name}: There is no audio from {start:g} s on.')
   if not waveform.size:
-    raise EmptyMediaError(f'{name}: The audio stream has 0 samples.')
+    raise TooShortError(f'{name}: The audio stream has 0 samples.')
   if not np.isfinite(waveform).all():
     raise MediaError(f'{name}: The audio has infinite or NaN samples.')
   return waveform
@@ -162,7 +163,7 @@ def _resample(
   """Brings runs of samples to one rate and joins them."""
   length = sum(len(run) * sample_rate / rate for run, rate in runs)
   if length > LONGEST:
-    raise MediaError(
+    raise RefusedError(
       f'{name}: The audio has {length:,.0f} samples at {sample_rate:,} Hz. '
       f'Expected at most {LONGEST:,}.'
     )
@@ -203,7 +204,7 @@ def _decode_soundfile(
 
 
 def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
-  """Reads up to `count` samples; MediaError beyond `LONGEST`."""
+  """Reads up to `count` samples; RefusedError beyond `LONGEST`."""
   joined, length = [np.zeros(0, np.float32)], 0
   while length < count:
     # Not `sound.blocks`: where the file ends early, it returns old memory.
@@ -212,7 +213,9 @@ def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
     joined.append(block.mean(axis=1))
     length += len(block)
     if length > LONGEST:
-      raise MediaError(f'{name}: The audio has more than {LONGEST:,} samples.')
+      raise RefusedError(
+        f'{name}: The audio has more than {LONGEST:,} samples.'
+      )
     if len(block) < wanted:
       break
   return np.concatenate(joined)

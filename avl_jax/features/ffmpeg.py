@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from avl_jax import logs
-from avl_jax.features import EmptyMediaError, MediaError
+from avl_jax.features import EmptyMediaError, MediaError, MissingError
 
 if TYPE_CHECKING:
   import av
@@ -33,11 +33,12 @@ def check_file(path: str | os.PathLike) -> str:
   """Returns the absolute path of a local file.
 
   Raises:
-    MediaError: no regular file has this name, or the file is empty.
+    MissingError: no regular file has this name.
+    EmptyMediaError: the file is empty.
   """
   name = os.fspath(path)
   if not os.path.isfile(name):
-    raise MediaError(f'{name}: There is no such file.')
+    raise MissingError(f'{name}: There is no such file.')
   if not os.path.getsize(name):
     raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   # Absolute, so that FFmpeg cannot take the name for an address.

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from avl_jax.features import MediaError, NoAudioError, ffmpeg
+from avl_jax.features import NoAudioError, RefusedError, ffmpeg
 
 PREROLL = 1  # second decoded before a piece
 SLACK = Fraction(
@@ -45,7 +45,7 @@ def decode(
     float32 [samples] and the rate in Hz; several if the rate changes.
 
   Raises:
-    MediaError: the file cannot be read or is longer; NoAudioError.
+    MediaError: the file cannot be read; RefusedError; NoAudioError.
   """
   with ffmpeg.media_errors(name, _PROBLEM):
     if start > 0:
@@ -96,7 +96,7 @@ def _stream(container, name: str):
   for stream in container.streams.audio:
     if stream.codec_context is not None:
       return stream
-  raise MediaError(f'{name}: The codec of the sound is unknown.')
+  raise RefusedError(f'{name}: The codec of the sound is unknown.')
 
 
 class _Reader:
@@ -216,7 +216,7 @@ class _Reader:
   def _append(self, block: np.ndarray, rate: int) -> None:
     self._length += len(block)
     if self._length > self._longest:
-      raise MediaError(
+      raise RefusedError(
         f'{self._name}: The audio has more than {self._longest:,} samples.'
       )
     if not self._runs or self._runs[-1][0] != rate:

@@ -6,7 +6,7 @@ import av
 import av.filter
 import numpy as np
 
-from avl_jax.features import MediaError
+from avl_jax.features import RefusedError
 
 _MOST_ELONGATED = 10  # longer side / shorter side
 # The signs of a, b, c, d of a display matrix (x, y) -> (ax + cy, bx + dy).
@@ -36,7 +36,7 @@ def scale(
     uint8 [H, W, 3], RGB.
 
   Raises:
-    MediaError: the frames are strips (see `scaled_size`).
+    RefusedError: the frames are strips (see `scaled_size`).
     av.FFmpegError: the filters do not support a frame.
   """
   shape = layout = last = None
@@ -65,9 +65,9 @@ def scale(
 def scaled_size(
   name: str, width: int, height: int, size: int
 ) -> tuple[int, int]:
-  """Width and height of the scaled frame; MediaError for a strip."""
+  """Width and height of the scaled frame; RefusedError for a strip."""
   if max(width, height) > _MOST_ELONGATED * min(width, height):
-    raise MediaError(
+    raise RefusedError(
       f'{name}: The frames are {width} x {height} pixels. Expected one side to '
       f'be at most {_MOST_ELONGATED} times the other.'
     )

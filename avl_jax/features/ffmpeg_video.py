@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import av
 
-from avl_jax.features import MediaError, ffmpeg
+from avl_jax.features import MediaError, NoPictureError, RefusedError, ffmpeg
 
 LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
 _MARGIN = 1  # second decoded before the start, to find the frame shown there
@@ -24,10 +24,12 @@ def open_video(name: str) -> av.container.InputContainer:
   ):
     container = ffmpeg.open_container(path, ffmpeg.VIDEO_FORMATS)
   stream = _stream(container)
-  context = stream and stream.codec_context
-  problem = ''
+  if stream is None:
+    container.close()
+    raise NoPictureError(f'{name}: The file has no readable video stream.')
+  context, problem = stream.codec_context, ''
   if context is None:
-    problem = 'The file has no readable video stream.'
+    problem = 'The codec of the pictures is unknown.'
   elif not 0 < context.width * context.height <= ffmpeg.MOST_PIXELS:
     # The size is unknown, too, if FFmpeg itself has applied the limit.
     size = f'{context.width} x {context.height}' if context.width else 'unknown'
@@ -37,8 +39,7 @@ def open_video(name: str) -> av.container.InputContainer:
     )
   if problem:
     container.close()
-    raise MediaError(f'{name}: {problem}')
-  assert stream is not None
+    raise RefusedError(f'{name}: {problem}')
   stream.thread_type = 'AUTO'
   stream.codec_context.options = {'max_pixels': str(ffmpeg.MOST_PIXELS)}
   return container

@@ -15,9 +15,12 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
+from avl_jax.features import reading
 
 # Formats are listed, because some of Pillow's readers start programs (EPS).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
+# What Pillow raises for many pixels; the warning where warnings are errors.
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
@@ -32,8 +35,9 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
     flattened on white, and the upper 8 of 16 bits per channel are kept.
 
   Raises:
-    MediaError: the file is missing, empty, damaged, of another format, or has
-      more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    MediaError: the file is empty, damaged or of another format; MissingError;
+      RefusedError: it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, or a
+      mode of unknown range.
 
   Example:
     image = images.fit_square(images.read_image('cat.jpg'))  # [224, 224, 3]
@@ -53,7 +57,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
       # Pillow warns here, and refuses only images of twice as many pixels.
       limit = Image.MAX_IMAGE_PIXELS
       if limit and image.width * image.height > limit:
-        raise features.MediaError(
+        raise features.RefusedError(
           f'It has {image.width} x {image.height} pixels. Expected at most '
           f'{limit}.'
         )
@@ -62,7 +66,14 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
     raise
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
-    raise features.MediaError(
+    kind = features.MediaError
+    if getattr(error, 'errno', None) in reading.OF_THE_MACHINE:
+      raise
+    if isinstance(error, FileNotFoundError):
+      kind = features.MissingError
+    elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
+      kind = features.RefusedError
+    raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
     ) from error
 
@@ -70,7 +81,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
 def _flatten(image: Image.Image) -> Image.Image:
   """Converts an image to RGB, with transparency flattened on white."""
   if image.mode in {'F', 'I'}:
-    raise features.MediaError(f'The range of mode {image.mode} is unknown.')
+    raise features.RefusedError(f'The range of mode {image.mode} is unknown.')
   if image.mode.startswith('I;16'):  # convert() would clip at 255
     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
   if not image.has_transparency_data:
@@ -127,13 +138,21 @@ def extract(
 
   Raises:
     MediaError: there is no image, so that V is unknown.
+    NetworkError: the backbone fails. What `images` raises is raised as it is.
   """
   iterator = iter(images)
   batches = []
   while batch := list(itertools.islice(iterator, batch_size)):
     padding = [batch[-1]] * (batch_size - len(batch))
-    output = backbone(np.stack(batch + padding))
-    batches.append(np.asarray(output, np.float32)[: len(batch)])
+    stacked = np.stack(batch + padding)
+    try:
+      output = np.asarray(backbone(stacked), np.float32)
+    except Exception as error:
+      raise features.NetworkError(
+        f'The network fails on images of the shape {stacked.shape}: '
+        f'{type(error).__name__}: {error}'
+      ) from error
+    batches.append(output[: len(batch)])
   if not batches:
     raise features.MediaError('There are no images to extract features from.')
   return np.concatenate(batches)

@@ -53,8 +53,8 @@ def frames(
   Raises:
     ValueError: fps, size, start or end is not possible.
     MediaError: the path is no local file, or the file is empty, has another
-      format or no video stream; while iterating: too many packets are damaged,
-      a frame is too large, a time is impossible, or the file is cut off.
+      format, no video stream, or frames that are too large; while iterating:
+      too many packets are damaged, a time is impossible, or it is cut off.
 
   Example:
     for frame in video.frames('cooking.mp4', fps=1, size=224, crop=True):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from avl_jax.errors import UserError
+from avl_jax.features import Status
 
-Skip = Callable[[str, str], None]  # (reason, name of the skipped item)
+# (what became of an item, its name and perhaps a colon and the details)
+Skip = Callable[[Status, str], None]
 
 
 class AnnotationError(UserError, ValueError):
@@ -95,7 +97,7 @@ def parse_segment(
   start, end = (parse_number(path, place, value) for value in values)
   if end > start:
     return start, end
-  skip('empty segment', f'{place}: {start:g} to {end:g} s')
+  skip(Status.TOO_SHORT, f'{place}: from {start:g} to {end:g} s.')
   return None
 
 

@@ -28,10 +28,12 @@ def test_an_empty_file_does_not_hide_a_good_one(tmp_path):
   (tmp_path / 'outside.avi').write_bytes(b'film')
   (root / 'y.avi').symlink_to(root / 'nowhere.avi')
   (root / 'z.avi').symlink_to(tmp_path / 'outside.avi')
-  for name in ('x.mp4', 'y.mp4', 'b/z.mp4'):
+  (root / 'loop.avi').symlink_to(root / 'loop.avi')
+  for name in ('x.mp4', 'y.mp4', 'b/z.mp4', 'loop.mp4'):
     (root / name).write_bytes(b'film')
   files = VideoFiles(root)
   assert files('x') == root / 'x.mp4'
   assert files('y') == root / 'y.mp4'
   assert files('z') == root / 'b/z.mp4'
+  assert files('loop') == root / 'loop.mp4'
   assert files('only') == root / 'only.avi'

@@ -72,7 +72,7 @@ def test_sixteen_bits_keep_the_upper_eight():
 
 def test_range_of_float_is_unknown():
   content = encode(Image.fromarray(np.ones((2, 2), np.float32)), 'TIFF')
-  with pytest.raises(features.MediaError, match='mode F'):
+  with pytest.raises(features.RefusedError, match='mode F'):
     image_files.read_image(content)
 
 
@@ -105,8 +105,10 @@ def test_unreadable_files_are_named(tmp_path):
   for name, content in contents.items():
     (tmp_path / name).write_bytes(content)
   for name in [*contents, 'missing.png']:
-    with pytest.raises(features.MediaError, match=name):
+    with pytest.raises(features.MediaError, match=name) as caught:
       image_files.read_image(tmp_path / name)
+    word = 'missing' if name == 'missing.png' else 'unreadable'
+    assert caught.value.reason == word
   with pytest.raises(features.MediaError, match='0 bytes'):
     image_files.read_image(b'')
 
@@ -118,7 +120,7 @@ def test_decompression_bomb(monkeypatch, action, limit):
   monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
   with warnings.catch_warnings():
     warnings.simplefilter(action)
-    with pytest.raises(features.MediaError, match='pixels'):
+    with pytest.raises(features.RefusedError, match='pixels'):
       image_files.read_image(content)
   monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 64)
   assert image_files.read_image(content).shape == (8, 8, 3)

@@ -14,6 +14,8 @@ import soundfile
 from avl_jax.features import (
   EmptyMediaError,
   MediaError,
+  MissingError,
+  RefusedError,
   audio,
   ffmpeg,
   ffmpeg_filters,
@@ -324,7 +326,7 @@ def test_malicious_files_are_refused(tmp_path):
 def test_large_frames_are_refused(tmp_path, monkeypatch):
   path = write_numbered(tmp_path / 'video.mkv', 30)
   monkeypatch.setattr(ffmpeg, 'MOST_PIXELS', 255)
-  with pytest.raises(MediaError, match='Expected at most 255 pixels'):
+  with pytest.raises(RefusedError, match='Expected at most 255 pixels'):
     video.frames(path, 1, 16, False)
 
 
@@ -340,7 +342,7 @@ def test_only_local_files_are_opened(tmp_path, monkeypatch):
     fifo,
     tmp_path / 'missing.mkv',
   ):
-    with pytest.raises(MediaError, match='There is no such file'):
+    with pytest.raises(MissingError, match='There is no such file'):
       video.frames(path, 1, 16, False)
   # A local file may have a name like an address.
   monkeypatch.chdir(tmp_path)

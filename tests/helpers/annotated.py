@@ -75,14 +75,14 @@ def write_bad_videos(folder: pathlib.Path) -> None:
 
 
 BAD = {  # video -> reason for which its clips are skipped
-  'mute': 'no audio',
+  'mute': 'no sound',
   'garbled': 'unreadable',
   'list': 'unreadable',
   'cut': 'unreadable',
-  'linked': 'unsafe id',
-  'gone': 'no video',
-  '../outside': 'unsafe id',
-  '/etc/passwd': 'unsafe id',
+  'linked': 'unsafe name',
+  'gone': 'missing',
+  '../outside': 'unsafe name',
+  '/etc/passwd': 'unsafe name',
 }
 
 

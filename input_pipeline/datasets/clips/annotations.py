@@ -3,13 +3,14 @@
 Each function reads the files of one data set. They lie in a folder or one
 folder further down, as their archives unpack. The result holds the clips of
 all splits whose files exist. A malformed file raises AnnotationError; an
-unusable clip or video is passed to `skip` with the reason.
+unusable clip or video is passed to `skip` with a word for it.
 """
 
 import dataclasses
 import math
 import pathlib
 
+from avl_jax.features import Status
 from input_pipeline.datasets import parsing
 from input_pipeline.datasets.parsing import Skip
 
@@ -108,7 +109,7 @@ def read_msrvtt(root: pathlib.Path, skip: Skip) -> list[Clip]:
     for video, *fixed in parsing.read_table(path, columns):
       others = [c for c in sentences.get(video, ()) if c not in fixed]
       if not (captions := (*fixed, *others)):
-        skip('no annotation', f'{video} of {name}')
+        skip(Status.MISSING, f'{video}: {path} has no sentence of it.')
         continue
       clips.append(Clip(id=video, video=video, split=split, captions=captions))
   return clips
@@ -166,15 +167,19 @@ def read_youcook_japanese(root: pathlib.Path, skip: Skip) -> list[Clip]:
     for video in videos:
       pieces = parsing.field(path, split, videos, video, list)
       if not pieces:
-        skip('no annotation', video)
+        skip(Status.MISSING, f'{video}: It has no times of clips.')
       for index, piece in enumerate(pieces):
         place = f'{video}_{index}'
         if not (times := parsing.parse_segment(path, place, piece, skip)):
           continue
-        if not SHORTEST <= times[1] - times[0] <= LONGEST:
-          skip(f'not {SHORTEST:g} to {LONGEST:g} s', place)
-          continue
         start, end = times
+        if not SHORTEST <= end - start <= LONGEST:
+          skip(
+            Status.TOO_SHORT if end - start < SHORTEST else Status.REFUSED,
+            f'{place}: {end - start:g} s. Expected {SHORTEST:g} to '
+            f'{LONGEST:g} s.',
+          )
+          continue
         clips.append(
           Clip(id=place, video=video, split=split, start=start, end=end)
         )

@@ -23,14 +23,13 @@ import tqdm
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import MEL_BINS, MediaError
+from avl_jax.features import MEL_BINS, MediaError, Status, reading
 from input_pipeline.datasets.clips import configs as clip_configs
 from input_pipeline.datasets.clips import (
   from_pickles,
   from_videos,
   speech_splits,
 )
-from input_pipeline.datasets.parsing import Skip
 
 
 class Clips(tfds.core.GeneratorBasedBuilder):
@@ -113,7 +112,9 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         missing = self._source.missing(split)
         if split in self.builder_config.by_words and not self._pickled:
           missing = self._words_file.name
-        self._skipped.add(self._source.missing_reason, missing)
+        self._skipped.add(
+          Status.MISSING, f'{missing}: The split {split!r} is not built.'
+        )
         print(
           f'{self._title}: There is no {missing}, so the split {split!r} is '
           'not built.'
@@ -141,7 +142,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         'configs/zero_shot.py:MODEL,NAME+NAME.'
       )
     return from_videos.VideoClips(
-      self._root, config.read, self._extraction, self._skipped.add
+      self._root, config.read, self._extraction, self._skipped
     )
 
   def _read_words(self, present: list[str]) -> dict[str, int]:
@@ -159,7 +160,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     self,
     entries: Iterable[tuple[str, Callable[[], dict]]],
     title: str,
-    skip: Skip,
+    skipped: Skipped,
   ) -> Iterator[dict]:
     """Yields usable records with unique ids; skips the others."""
     seen = set()
@@ -167,10 +168,12 @@ class Clips(tfds.core.GeneratorBasedBuilder):
       tqdm.tqdm(entries, title, mininterval=1)
     ):
       try:
-        example = make()
+        with reading.guard(name):
+          example = make()
       except MediaError as error:
-        skip(error.reason, f'{name}: {error}')
+        skipped.add_error(name, error)
         continue
+      skipped.add(Status.OK, name)
       if example['id'] in seen:  # several clips may share a video's name
         example['id'] = f'{example["id"]}/{index}'
       seen.add(example['id'])
@@ -180,7 +183,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
     title, entries = f'{self._title} {split}', self._source.entries(split)
     ids: list[str] = []
     videos: set[str] = set()
-    for example in self._usable(entries, title, self._skipped.add):
+    for example in self._usable(entries, title, self._skipped):
       ids.append(example['id'])
       videos.add(example['group'])
       yield example['id'], example
@@ -211,9 +214,11 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         'the table or remove it.'
       )
     unknown = self._words.keys() - set(self._ids[evaluated])
-    self._skipped[f'words of no clip of {evaluated}'] = sorted(unknown)
+    for clip in unknown:
+      self._skipped.remark(f'words of no clip of {evaluated}', clip)
+    # The clips that are skipped here are listed already.
     for example in self._usable(
-      self._source.entries(evaluated), f'{self._title} {split}', _ignore
+      self._source.entries(evaluated), f'{self._title} {split}', Skipped()
     ):
       if example['id'] in chosen:
         yield example['id'], example
@@ -235,7 +240,3 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         'command again. Extracted features are kept.'
       ),
     )
-
-
-def _ignore(reason: str, name: str) -> None:
-  """Skips a clip that is listed already."""

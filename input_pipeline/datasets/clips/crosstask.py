@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 
+from avl_jax.features import Status
 from avl_jax.files import OutsideError, inside
 from input_pipeline.datasets import parsing
 from input_pipeline.datasets.clips.annotations import Clip
@@ -31,10 +32,10 @@ def read_crosstask(root: pathlib.Path, skip: Skip) -> list[Clip]:
     try:
       path = folder and inside(folder, f'{name}.csv')
     except OutsideError as error:
-      skip('unsafe id', str(error))
+      skip(Status.UNSAFE_NAME, f'{name}: {error}')
       continue
     if not path or not path.is_file():
-      skip('no annotation', name)
+      skip(Status.MISSING, f'{name}: There is no {name}.csv.')
       continue
     clips += _read_steps(path, steps[task], split, skip)
   return clips

@@ -10,7 +10,13 @@ import numpy as np
 
 from avl_jax import torch_files
 from avl_jax.errors import UserError
-from avl_jax.features import MEL_BINS, MediaError
+from avl_jax.features import (
+  MEL_BINS,
+  MediaError,
+  NoAudioError,
+  NoPictureError,
+  TooShortError,
+)
 
 AUDIO_KEY = 'audio'
 VISUAL_WIDTH = 2048
@@ -26,10 +32,7 @@ class PickledClips:
 
   Attributes:
     splits: the splits whose pickle exists.
-    missing_reason: reason under which a missing split is listed.
   """
-
-  missing_reason = 'no file'
 
   def __init__(self, root: pathlib.Path, files: dict[str, str]):
     """Looks for the files (split -> name) without opening them."""
@@ -59,14 +62,6 @@ class PickledClips:
     ]
 
 
-class ClipError(MediaError):
-  """A clip in a pickle that cannot be used."""
-
-  def __init__(self, reason: str, message: str):
-    super().__init__(message)
-    self.reason = reason
-
-
 def example_of(clip: dict, source: str) -> dict:
   """Converts a clip of the pickles (`youcook_dataloader.py`) to our schema.
 
@@ -80,11 +75,12 @@ def example_of(clip: dict, source: str) -> dict:
     The record without its language.
 
   Raises:
-    ClipError: a key is missing, or an array is empty, not finite or of
-      another shape.
+    MediaError: a key is missing, or an array is not finite or of another
+      shape; NoAudioError, NoPictureError: there is no array; TooShortError: it
+      is empty.
   """
   if not isinstance(clip, dict) or 'id' not in clip:
-    raise ClipError('no id', 'Expected a dictionary with an id.')
+    raise MediaError('Expected a dictionary with an id.')
   captions = clip.get('caption', '')
   captions = list(captions) if isinstance(captions, list) else [captions]
   if 'eval_caption' in clip:
@@ -123,22 +119,22 @@ def _array(
   """
   key = next((key for key in keys if key in clip), None)
   if key is None:
-    raise ClipError(f'no {keys[0]}', f'{clip["id"]} has no {keys[0]!r}.')
+    missing = NoAudioError if keys[0] == AUDIO_KEY else NoPictureError
+    raise missing(f'{clip["id"]} has no {keys[0]!r}.')
   title = f'{key} of {clip["id"]}'
   try:
     array = np.asarray(clip[key], np.float32)
   except (OverflowError, TypeError, ValueError) as error:
-    raise ClipError(
-      'unreadable', f'{title}: Expected numbers: {error}.'
-    ) from error
+    raise MediaError(f'{title}: Expected numbers: {error}.') from error
+  if array.ndim == len(expected) and not array.size:
+    raise TooShortError(f'{title} is empty: its shape is {array.shape}.')
   if not array.size or array.shape != tuple(
     size if wanted is None else wanted
     for size, wanted in itertools.zip_longest(array.shape, expected)
   ):
-    raise ClipError(
-      'unreadable',
-      f'{title} has the shape {array.shape}. Expected {expected}.',
+    raise MediaError(
+      f'{title} has the shape {array.shape}. Expected {expected}.'
     )
   if not np.isfinite(array).all():
-    raise ClipError('not finite', f'{title} has infinite or NaN values.')
+    raise MediaError(f'{title} has infinite or NaN values.')
   return array

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from avl_jax.errors import UserError
+from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction, VideoFiles
 from input_pipeline.datasets.clips.annotations import Clip
 from input_pipeline.datasets.parsing import Skip
@@ -19,17 +20,14 @@ class VideoClips:
 
   Attributes:
     splits: the splits with at least one video.
-    missing_reason: reason under which a missing split is listed.
   """
-
-  missing_reason = 'no video or annotation'
 
   def __init__(
     self,
     root: pathlib.Path,
     read: Callable[[pathlib.Path, Skip], list[Clip]],
     extraction: Extraction,
-    skip: Skip,
+    skipped: Skipped,
   ):
     """Reads the annotations and looks for the videos.
 
@@ -37,16 +35,16 @@ class VideoClips:
       root: folder with both.
       read: reads the annotations; see `annotations`.
       extraction: extracts features of videos.
-      skip: called with the reason and the name of each skipped clip.
+      skipped: gets each clip that cannot be used, and remarks.
 
     Raises:
       UserError: annotations are missing or malformed, or no video exists.
     """
     self._extraction = extraction
-    self._skip = skip
+    self._skipped = skipped
     self._short: set[str] = set()  # ids of clips that end early
     annotated = collections.defaultdict(list)
-    for clip in read(root, skip):
+    for clip in read(root, skipped.add):
       annotated[clip.split].append(clip)
     self._videos = VideoFiles(root)
     self._clips = {
@@ -87,7 +85,7 @@ class VideoClips:
     short = not is_whole and seconds < clip.end - clip.start - 1
     if short and clip.id not in self._short:  # Splits may share clips.
       self._short.add(clip.id)
-      self._skip('shorter than annotated, but kept', clip.id)
+      self._skipped.remark('shorter than annotated, but kept', clip.id)
     source = str(path.relative_to(self._videos.root.resolve()))
     return {
       'id': clip.id,

@@ -24,8 +24,8 @@ import tqdm
 
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.features import MEL_BINS, MediaError
-from avl_jax.files import OutsideError
+from avl_jax.features import MEL_BINS, MediaError, Status, reading
+from avl_jax.files import OutsideError, inside
 from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.datasets.spoken_captions.lists import Caption
 
@@ -124,7 +124,9 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         'folder: AUDIO:IMAGES).'
       )
     for split in files.keys() - present:
-      self._skipped.add('no file', files[split])
+      self._skipped.add(
+        Status.MISSING, f'{files[split]}: The split {split!r} is not built.'
+      )
       print(
         f'{name}: There is no {files[split]}, so the split {split!r} is not '
         'built.'
@@ -141,17 +143,18 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
     for index, caption in enumerate(tqdm.tqdm(captions, name, mininterval=1)):
       source = f'{file}[{index}]'
       if caption is None:
-        self._skipped.add('no names', source)
+        self._skipped.add(
+          Status.UNSAFE_NAME,
+          f'{source}: Expected the names of a recording and an image.',
+        )
         continue
       try:
-        example = self._example(caption)
-      except OutsideError as error:
-        self._skipped.add('unsafe id', f'{source}: {error}')
+        with reading.guard(f'{caption.wav} with {caption.image}'):
+          example = self._example(caption)
+      except MediaError as error:
+        self._skipped.add_error(source, error)
         continue
-      except (MediaError, OSError) as error:
-        reason = getattr(error, 'reason', MediaError.reason)
-        self._skipped.add(reason, f'{source}: {error}')
-        continue
+      self._skipped.add(Status.OK, source)
       identity = caption.id
       if identity in seen:  # an utterance may be listed twice
         identity = f'{identity}/{index}'
@@ -177,7 +180,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
       ('image_base_path', self._image_root, caption.image_base),
     ):
       try:
-        lists.resolve(root, base, '')
+        inside(root, base)
       except OutsideError as error:
         raise UserError(
           f'{key} of {self._audio_root / file}: {error} Set it to a folder '
@@ -186,8 +189,8 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
         ) from error
 
   def _example(self, caption: Caption) -> dict:
-    wav = lists.resolve(self._audio_root, caption.audio_base, caption.wav)
-    image = lists.resolve(self._image_root, caption.image_base, caption.image)
+    wav = inside(self._audio_root, caption.audio_base, caption.wav)
+    image = inside(self._image_root, caption.image_base, caption.image)
     return {
       'group': caption.image,
       'language': self.builder_config.language,

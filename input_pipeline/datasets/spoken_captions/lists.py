@@ -12,7 +12,6 @@ import pathlib
 from collections.abc import Iterator
 
 from avl_jax.errors import UserError
-from avl_jax.files import OutsideError, inside
 
 LARGEST = 2**30  # bytes of a list; 400,000 captions take about 2^27
 
@@ -107,18 +106,3 @@ def _parse_line(line: str) -> Caption | None:
   if len(names) != 2 or not all(names):
     return None
   return Caption(id=names[1], wav=names[1], image=names[0])
-
-
-def resolve(root: pathlib.Path, base: str, name: str) -> pathlib.Path:
-  """Returns the path of an entry's file.
-
-  Raises:
-    OutsideError: the path is not below the root ('..', an absolute path, a
-      symbolic link to somewhere else), or the name cannot be a path.
-  """
-  try:
-    return inside(root, base, name)
-  except OutsideError:
-    raise
-  except (OSError, ValueError) as error:
-    raise OutsideError(f'{name!r} is not a valid path: {error}.') from error

@@ -11,7 +11,14 @@ import pathlib
 import numpy as np
 import soundfile
 
-from avl_jax.features import SAMPLE_RATE, MediaError, audio, images
+from avl_jax.features import (
+  SAMPLE_RATE,
+  MediaError,
+  MissingError,
+  RefusedError,
+  audio,
+  images,
+)
 
 NUM_FRAMES = 2_000  # 20 s
 LARGEST_FILE = 2**26  # bytes of an image or a recording
@@ -21,23 +28,11 @@ UNKNOWN = 2**53  # samples in the header of a file of unknown length, or more
 MOST_PIXELS = 2**24  # of an image
 
 
-class NoFileError(MediaError):
-  """A path without a regular file."""
-
-  reason = 'no file'
-
-
-class TooLargeError(MediaError):
-  """A file that is larger than a recording or image of a caption can be."""
-
-  reason = 'too large'
-
-
 def _check_size(path: pathlib.Path) -> None:
   if not os.path.isfile(path):  # also False for impossible names
-    raise NoFileError(f'{path}: There is no such file.')
+    raise MissingError(f'{path}: There is no such file.')
   if path.stat().st_size > LARGEST_FILE:
-    raise TooLargeError(
+    raise RefusedError(
       f'{path}: The file has {path.stat().st_size} bytes. Expected at most '
       f'{LARGEST_FILE}.'
     )
@@ -71,14 +66,14 @@ def read_spectrogram(path: pathlib.Path) -> np.ndarray:
       or header.frames * header.channels > MOST_SAMPLES
     )
   ):
-    raise TooLargeError(
+    raise RefusedError(
       f'{path}: The recording has {header.duration:.0f} s at '
       f'{header.samplerate} Hz. Expected at most {LONGEST} s and '
       f'{MOST_SAMPLES} samples.'
     )
   waveform = audio.read_audio(path, end=LONGEST + 1)
   if len(waveform) > LONGEST * SAMPLE_RATE:
-    raise TooLargeError(
+    raise RefusedError(
       f'{path}: The recording is longer than {LONGEST} s. Expected at most '
       'that; cut it into captions.'
     )
@@ -97,7 +92,7 @@ def read_image_file(path: pathlib.Path) -> bytes:
   content = path.read_bytes()
   height, width, _ = images.read_image(content).shape
   if height * width > MOST_PIXELS:
-    raise TooLargeError(
+    raise RefusedError(
       f'{path}: The image has {width} x {height} pixels. Expected at most '
       f'{MOST_PIXELS} in all.'
     )

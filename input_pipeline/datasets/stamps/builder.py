@@ -32,7 +32,7 @@ from PIL import Image
 from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.features import MEL_BINS, MediaError, audio, flac
+from avl_jax.features import MEL_BINS, MediaError, Status, audio, flac, reading
 from avl_jax.features import images as image_files
 from input_pipeline.datasets.stamps import debian, narration, tuxpaint
 from input_pipeline.datasets.stamps.tuxpaint import Stamp
@@ -119,9 +119,9 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       [stamp for stamp in stamps if stamp.name in images],
       self.builder_config.language,
     )
-    self._skipped['duplicate'] = sorted(
-      images.keys() - {s.name for s in chosen}
-    )
+    for name in images.keys() - {s.name for s in chosen}:
+      shared = 'Another stamp has the same picture, caption or sound.'
+      self._skipped.add(Status.DUPLICATE, f'{name}: {shared}')
     pictures = self._features({s.name: images[s.name] for s in chosen})
     splits = tuxpaint.splits(chosen, self.builder_config.kind)
     for name, members in splits.items():
@@ -143,9 +143,9 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     for stamp in stamps:
       sound = stamp.sound if kind == 'sounds' else language in stamp.recordings
       if not sound:
-        self._skipped.add('no recording', stamp.name)
+        self._skipped.add(Status.NO_SOUND, f'{stamp.name}: No recording.')
       elif language not in stamp.captions:
-        self._skipped.add('no caption', stamp.name)
+        self._skipped.add(Status.MISSING, f'{stamp.name}: No caption.')
       else:
         complete.append(stamp)
     return complete
@@ -155,9 +155,10 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
     images = {}
     for stamp in self._bar(stamps, 'pictures'):
       try:
-        picture = image_files.read_image(stamp.picture)
+        with reading.guard(stamp.name):
+          picture = image_files.read_image(stamp.picture)
       except MediaError as error:
-        self._skipped.add(error.reason, stamp.name)
+        self._skipped.add_error(stamp.name, error)
         continue
       images[stamp.name] = image_files.fit_square(picture)
     return images
@@ -182,8 +183,9 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
         try:
           waveform = audio.check_audible(make(), identity)
         except MediaError as error:
-          self._skipped.add(error.reason, identity)
+          self._skipped.add_error(identity, error)
           continue
+        self._skipped.add(Status.OK, identity)
         count += 1
         yield (
           identity,
@@ -226,11 +228,17 @@ class Stamps(tfds.core.GeneratorBasedBuilder):
       )
     path = stamp.sound if kind == 'sounds' else stamp.recordings[language]
     assert path is not None  # see `_complete`
-    return [(path.name, functools.partial(audio.read_audio, path))]
+    return [(path.name, functools.partial(_read_recording, path))]
 
   def _bar(self, items: Iterable, what: str) -> Iterable:
     name = f'{self.name}/{self.builder_config.name} {what}'
     return tqdm.tqdm(items, name, mininterval=1)
+
+
+def _read_recording(path: pathlib.Path) -> np.ndarray:
+  """The waveform of a file; MediaError whatever is wrong with it."""
+  with reading.guard(path):
+    return audio.read_audio(path)
 
 
 def _encode_png(image: np.ndarray) -> bytes:

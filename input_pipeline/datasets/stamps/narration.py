@@ -13,7 +13,7 @@ import espeakng_loader
 import numpy as np
 import soxr
 
-from avl_jax.features import SAMPLE_RATE, MediaError
+from avl_jax.features import SAMPLE_RATE, SilentMediaError
 
 _SHORTEST, _FAINTEST = 0.1, 0.01  # seconds and peak of the least speech
 
@@ -88,8 +88,8 @@ class Narrator:
     Raises:
       ValueError: the language or the voice is unknown, or a number is out of
         its range.
-      MediaError: the result is not audible (empty text; a voice that fails in
-        this language).
+      SilentMediaError: the result is not audible (empty text; a voice that
+        fails in this language).
 
     Example:
       waveform = Narrator().speak('un chat noir', 'fr', 'f2')
@@ -105,7 +105,7 @@ class Narrator:
     pcm, source_rate = self._synthesise(text, language, voice, numbers)
     loudest = np.abs(pcm.astype(np.float32)).max(initial=0) / 32768
     if len(pcm) < _SHORTEST * source_rate or loudest < _FAINTEST:
-      raise MediaError(
+      raise SilentMediaError(
         f'espeak-ng produced no speech for {text!r} in {language!r} by voice '
         f'{voice!r}: {len(pcm) / source_rate:.2f} s with a peak of '
         f'{loudest:.3f}. Choose another voice.'

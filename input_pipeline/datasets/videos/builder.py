@@ -32,8 +32,8 @@ from avl_jax import torch_files
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction, VideoFiles
-from avl_jax.features import MEL_BINS, MediaError
-from avl_jax.files import OutsideError, inside
+from avl_jax.features import MEL_BINS, MediaError, Status, reading
+from avl_jax.files import inside
 from input_pipeline.datasets import parsing
 from input_pipeline.datasets.uncompressed_array_record import (
   write_uncompressed,
@@ -159,27 +159,21 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
       if video in seen:
-        self._skipped.add('listed twice', path)
+        self._skipped.add(Status.DUPLICATE, f'{path}: It is listed twice.')
         continue
       seen.add(video)
       try:
-        arrays = self._read_arrays(path, video)
+        with reading.guard(video):
+          arrays = self._read_arrays(path, video)
       except MediaError as error:
-        self._skipped.add(error.reason, f'{path}: {error}')
+        self._skipped.add_error(path, error)
         continue
-      except OutsideError as error:
-        self._skipped.add('unsafe id', f'{path}: {error}')
-        continue
-      except (OSError, torch_files.ReleaseError) as error:
-        is_missing = isinstance(error, FileNotFoundError)
-        reason = 'no file' if is_missing else MediaError.reason
-        self._skipped.add(reason, f'{path}: {error}')
-        continue
+      self._skipped.add(Status.OK, path)
       count += 1
       identity = {'id': video, 'group': video, 'language': 'en'}
       texts, problem = captions.of_video(video)
       if problem:
-        self._skipped.add(problem, video)
+        self._skipped.remark(problem, video)
       yield video, {**identity, **arrays, **texts, 'source': path}
     self._skipped.report(
       name,
@@ -225,4 +219,7 @@ class Videos(tfds.core.GeneratorBasedBuilder):
   ) -> np.ndarray:
     npz = inside(root, path, f'{name}.npz')
     npy = npz.with_suffix('.npy')
-    return torch_files.read_array(npz if npz.exists() else npy, key)
+    try:
+      return torch_files.read_array(npz if npz.exists() else npy, key)
+    except torch_files.ReleaseError as error:
+      raise MediaError(str(error)) from error

@@ -45,7 +45,7 @@ class Captions:
 
     Returns:
       The features `captions`, `caption_starts` and `caption_ends` of a record,
-      without captions if they are malformed; and a reason for `skipped.json`,
+      without captions if they are malformed; and a remark for `skipped.json`,
       '' if the captions are fine.
     """
     found, problem = caption_lists.NONE, ''

@@ -35,11 +35,11 @@ def no_videos(monkeypatch):
   ('name', 'others', 'skipped'),
   [
     # Others: clips that turn out to be unusable when their videos are read.
-    ('youcook2', len(annotated.BAD) + 1, {'empty segment': 1}),
-    ('crosstask', 1, {'no annotation': 1, 'unsafe id': 1}),
-    ('msrvtt', 1, {'no annotation': 1}),
+    ('youcook2', len(annotated.BAD) + 1, {'too short': 1}),
+    ('crosstask', 1, {'missing': 1, 'unsafe name': 1}),
+    ('msrvtt', 1, {'missing': 1}),
     ('lsmdc', 1, {}),
-    ('youcook_japanese', 0, {'not 5 to 50 s': 1, 'no annotation': 1}),
+    ('youcook_japanese', 0, {'too short': 1, 'missing': 1}),
   ],
 )
 def test_clips_that_are_read(tmp_path, no_videos, name, others, skipped):
@@ -66,7 +66,7 @@ def test_training_clips_without_transcripts_are_by_people(tmp_path, no_videos):
   train = [clip for clip in clips if clip.split == 'train']
   assert [(c.id, c.start, c.end) for c in train] == [('16815_vid-A_0', 0, 8)]
   assert train[0].captions == ('put on grill',)
-  assert len(skipped['no annotation']) == 2
+  assert len(skipped['missing']) == 2
 
 
 _YOUCOOK2 = {

@@ -9,6 +9,7 @@ import pytest
 
 import input_pipeline
 from avl_jax.errors import UserError
+from avl_jax.features import MediaError
 from avl_jax.features import clips as clip_features
 from input_pipeline.datasets.clips import from_pickles
 from input_pipeline.records import catalog, reader
@@ -135,15 +136,14 @@ def test_skipped_clips_are_counted(data_dir):
   skipped = json.loads(
     pathlib.Path(data_dir, 'clips/youcook2/1.0.0/skipped.json').read_text()
   )
+  remarks = skipped.pop('remarks')
   assert {reason: len(names) for reason, names in skipped.items()} == {
-    'no audio': 1,
-    'not finite': 1,
-    'unreadable': 2,
-    'no id': 1,
-    'no file': 3,
-    'val: clips fewer than expected': 1,
+    'no sound': 1,
+    'too short': 1,
+    'unreadable': 3,
+    'missing': 3,
   }
-  assert skipped['val: clips fewer than expected'] == ['6 of 3,350']
+  assert remarks == {'val: clips fewer than expected': ['6 of 3,350']}
   assert len(_read('clips/youcook2', 'val', data_dir)) == 6
 
 
@@ -156,6 +156,7 @@ def test_skipped_clips_are_counted(data_dir):
     ({'audio': [[1.0, 2.0], [3.0]]}, 'unreadable', 'Expected numbers'),
     ({'3d': [10**400] * 2048}, 'unreadable', 'Expected numbers'),
     ({'3d': {}}, 'unreadable', 'Expected numbers'),
+    ({'3d': []}, 'too short', 'is empty'),
   ],
 )
 def test_malformed_arrays(change, reason, words):
@@ -170,7 +171,7 @@ def test_malformed_arrays(change, reason, words):
   example = from_pickles.example_of(clip, 'here')
   assert example['captions'] == ['']
   assert np.isnan(example['start'])
-  with pytest.raises(from_pickles.ClipError, match=words) as caught:
+  with pytest.raises(MediaError, match=words) as caught:
     from_pickles.example_of(clip | change, 'here')
   assert caught.value.reason == reason
 

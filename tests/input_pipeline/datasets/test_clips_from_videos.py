@@ -12,7 +12,7 @@ from avl_jax import torch_files
 from avl_jax.backbones import feature_extractor
 from avl_jax.errors import UserError
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import audio
+from avl_jax.features import Status, audio
 from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.records import catalog, reader
 from tests.helpers import annotated, golden
@@ -37,7 +37,9 @@ def _prepare(name, folder, data_dir, extractor=None, **options):
 def _skipped(name, data_dir):
   folder = pathlib.Path(data_dir, f'clips/{name}/1.0.0')
   skipped = json.loads((folder / 'skipped.json').read_text())
-  return {reason: len(names) for reason, names in skipped.items()}
+  remarks = skipped.pop('remarks')
+  assert not remarks.keys() & {*Status}
+  return {reason: len(names) for reason, names in (skipped | remarks).items()}
 
 
 def _naive(folder, video, start, end):
@@ -133,38 +135,35 @@ def test_fields_of_a_record(prepared):
 _UNREADABLE = [k for k, v in annotated.BAD.items() if v == 'unreadable']
 SKIPPED = {
   'youcook2': {
-    'empty segment': 1,
-    'beyond the end': 1,
+    'too short': 2,  # an empty segment; one beyond the end of its video
     'shorter than annotated, but kept': 1,
-    'no audio': 1,
+    'no sound': 1,
     'unreadable': len(_UNREADABLE),
-    'no video': 1,
-    'unsafe id': 3,
-    'no video or annotation': 2,
+    'missing': 1 + 2,  # a video; the splits by speech
+    'unsafe name': 3,
     'train: clips fewer than expected': 1,
     'val: clips fewer than expected': 1,
   },
   'crosstask': {
-    'no annotation': 1,
-    'unsafe id': 1,
-    'no video': 1,
+    'missing': 2,  # an annotation, a video
+    'unsafe name': 1,
     'train: clips fewer than expected': 1,
     'val: clips fewer than expected': 1,
   },
   'msrvtt': {
-    'no annotation': 1,
-    'no audio': 1,
+    'missing': 1,
+    'no sound': 1,
     'train_7k: clips fewer than expected': 1,
     'test: clips fewer than expected': 1,
   },
   'lsmdc': {
-    'no video': 1,
+    'missing': 1,
     'train: clips fewer than expected': 1,
     'test: clips fewer than expected': 1,
   },
   'youcook_japanese': {
-    'no annotation': 1,
-    'not 5 to 50 s': 1,
+    'missing': 1,
+    'too short': 1,
     'train: videos fewer than expected': 1,
     'val: videos fewer than expected': 1,
     'eval: videos fewer than expected': 1,
@@ -201,7 +200,7 @@ def youcook2(tmp_path, small_youcook2):
   )
 
 
-class _InterruptedError(Exception):
+class _InterruptedError(BaseException):
   """Stands for a machine that is switched off."""
 
 
@@ -253,7 +252,8 @@ def test_malformed_features_are_skipped(tmp_path, youcook2):
 
   _prepare('youcook2', youcook2, tmp_path, Wrong())
   assert _skipped('youcook2', tmp_path)['unreadable'] == 2
-  assert _skipped('youcook2', tmp_path)['empty'] == 1
+  # One without features, an empty segment, one beyond the end of its video.
+  assert _skipped('youcook2', tmp_path)['too short'] == 3
   assert catalog.find('clips/youcook2', tmp_path)
 
 

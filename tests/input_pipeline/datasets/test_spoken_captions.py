@@ -11,7 +11,7 @@ from PIL import Image
 
 import input_pipeline
 from avl_jax.errors import UserError
-from avl_jax.features import audio, flac
+from avl_jax.features import RefusedError, audio, flac
 from input_pipeline.datasets.spoken_captions import lists, media
 from input_pipeline.records import reader
 from tests.helpers import places_files
@@ -66,7 +66,9 @@ def test_records_hold_the_files(tmp_path, capsys, language):
   assert f'train: 2 of 2 captions of the list, {expected} fewer' in printed
   assert 'val: 3 of 3 captions of the list, 997 fewer' in printed
   skipped = _skipped(tmp_path / 'records', language)
-  assert skipped['val: captions fewer than expected'] == ['3 of 1,000']
+  assert skipped['remarks']['val: captions fewer than expected'] == [
+    '3 of 1,000'
+  ]
 
 
 def test_images_may_lie_elsewhere(tmp_path):
@@ -110,7 +112,7 @@ def test_lengths_that_no_header_knows(tmp_path, monkeypatch):
     np.testing.assert_allclose(found, expected, atol=2)
     with monkeypatch.context() as patched:
       patched.setattr(media, 'LONGEST', 2)
-      with pytest.raises(media.TooLargeError, match='longer than 2 s'):
+      with pytest.raises(RefusedError, match='longer than 2 s'):
         media.read_spectrogram(path)
 
 
@@ -137,22 +139,25 @@ def test_malicious_entries_are_skipped(tmp_path):
   os.mkfifo(root / 'wavs/pipe.wav')
   good = places_files.write_item(root, 50)
   wrong = {
-    'unsafe id': [
+    'unsafe name': [
       {'wav': '../../secret.wav'},
       {'wav': str(secret)},
       {'wav': 'link.wav'},
       {'image': 'link/secret.jpg'},
       {'image': 'images/../../secret.jpg'},
       {'wav': 'a\0b.wav'},
+      *({'wav': 3}, {'image': ''}, {'image': None}, {'wav': ['x']}),
     ],
-    'no file': [
+    'missing': [
       *({'wav': name} for name in ('none.wav', 'pipe.wav', 'a' * 300)),
       {'image': 'images'},
     ],
-    'no names': [{'wav': 3}, {'image': ''}, {'image': None}, {'wav': ['x']}],
-    'empty': [{'wav': 'empty.wav'}, {'wav': 'headed.wav'}],
-    'unreadable': [{'wav': 'garbled.wav'}, {'image': 'wavs/garbled.wav'}],
-    'too large': [{'wav': 'endless.flac'}, {'image': 'images/wide.png'}],
+    'too short': [{'wav': 'headed.wav'}],
+    'unreadable': [
+      *({'wav': name} for name in ('empty.wav', 'garbled.wav')),
+      {'image': 'wavs/garbled.wav'},
+    ],
+    'refused': [{'wav': 'endless.flac'}, {'image': 'images/wide.png'}],
   }
   (root / 'wavs/empty.wav').touch()
   soundfile.write(root / 'wavs/headed.wav', np.zeros(0), 16_000)
@@ -164,7 +169,7 @@ def test_malicious_entries_are_skipped(tmp_path):
   places_files.write_list(root / 'metadata/val.json', [*items, 'nothing'])
   _prepare(root, tmp_path / 'records')
   skipped = _skipped(tmp_path / 'records')
-  skipped['no names'].pop()  # 'nothing'
+  skipped['unsafe name'].pop()  # 'nothing'
   for reason, changes in wrong.items():
     assert len(skipped[reason]) == len(changes), (reason, skipped[reason])
   # The good one, and its second entry under a name of its own.
@@ -217,6 +222,6 @@ def test_no_usable_caption_is_an_error(tmp_path):
   for image in (tmp_path / 'images/a').iterdir():
     image.unlink()
   with pytest.raises(
-    UserError, match=r"None of the 2 captions.*'no file': 2.*caption.\.jpg"
+    UserError, match=r"None of the 2 captions.*'missing': 2.*caption.\.jpg"
   ):
     _prepare(tmp_path, tmp_path / 'records')

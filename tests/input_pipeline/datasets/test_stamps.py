@@ -50,20 +50,20 @@ def test_a_record_equals_its_media(stamps_folder, stamps_records):
 
 def test_skipped_stamps_are_counted_and_listed(stamps_records):
   folder = pathlib.Path(stamps_records, 'stamps/human_fr/1.0.0')
+  listed = json.loads((folder / 'skipped.json').read_text())
+  assert not listed.pop('remarks')
+  assert ': The peak is 0.0e+00' in listed['silent'][0]
   skipped = {
-    reason: [name.split('/human_fr')[0] for name in names]
-    for reason, names in json.loads(
-      (folder / 'skipped.json').read_text()
-    ).items()
+    reason: [name.split(':')[0].split('/human_fr')[0] for name in names]
+    for reason, names in listed.items()
   }
   (duplicate,) = skipped.pop('duplicate')
   assert duplicate in ('things/thing0', 'wrong/thing105')
   assert skipped == {
-    'empty': ['wrong/thing100', 'wrong/thing101'],
     'silent': ['wrong/thing102'],
-    'unreadable': ['wrong/thing103'],
-    'no caption': ['wrong/thing104', 'wrong/thing107'],
-    'no recording': ['wrong/thing106'],
+    'unreadable': [f'wrong/thing{index}' for index in (100, 101, 103)],
+    'missing': ['wrong/thing104', 'wrong/thing107'],
+    'no sound': ['wrong/thing106'],
   }
   examples = _read(stamps_records, 'human_fr', 'train', 'test', 'unseen_words')
   ids = {example['id'].decode().split('/human_fr')[0] for example in examples}

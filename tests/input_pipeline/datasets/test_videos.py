@@ -79,12 +79,16 @@ def test_skipped_videos_are_counted(data_dir, videos):
   assert set(videos) == {f'v{length}' for length in _FILES['spec_T']}
   folder = pathlib.Path(data_dir, 'videos/howto100m/1.0.0')
   skipped = json.loads((folder / 'skipped.json').read_text())
+  remarks = skipped.pop('remarks')
   counts = {reason: len(names) for reason, names in skipped.items()}
   assert counts == {
-    'listed twice': 1,
-    'no file': 2,
+    'duplicate': 1,
+    'missing': 2,
     'unreadable': 3,
-    'unsafe id': 2,
+    'unsafe name': 2,
+  }
+  counts = {remark: len(names) for remark, names in remarks.items()}
+  assert counts == {
     'captions unusable': 1,
     'no captions': len(_FILES['spec_T']) - 2,
     'videos fewer than expected': 1,
@@ -272,7 +276,7 @@ def test_malformed_captions(tmp_path, wrong):
     howto100m_files.write_video(tmp_path, video, 500)
   good = {'start': [0], 'end': [1], 'text': ['a']}
   (tmp_path / 'caption.json').write_text(json.dumps({'a': wrong, 'b': good}))
-  assert _prepare_two(tmp_path)['captions unusable'] == ['a']
+  assert _prepare_two(tmp_path)['remarks']['captions unusable'] == ['a']
 
 
 @pytest.mark.parametrize('content', [None, 'id\ncat/v1\n'])

@@ -77,15 +77,18 @@ def test_records_are_of_whole_videos(folder, data_dir):
 
 def test_skipped_videos_are_counted(data_dir):
   path = pathlib.Path(data_dir, 'videos/howto100m/1.0.0/skipped.json')
-  counts = {key: len(v) for key, v in json.loads(path.read_text()).items()}
+  listed = json.loads(path.read_text())
+  assert listed.pop('remarks').keys() == {
+    'no captions',
+    'videos fewer than expected',
+  }
+  counts = {key: len(names) for key, names in listed.items()}
   assert counts == {
-    'no audio': 1,
-    'no captions': 1,
-    'no video': 1,
-    'unsafe id': 3,
+    'no sound': 1,
+    'missing': 1,
+    'unsafe name': 3,
     'unreadable': 2,
-    'listed twice': 1,
-    'videos fewer than expected': 1,
+    'duplicate': 1,
   }
 
 
@@ -141,5 +144,5 @@ def test_no_usable_video_is_an_error(folder, tmp_path):
   root = tmp_path / 'media'
   root.mkdir()
   (root / 'HowTo100M_1166_videopaths.txt').write_text('path\ncars/gone\n')
-  with pytest.raises(UserError, match=r"None of the 1 videos.*'no video': 1"):
+  with pytest.raises(UserError, match=r"None of the 1 videos.*'missing': 1"):
     _prepare(root, tmp_path)
