@@ -27,8 +27,8 @@ from input_pipeline.datasets.videos.caption_lists import CaptionList
 
 VERSION = 1  # of the rows
 # Bytes of rows for each byte of the file, at most: times can become four times
-# as long, escaped texts three times. Only a list that many videos share, which
-# the file holds once, can take more.
+# as long, escaped texts three times. Only captions that many videos share, held
+# once by the file, can take more.
 LARGEST_GROWTH = 32
 _Columns = tuple[bytes, bytes, str] | tuple[None, None, None]
 
@@ -194,7 +194,7 @@ def _rows(source: pathlib.Path) -> Iterator[tuple]:
   ) as bar:
     for video, value in read(source, bar.update):
       columns = _columns(value)
-      written += sum(map(len, filter(None, columns)))
+      written += sum(map(len, filter(None, columns))) or _length(value)
       if written > LARGEST_GROWTH * (size + 2**15):
         raise parsing.AnnotationError(
           f'{source}: The same captions are repeated again and again. Expected '
@@ -212,3 +212,11 @@ def _columns(value: Any) -> _Columns:
     return None, None, None
   starts, ends = (each.astype('<f8').tobytes() for each in found[:2])
   return starts, ends, json.dumps(found.texts)
+
+
+def _length(value: Any) -> int:
+  """Number of captions, usable or not."""
+  try:
+    return len(value['text'])
+  except (LookupError, TypeError):
+    return 0
