@@ -64,7 +64,7 @@ def pickled_items(
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb', buffering=0) as file, _naming(path):
+  with path.open('rb') as file, _naming(path):
     size = os.fstat(file.fileno()).st_size
     shared = pickle_scan.shared_between_batches(Window(file, size, advance))
     file.seek(0)
