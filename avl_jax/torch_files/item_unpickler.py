@@ -10,7 +10,7 @@ import numpy as np
 
 from avl_jax.torch_files import pickle_scan, tensors
 from avl_jax.torch_files.errors import ReleaseError
-from avl_jax.torch_files.unpickler import Unpickler
+from avl_jax.torch_files.unpickler import Copies, Unpickler
 from avl_jax.torch_files.window import Window
 
 LARGEST_SHARED = 2**30  # bytes of memory of the values that batches share
@@ -45,14 +45,14 @@ class ItemUnpickler(Unpickler):
       load_storage: as for `Unpickler`.
       shared: as `pickle_scan` returns it.
     """
-    super().__init__(cast(Any, window), size, load_storage)
-    self._window = window
-    self._copied_before = 0  # in earlier batches
+    self._copies = Copies(size, pickle_scan.LARGEST_BATCH)
+    super().__init__(cast(Any, window), size, load_storage, self._copies)
+    self._window, self._size = window, size
     # What the library's `load` sets.
     self.read, self.readline = self._file_read, self._file_readline
     self.stack, self.metastack = [], []
     self.append = self.stack.append
-    self.memo = self._memo = _Memo(shared)
+    self.memo = self._memo = _Memo(shared, size)
     self._memoized = 0  # by opcodes that count
 
   def __iter__(self) -> Iterator[tuple[Any, Any]]:
@@ -69,10 +69,10 @@ class ItemUnpickler(Unpickler):
       raise ReleaseError(
         f'Expected a dictionary, got a {type(outer).__name__}.'
       )
-    batch = tensors.to_arrays(outer, {})
+    batch = tensors.to_arrays(outer, {}, self._size)
     outer.clear()
     self._memo.forget()
-    self._copied_before = self._copied
+    self._copies.recent = 0
     return batch
 
   def _run(self) -> int:
@@ -145,20 +145,17 @@ class ItemUnpickler(Unpickler):
     pickle.FLOAT[0]: load_float,
   }
 
-  def _counted(self, content):
-    """Also limits what a batch copies, to the memory of a batch."""
-    content = super()._counted(content)
-    if self._copied - self._copied_before > pickle_scan.LARGEST_BATCH:
-      raise ReleaseError('Refused to copy so much in one piece.')
-    return content
+  def _memoize(self, index: int) -> None:
+    """Keeps a value in a dictionary, whose size no index changes."""
+    self.memo[index] = self.stack[-1]
 
 
 class _Memo(dict[int, Any]):
   """Number -> value of this batch, or of an earlier one if it is shared."""
 
-  def __init__(self, shared: Set[int]):
+  def __init__(self, shared: Set[int], size: int):
     super().__init__()
-    self._shared, self._values = shared, {}
+    self._shared, self._values, self._size = shared, {}, size
     self._memory = 0  # bytes of the values
 
   def __missing__(self, number: int) -> Any:
@@ -173,23 +170,22 @@ class _Memo(dict[int, Any]):
         f'Values that occur in several items take more than {LARGEST_SHARED} '
         'bytes of memory. Write the dictionary as JSON.'
       )
-    self._values |= {number: _finished(v) for number, v in made.items()}
+    self._values |= {number: self._finished(made[number]) for number in made}
     self.clear()
 
+  def _finished(self, value: Any) -> Any:
+    """Converts a container, once, and protects it from later opcodes.
 
-def _finished(value: Any) -> Any:
-  """Converts a container, once, and protects it from later opcodes.
-
-  Others, such as a dtype and the arguments of a call, stay as they are.
-  """
-  containers = (dict, list, tuple)
-  if not isinstance(value, containers) or (
-    isinstance(value, tuple)
-    and len(value) < 16
-    and not any(isinstance(item, containers) for item in value)
-  ):
-    return value
-  return tensors.Converted(tensors.to_arrays(value, {}))
+    Others, such as a dtype and the arguments of a call, stay as they are.
+    """
+    containers = (dict, list, tuple)
+    if not isinstance(value, containers) or (
+      isinstance(value, tuple)
+      and len(value) < 16
+      and not any(isinstance(item, containers) for item in value)
+    ):
+      return value
+    return tensors.convert(value, {}, self._size)
 
 
 def _memory(values: list) -> int:

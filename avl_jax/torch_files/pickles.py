@@ -1,6 +1,5 @@
 """Reads plain pickles: lists of clips with tensors and arrays, captions."""
 
-import contextlib
 import io
 import os
 import pathlib
@@ -8,8 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from avl_jax.torch_files import checkpoint as torch_checkpoint
-from avl_jax.torch_files import pickle_scan, tensors
-from avl_jax.torch_files.errors import ReleaseError
+from avl_jax.torch_files import errors, pickle_scan, tensors
 from avl_jax.torch_files.item_unpickler import ItemUnpickler
 from avl_jax.torch_files.unpickler import Unpickler
 from avl_jax.torch_files.window import Window
@@ -32,14 +30,15 @@ def read_pickle(path: str | os.PathLike) -> Any:
 
   Raises:
     ReleaseError: the file names a global outside the allow-list (it is not
-      called), or is truncated or damaged.
+      called), holds what would take much more time or memory than its size
+      (see `unpickler`, `tensors.to_arrays`), or is truncated or damaged.
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb') as file, _naming(path):
+  with path.open('rb') as file, errors.naming(path, 'a pickle'):
     size = os.fstat(file.fileno()).st_size
     unpickler = Unpickler(file, size, _load_storage)
-    return tensors.to_arrays(unpickler.load(), {})
+    return tensors.to_arrays(unpickler.load(), {}, size)
 
 
 def pickled_items(
@@ -64,26 +63,12 @@ def pickled_items(
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb') as file, _naming(path):
+  with path.open('rb') as file, errors.naming(path, 'a pickle'):
     size = os.fstat(file.fileno()).st_size
     shared = pickle_scan.shared_between_batches(Window(file, size, advance))
     file.seek(0)
     window = Window(file, size, advance)
     yield from ItemUnpickler(window, size, _load_storage, shared)
-
-
-@contextlib.contextmanager
-def _naming(path: pathlib.Path) -> Iterator[None]:
-  """Turns any error into a ReleaseError that names the file."""
-  try:
-    yield
-  except ReleaseError as error:
-    raise ReleaseError(f'{path}: {error}') from None
-  # A damaged pickle may raise anything.
-  except Exception as error:
-    raise ReleaseError(
-      f'{path}: The file is truncated, damaged or not a pickle ({error!r}).'
-    ) from error
 
 
 def _load_storage(content: bytes) -> tensors.Storage:

@@ -195,7 +195,7 @@ _LIST = b'](K\1K\2eq\7'  # [1, 2], number 7
   ],
 )
 def test_malformed(tmp_path, content):
-  with pytest.raises(torch_files.ReleaseError, match=r'damaged'):
+  with pytest.raises(torch_files.ReleaseError, match=r'damaged|than a dict'):
     _items(tmp_path, content)
 
 
@@ -219,10 +219,10 @@ def test_copies_of_a_piece_are_limited(tmp_path, monkeypatch):
   monkeypatch.setattr(pickle_scan, 'LARGEST_BATCH', 2**16)
   text = b'X\0\x40\0\0' + b'a' * 2**14 + b'q\1'
   call = b'c_codecs\nencode\nh\1X\6\0\0\0latin1\x86R'
-  assert _items(tmp_path, b'}' + text + b'0N' + call + b's.')
+  assert _items(tmp_path, b'}' + text + b'0K\1' + call + b's.')
   others = b'K\1K\2s' * 2**13
-  content = b'}' + others + text + b'0N](' + call * 5 + b'es.'
-  with pytest.raises(torch_files.ReleaseError, match=r'in one piece'):
+  content = b'}' + others + text + b'0K\1](' + call * 5 + b'es.'
+  with pytest.raises(torch_files.ReleaseError, match=r'again and again'):
     _items(tmp_path, content)
 
 

@@ -109,7 +109,8 @@ def test_captions_without_a_text_are_left_out(tmp_path, kind, missing):
 )
 def test_malformed_captions(tmp_path, wrong):
   good = {'start': [0], 'end': [1], 'text': ['a']}
-  _write(tmp_path, {'a': wrong, 'b': good})
+  kind = 'pickle' if isinstance(wrong, np.ndarray) else 'json'
+  _write(tmp_path, {'a': wrong, 'b': good}, kind)
   found = _open(tmp_path)
   features, problem = found.of_video('a')
   assert (_lists(features), problem) == (([], [], []), 'captions unusable')
@@ -237,8 +238,8 @@ def test_repeated_captions_are_refused(tmp_path, monkeypatch, end, text):
   monkeypatch.setattr(caption_index, 'LARGEST_GROWTH', 4)
   times = [0.5] * 3000
   one = {'start': times, 'end': [*times, end][1:], 'text': [text] * 3000}
-  _write(tmp_path, {f'v{i}': one for i in range(3000)})
-  with pytest.raises(UserError, match='again and again'):
+  _write(tmp_path, {f'v{i}': one for i in range(200)})
+  with pytest.raises(UserError, match=r'again and again|Refused to repeat'):
     _open(tmp_path)
   if text == 't':  # some repetition is fine
     _write(tmp_path, {f'v{i}': one for i in range(3)})
