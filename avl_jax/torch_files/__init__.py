@@ -12,11 +12,12 @@ file claims before the claim is compared with the size of the file.
 from avl_jax.torch_files.checkpoint import read_checkpoint
 from avl_jax.torch_files.errors import ReleaseError
 from avl_jax.torch_files.npy import read_array
-from avl_jax.torch_files.pickles import read_pickle
+from avl_jax.torch_files.pickles import pickled_items, read_pickle
 from avl_jax.torch_files.state_dicts import read_state_dict, write_state_dict
 
 __all__ = [
   'ReleaseError',
+  'pickled_items',
   'read_array',
   'read_checkpoint',
   'read_pickle',

@@ -110,6 +110,13 @@ class PickledArray:
     return flat.reshape(self._shape, order=self._order)
 
 
+class Converted(typing.NamedTuple):
+  """A value that was converted before, within a new one; see `convert`."""
+
+  value: Any
+  weight: int  # number of values in it, each shared part where it occurs
+
+
 def to_arrays(
   value: object, contents: Mapping[str, np.ndarray], size: int
 ) -> Any:
@@ -131,14 +138,23 @@ def to_arrays(
     ReleaseError: the value contains anything else, an array reaches beyond
       its storage, or shared parts make the value much larger than the file.
   """
+  return convert(value, contents, size).value
+
+
+def convert(
+  value: object, contents: Mapping[str, np.ndarray], size: int
+) -> Converted:
+  """Converts a value as `to_arrays`, and counts what it holds."""
   limit = _GROWTH * size + _SMALL
   converted = {}
 
   def visit(value):
     if isinstance(value, _SCALARS):
       return value, _weight(value)
+    if isinstance(value, Converted):
+      return value
     if id(value) not in converted:
-      result, weight = convert(value)
+      result, weight = visit_new(value)
       if weight > limit:
         raise ReleaseError(
           f'Refused to repeat parts of the file until it holds {weight} '
@@ -148,7 +164,7 @@ def to_arrays(
       converted[id(value)] = value, (result, weight)
     return converted[id(value)][1]
 
-  def convert(value):
+  def visit_new(value):
     if isinstance(value, Tensor | PickledArray):
       is_tensor = isinstance(value, Tensor)
       array = tensor_array(value, contents) if is_tensor else value.array()
@@ -156,6 +172,9 @@ def to_arrays(
     if isinstance(value, dict):
       items = [visit(item) for item in value.values()]
       result = dict(zip(value, (item for item, _ in items), strict=True))
+    elif type(value) is list and {*map(type, value)} in ({float}, {str}):
+      texts = value if type(value[0]) is str else ()  # faster than by `visit`
+      return value.copy(), 1 + len(value) + sum(map(len, texts))
     elif type(value) in (list, tuple):
       items = [visit(item) for item in value]
       result = type(value)(item for item, _ in items)
@@ -166,7 +185,9 @@ def to_arrays(
       )
     return result, 1 + sum(weight for _, weight in items)
 
-  return visit(value)[0]
+  result = Converted(*visit(value))
+  converted.clear()  # The functions form a circle, which lives on.
+  return result
 
 
 def _weight(scalar: object) -> int:

@@ -5,6 +5,7 @@ name only the functions that rebuild a tensor or an array. Every other global is
 refused by name before it is looked up.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
@@ -20,15 +21,23 @@ from avl_jax.torch_files.tensors import (
 )
 
 
-class _Copies:
-  """Counts content that is copied; limit: each byte decoded and read once."""
+class Copies:
+  """Counts content that is copied; limit: each byte decoded and read once.
 
-  def __init__(self, size: int):
-    self._size, self._copied = size, 0
+  Attributes:
+    recent: bytes since somebody set it to 0.
+  """
+
+  def __init__(self, size: int, most_recent: float = math.inf):
+    """Sets the size of the file and the limit of `recent`, in bytes."""
+    self._size, self._most_recent = size, most_recent
+    self._copied, self.recent = 0, 0
 
   def __call__(self, content: Any) -> Any:
+    """Returns the content; ReleaseError if too much was copied."""
     self._copied += len(content)
-    if self._copied > 2 * self._size:
+    self.recent += len(content)
+    if self.recent > self._most_recent or self._copied > 2 * self._size:
       raise ReleaseError(
         f'Refused to copy the {self._size} bytes of the file again and again.'
       )
@@ -47,6 +56,7 @@ class Unpickler(Interpreter):
     file: IO[bytes],
     size: int,
     load_storage: Callable[[bytes], Storage] | None = None,
+    copies: Copies | None = None,
   ):
     """Sets the file.
 
@@ -55,10 +65,11 @@ class Unpickler(Interpreter):
       size: of the file in bytes, the limit of a single read.
       load_storage: reads a storage that PyTorch pickled outside of its own
         containers; None: such storages and NumPy arrays are refused.
+      copies: counts what is copied; None: with the limit for the file.
     """
     super().__init__(file, size)
     self.storages: dict[str, Storage] = {}
-    self._allowed = _globals(_Copies(size), load_storage)
+    self._allowed = _globals(copies or Copies(size), load_storage)
 
   def find_class(self, module: str, name: str) -> Any:
     """Returns an allowed global."""
@@ -90,7 +101,7 @@ class Unpickler(Interpreter):
 
 
 def _globals(
-  counted: _Copies, load_storage: Callable[[bytes], Storage] | None
+  counted: Copies, load_storage: Callable[[bytes], Storage] | None
 ) -> dict[str, Any]:
   """The allowed globals: name -> what stands for it."""
 
