@@ -175,7 +175,7 @@ class _Clock:
     """
     time = stamp + self._shift
     # After the end, a pause is not to be expected.
-    most = _JUMP if time > self.end else ffmpeg.LONGEST_PAUSE
+    most = _JUMP if time > self.end + _JUMP else ffmpeg.LONGEST_PAUSE
     if -_JUMP <= time - last <= most:
       return time
     self._shift -= time - following
