@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from avl_jax import later_keys
+from avl_jax.checkpoints import early_layout
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
@@ -70,6 +71,8 @@ def read(path: pathlib.Path) -> dict:
     CheckpointError: there is none, or it is not JSON.
   """
   try:
+    if early_layout.is_early(path):
+      return early_layout.read_metadata(path)
     return json.loads((path / NAME).read_text())
   except (OSError, ValueError) as error:
     raise CheckpointError(
@@ -114,11 +117,14 @@ def check_model(
 
 
 def check_training(found: Mapping, expected: Mapping, name: str) -> None:
-  """Raises CheckpointError unless both use the same examples at each step."""
+  """Raises CheckpointError unless both use the same examples at each step.
+
+  What the metadata of an early checkpoint lack is unknown, and not compared.
+  """
   differing = [
     f'{key}: {found[key]!r} in the checkpoint, {expected[key]!r} in this run'
     for key in ('data', 'seed', 'batch_size')
-    if found[key] != expected[key]
+    if key in found and found[key] != expected[key]
   ]
   if differing:
     raise CheckpointError(

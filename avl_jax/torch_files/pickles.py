@@ -6,8 +6,7 @@ import pathlib
 from typing import Any
 
 from avl_jax.torch_files import checkpoint as torch_checkpoint
-from avl_jax.torch_files import tensors
-from avl_jax.torch_files.errors import ReleaseError
+from avl_jax.torch_files import errors, tensors
 from avl_jax.torch_files.unpickler import Unpickler
 
 
@@ -26,22 +25,15 @@ def read_pickle(path: str | os.PathLike) -> Any:
 
   Raises:
     ReleaseError: the file names a global outside the allow-list (it is not
-      called), or is truncated or damaged.
+      called), holds what would take much more time or memory than its size
+      (see `unpickler`, `tensors.to_arrays`), or is truncated or damaged.
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb') as file:
-    try:
-      size = os.fstat(file.fileno()).st_size
-      unpickler = Unpickler(file, size, _load_storage)
-      return tensors.to_arrays(unpickler.load(), {})
-    except ReleaseError as error:
-      raise ReleaseError(f'{path}: {error}') from None
-    # A damaged pickle may raise anything.
-    except Exception as error:
-      raise ReleaseError(
-        f'{path}: The file is truncated, damaged or not a pickle ({error!r}).'
-      ) from error
+  with path.open('rb') as file, errors.naming(path, 'a pickle'):
+    size = os.fstat(file.fileno()).st_size
+    unpickler = Unpickler(file, size, _load_storage)
+    return tensors.to_arrays(unpickler.load(), {}, size)
 
 
 def _load_storage(content: bytes) -> tensors.Storage:
