@@ -152,5 +152,6 @@ class Decoder:
     else:
       logs.write(
         'Warning: Media are decoded in a child process, which this system '
-        f"cannot limit in {' and '.join(lacking)}. Decode strangers' files on Linux."
+        f"cannot limit in {' and '.join(lacking)}. Decode strangers' files on "
+        'Linux.'
       )

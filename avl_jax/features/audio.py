@@ -40,7 +40,8 @@ def read_audio(
   Channels are averaged, then resampled with soxr's high-quality setting. If a
   piece is asked for, memory holds no more than the piece. In a video, what the
   sound lacks at its beginning and in gaps is silence, so that second k of the
-  result belongs to second k of the picture.
+  result belongs to second k of the picture. (An AVI has no times of its sound,
+  so its gaps are lost.) Of a file that is cut off, what is there is read.
 
   Args:
     source: path or content of a file, or an `OpenFile`. The container and the

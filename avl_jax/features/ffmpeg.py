@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 8192 * 4352  # of a frame: 8K film and some padding
 TOLERANCE = 0.01  # share of a stream's packets that may be damaged
 LONGEST_GAP = 1.0  # seconds that damaged packets may leave without content
+LONGEST_PAUSE = 600  # seconds; if times differ by more, then one is damaged
 
 
 def check_file(path: str | os.PathLike) -> str | OpenFile:

@@ -197,7 +197,7 @@ class _Reader:
     gap = stamp - self._time
     if abs(gap) <= SLACK:
       return round(float(stamp) * rate)
-    if gap > 0 and stamp <= self._last:
+    if 0 < gap <= ffmpeg.LONGEST_PAUSE and stamp <= self._last:
       self._add_silence(gap, rate)
     else:  # The file's time jumps; the sound goes on.
       self._shift -= gap

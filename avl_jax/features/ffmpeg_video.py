@@ -127,23 +127,18 @@ def _decode(
   assert unit is not None
   origin = _origin(container, unit)
   damage = ffmpeg.Damage(name, 'picture', tolerance)
-  time = gap = shift = Fraction(0)
-  # A later time is a jump of the clock, not a pause.
-  latest = Fraction(container.duration or 10**12, 10**6)
+  clock, time, gap = _Clock(container), Fraction(0), Fraction(0)
   for i, frame in enumerate(_demux(name, container, stream, damage)):
     last = time
     time = last + gap
     if frame.pts is not None:
-      stamp = (frame.pts - origin) * unit + shift
-      jumps = stamp < last - _JUMP or last + _JUMP < stamp > latest
-      if i and jumps:  # as where two files are joined: the picture goes on
-        shift -= stamp - time
-      else:
-        time = stamp
-    if not -LONGEST < time < LONGEST:
+      stamp = (frame.pts - origin) * unit
+      time = clock(stamp, last, time) if i else stamp
+    latest = LONGEST if i else min(LONGEST, clock.end + ffmpeg.LONGEST_PAUSE)
+    if not -LONGEST < time < latest:
       raise MediaError(
         f'{name}: The file is damaged: a frame has the time {float(time):g} s. '
-        f'Expected less than {LONGEST} s.'
+        f'Expected less than {float(latest):g} s.'
       )
     time = _snap(time, stream)
     if i and time > last:
@@ -152,6 +147,42 @@ def _decode(
       gap = 1 / stream.average_rate
     until = time + ((frame.duration or 0) * unit or gap)
     yield frame, time, _snap(until, stream)
+
+
+class _Clock:
+  """Lets the picture go on where the times in a file jump.
+
+  So they do where two files are joined, and where a time is damaged.
+
+  Attributes:
+    end: seconds of the file, according to its header.
+  """
+
+  def __init__(self, container: av.container.InputContainer):
+    """Starts with the file's own times."""
+    self._shift = Fraction(0)  # from the file's times to these
+    self.end = Fraction(container.duration or 10**12, 10**6)
+
+  def __call__(
+    self, stamp: Fraction, last: Fraction, following: Fraction
+  ) -> Fraction:
+    """The time of a picture, in seconds.
+
+    Args:
+      stamp: its time in the file.
+      last: time of the picture before it.
+      following: its time if it follows that one as usual.
+
+    Returns:
+      The time; `following` where the times jump.
+    """
+    time = stamp + self._shift
+    # After the end, a pause is not to be expected.
+    most = _JUMP if time > self.end + _JUMP else ffmpeg.LONGEST_PAUSE
+    if -_JUMP <= time - last <= most:
+      return time
+    self._shift -= time - following
+    return following
 
 
 def _snap(time: Fraction, stream) -> Fraction:

@@ -214,3 +214,31 @@ def test_a_wmv_whose_sound_begins_late(tmp_path):
   assert abs(len(found) / 16_000 - 12) < 0.2
   assert np.abs(found[:60_000]).max() < 0.01
   assert found[70_000:180_000].std() > 0.1
+
+
+def test_one_damaged_time_is_no_pause_of_hours(tmp_path):
+  """In FLV, each packet has a byte that counts 16,777 s."""
+  path = tmp_path / 'film.flv'
+  sound = np.sin(np.arange(44_100 * 8) / 9) / 4
+  media.write(path, sound, 44_100, codec='libmp3lame', seconds=8, picture='flv')
+  content = path.read_bytes()
+  clean, places, place = audio.read_audio(path), {8: [], 9: []}, 13
+  while place < len(content):
+    kind, size = content[place], int.from_bytes(content[place + 1 : place + 4])
+    places.setdefault(kind, []).append(place)
+    place += 11 + size + 4
+
+  def damage(kind, number):
+    damaged = bytearray(content)
+    damaged[places[kind][number] + 7] = 2
+    path.write_bytes(damaged)
+
+  damage(8, 100)
+  found = audio.read_audio(path)
+  assert abs(len(found) - len(clean)) < 1_000
+  assert found.std() > 0.1
+  damage(9, 40)
+  assert seen(path) == list(range(8))
+  damage(9, 0)
+  with pytest.raises(MediaError, match=r'time 33554\.\d s\. Expected less'):
+    seen(path)

@@ -123,12 +123,20 @@ def write_media(path: pathlib.Path, kind: str, picture: str, sound: str):
 
 
 def damage(content: bytes, seed: int) -> bytes:
-  """Flips bits, or cuts, splices or overwrites a file."""
+  """Flips bits, or cuts, splices or overwrites a file.
+
+  Args:
+    content: of the file.
+    seed: of all choices; seed % 8 is the way.
+
+  Returns:
+    The damaged content.
+  """
   rng = np.random.default_rng([seed, len(content)])
   way, data = seed % 8, bytearray(content)
   # Headers are at the beginning or the end, and decide the most.
   ends = min(len(data), 600)
-  places = {
+  bits = {
     0: rng.integers(0, len(data), 1),
     1: rng.integers(0, len(data), 1 + len(data) // 200),
     2: rng.integers(0, ends, rng.integers(1, 9)),
@@ -136,8 +144,8 @@ def damage(content: bytes, seed: int) -> bytes:
   }
   first, last = sorted(rng.integers(0, len(data) + 1, 2).tolist())
   last = min(last, first + len(data) // 5)
-  if way in places:
-    for place in places[way].tolist():
+  if way in bits:
+    for place in bits[way].tolist():
       data[place] ^= 1 << int(rng.integers(8))
   elif way == 4:
     del data[max(1, last) :]
@@ -148,15 +156,17 @@ def damage(content: bytes, seed: int) -> bytes:
     data[place:place] = data[first:last]
   else:  # sizes and counts that are extreme
     for place in rng.integers(0, ends, rng.integers(1, 4)).tolist():
-      value = [b'\xff', b'\x00', b'\x7f', b'\x80'][int(rng.integers(4))]
+      value = (b'\xff', b'\x00', b'\x7f', b'\x80')[int(rng.integers(4))]
       size = int(rng.choice([1, 2, 4, 8]))
-      data[place : place + size] = value + size * value[:1]
+      data[place : place + size] = size * value
   return bytes(data)
 
 
 def _add_picture(container, encoder):
   stream = container.add_stream(
-    encoder, rate=25 if 'mpeg' in encoder else 8, options=_options(encoder)
+    encoder,
+    rate=25 if 'mpeg' in encoder else 8,
+    options=_OPTIONS.get(encoder, {}),
   )
   sizes = {'h263': (128, 96), 'libsvtav1': (64, 64), 'libx265': (64, 64)}
   sizes['rawvideo'] = (32, 24)
@@ -173,15 +183,11 @@ def _add_sound(container, encoder):
     encoder,
     rate=_RATES.get(encoder, usual),
     layout=layout,
-    options=_options(encoder),
+    options=_OPTIONS.get(encoder, {}),
   )
   if encoder.startswith('wmav'):
     stream.bit_rate = 32_000
   return stream
-
-
-def _options(encoder):
-  return _OPTIONS.get(encoder, {})
 
 
 def _pictures(height: int, width: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""python -m tests.helpers.damaged_reader FOLDER SEEDS: reads damaged files.
+"""python -m tests.helpers.damaged_reader FOLDER FIRST LAST: reads bad files.
 
 Reads each file of a folder as it is, then damaged once per seed, through the
 project's functions. Prints a line of JSON before and one after each: a file
@@ -18,7 +18,7 @@ import numpy as np
 from avl_jax.features import MediaError, audio, images, video
 from tests.helpers import corpus
 
-MOST_SECONDS = 30  # until a file counts as one that is never read
+MOST_SECONDS = 120  # until a file counts as one that is never read
 MEMORY = 6 * 2**30  # bytes of addresses; threads take 8 MiB each
 PICTURES = tuple(f'.{kind}' for kind in corpus.IMAGES)
 
