@@ -125,7 +125,7 @@ class Decoder:
     if self._child and self._child.is_ready():
       return self._child
     self.close()
-    names = ('memory', 'longest_seconds', 'longest_gap', 'most_streams')
+    names = ('memory', 'longest_seconds', 'most_streams')
     try:
       self._child = DecodingProcess(_START)
       self._child.ask({n: getattr(self._limits, n) for n in names}, _START)

@@ -176,15 +176,8 @@ class Server:
 
   def _batches(self, fps: float, **options) -> Iterator[list[np.ndarray]]:
     """Frames, about `CHUNK` bytes at a time."""
-    batch, last, stands = [], None, 0
+    batch = []
     for frame in self._read_frames(self._file, fps, **options):
-      stands = stands + 1 if frame is last else 0  # see `ffmpeg_filters.scale`
-      last = frame
-      if stands > (longest := self._limits['longest_gap']) * fps:
-        raise RefusedError(
-          f'{self._name}: A picture stands for more than '
-          f'{longest / 60:g} minutes.'
-        )
       batch.append(frame)
       if len(batch) * frame.nbytes >= protocol.CHUNK:
         yield batch

@@ -27,8 +27,6 @@ class Limits:
     stall_seconds: in which the child must read, or send something.
     longest_seconds: of a file, and so of the pictures and sound it becomes; 12
       hours, the most that YouTube takes.
-    longest_gap: seconds that one picture may stand; a screen or a slide may be
-      recorded as one picture until it changes.
     most_streams: of a file; a DVD has up to 41.
     files: that a child decodes before it is replaced. A decoder that a file has
       taken over cannot leave the child, but it could falsify what later files
@@ -42,7 +40,6 @@ class Limits:
   processor_seconds_per_minute: float = 600.0
   stall_seconds: float = 60.0
   longest_seconds: float = 12 * 3600.0
-  longest_gap: float = 3600.0
   most_streams: int = 100
   files: int = 1000
 

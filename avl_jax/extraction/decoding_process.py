@@ -50,6 +50,8 @@ class DecodingProcess:
     """Starts the process, without waiting for it; see the attributes."""
     self.is_busy, self.seconds, self.stall, self.lines = True, 0.0, stall, 0
     self._channel, theirs = socket.socketpair()
+    # As much as the system permits, so that the two seldom wait.
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, protocol.CHUNK)
     paths = [os.path.abspath(path) for path in sys.path]
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     with theirs:

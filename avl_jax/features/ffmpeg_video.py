@@ -29,9 +29,8 @@ def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   name = os.fspath(file)
   path = ffmpeg.check_file(file)
   allowed = ', '.join(formats.VIDEO_FORMATS)
-  with ffmpeg.media_errors(
-    name, f'The file is not a complete video of {allowed}'
-  ):
+  problem = f'The file is not a complete video of {allowed}'
+  with ffmpeg.media_errors(name, problem):
     container = ffmpeg.open_container(path, name, formats.VIDEO_FORMATS)
   try:
     _open_decoder(name, container)

@@ -209,7 +209,7 @@ def matroska(path, streams):
 
 
 def test_bombs(decoder, tmp_path):
-  """Frames of 8K, times of 500 hours, many streams, pictures that stand."""
+  """Times of 500 hours, many streams."""
 
   def ask(path, message):
     for read in (
@@ -229,9 +229,9 @@ def test_bombs(decoder, tmp_path):
   times = itertools.count(500 * hour)
   path = write(tmp_path / 'clock.mkv', [*numbered(50)], times=times)
   assert len(decoder.run(path, lambda f: [*f.frames(1, 16, True)])) == 2
+  # Nor is one with a jump of hours, which is no pause.
   path = write(tmp_path / 'far.mkv', [*numbered(2)], times=(0, 11 * hour))
-  with pytest.raises(RefusedError, match='stands for more than 60 minutes'):
-    decoder.run(path, lambda file: [*file.frames(1, 16, True)])
+  assert len(decoder.run(path, lambda f: [*f.frames(1, 16, True)])) < 2
 
 
 def test_large_pictures(tmp_path):
