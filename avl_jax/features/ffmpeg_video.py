@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -19,6 +20,8 @@ LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
 _MARGIN = 1  # second decoded before the start, to find the frame shown there
 _JUMP = 1  # second by which times go back, or beyond the end, in one step
 _LOST = 1 / 20  # share of a file that may be missing at its end
+# Matroska's. Strictly so, since Fraction takes 1/0 and 1e999999999, too.
+_DURATION = re.compile(r'(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)', re.ASCII)
 # A decoded frame, and the times at which it appears and disappears, in seconds.
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
@@ -240,9 +243,8 @@ def _end(stream) -> Fraction:
   if stream.duration:
     return ((stream.start_time or 0) + stream.duration) * stream.time_base
   tag = next((k for k in stream.metadata if k.startswith('DURATION')), '')
-  parts = stream.metadata[tag].split(':') if tag else []  # Matroska's h:m:s
-  try:
-    hours, minutes, seconds = map(Fraction, parts)
-  except ValueError:
+  written = _DURATION.fullmatch(stream.metadata[tag]) if tag else None
+  if not written:
     return Fraction(0)
+  hours, minutes, seconds = map(Fraction, written.groups())
   return 3600 * hours + 60 * minutes + seconds
