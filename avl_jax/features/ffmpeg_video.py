@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -20,6 +21,8 @@ LONGEST = 24 * 3600  # seconds; a later timestamp is a sign of damage
 _MARGIN = 1  # second decoded before the start, to find the frame shown there
 _JUMP = 1  # second by which times go back, or beyond the end, in one step
 _LOST = 1 / 20  # share of a file that may be missing at its end
+# Matroska's. Strictly so, since Fraction takes 1/0 and 1e999999999, too.
+_DURATION = re.compile(r'(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)', re.ASCII)
 # A decoded frame, and the times at which it appears and disappears, in seconds.
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
@@ -28,9 +31,8 @@ def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   """Opens a container and checks that it has a usable video stream."""
   name = os.fspath(file)
   path = ffmpeg.check_file(file)
-  allowed = ', '.join(formats.VIDEO_FORMATS)
-  problem = f'The file is not a complete video of {allowed}'
-  with ffmpeg.media_errors(name, problem):
+  allowed = f'a complete video of {", ".join(formats.VIDEO_FORMATS)}'
+  with ffmpeg.media_errors(name, f'The file is not {allowed}'):
     container = ffmpeg.open_container(path, name, formats.VIDEO_FORMATS)
   try:
     _open_decoder(name, container)
@@ -128,8 +130,7 @@ def _decode(
   damage = ffmpeg.Damage(name, 'picture', tolerance)
   clock, time, gap = _Clock(container), Fraction(0), Fraction(0)
   for i, frame in enumerate(_demux(name, container, stream, damage)):
-    last = time
-    time = last + gap
+    last, time = time, time + gap
     if frame.pts is not None:
       stamp = (frame.pts - origin) * unit
       time = clock(stamp, last, time) if i else stamp
@@ -242,9 +243,8 @@ def _end(stream) -> Fraction:
   if stream.duration:
     return ((stream.start_time or 0) + stream.duration) * stream.time_base
   tag = next((k for k in stream.metadata if k.startswith('DURATION')), '')
-  parts = stream.metadata[tag].split(':') if tag else []  # Matroska's h:m:s
-  try:
-    hours, minutes, seconds = map(Fraction, parts)
-  except ValueError:
+  written = _DURATION.fullmatch(stream.metadata[tag]) if tag else None
+  if not written:
     return Fraction(0)
+  hours, minutes, seconds = map(Fraction, written.groups())
   return 3600 * hours + 60 * minutes + seconds

@@ -125,6 +125,18 @@ def test_an_index_that_is_missing_or_wrong(tmp_path):
   assert seen(path, 9, 12) == [9, 10, 11]
 
 
+@pytest.mark.parametrize('text', [b'1/0', b'1e99999999', b'-9', b'x'])
+def test_durations_that_are_no_numbers(tmp_path, text):
+  """Matroska has them as texts."""
+  path = tmp_path / 'film.mkv'
+  media.write(path, SOUND, seconds=12)
+  content = path.read_bytes()
+  written = b'00:00:12.000000000'
+  assert written in content
+  path.write_bytes(content.replace(written, b'00:00:' + text.ljust(12, b'\0')))
+  assert seen(path) == list(range(12))
+
+
 def test_folders_whose_names_are_not_utf_8(tmp_path):
   folder = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
   folder.mkdir()
