@@ -25,6 +25,9 @@ CLIP_RATE = 24  # frames per second
 _CLIP_LENGTH, _CLIP_SIZE = resnext3d.CLIP[:2]
 _IMAGES, _CLIPS = 8, 4  # batch sizes; smaller ones are no faster anywhere
 
+# (fps, size, crop, start, end) -> frames of a video, see `video.frames`
+Frames = Callable[[float, int, bool, float, float | None], Iterator[np.ndarray]]
+
 
 class Extractor:
   """Maps a video file to 2-D features and, with a second network, 3-D ones.
@@ -70,7 +73,11 @@ class Extractor:
     return dict(self._widths)
 
   def __call__(
-    self, path: str | os.PathLike, start: float = 0.0, end: float | None = None
+    self,
+    path: str | os.PathLike,
+    start: float = 0.0,
+    end: float | None = None,
+    frames: Frames | None = None,
   ) -> dict[str, np.ndarray]:
     """Extracts features of a video or a part of it.
 
@@ -78,6 +85,8 @@ class Extractor:
       path: see `video.frames`.
       start: start of the part, in seconds.
       end: end of the part, in seconds; None: end of the video.
+      frames: decodes the video, once per stream, one after the other; None:
+        `video.frames` in this process, for a file that is trusted.
 
     Returns:
       'visual_2d' float16 [S, 2048] (1280 with the stand-in), S being the
@@ -89,12 +98,13 @@ class Extractor:
     Raises:
       MediaError: the file is not a video that can be read to its end.
     """
-    images = video.frames(path, IMAGE_RATE, IMAGE_SIZE, False, start, end)
+    frames = frames or functools.partial(video.frames, path)
+    images = frames(IMAGE_RATE, IMAGE_SIZE, False, start, end)
     if self._is_stand_in:
       images = map(image_files.fit_square, images)
     streams = {'visual_2d': (images, self._of_images, _IMAGES)}
     if self._of_clips:
-      small = video.frames(path, CLIP_RATE, _CLIP_SIZE, True, start, end)
+      small = frames(CLIP_RATE, _CLIP_SIZE, True, start, end)
       streams['visual_3d'] = (clips(small), self._of_clips, _CLIPS)
     return {
       name: _rows(*stream, self._widths[name])

@@ -10,11 +10,12 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import (
   MissingError,
   NetworkError,
@@ -29,9 +30,11 @@ from avl_jax.files import OutsideError, inside, write_atomically
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
-# (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
+# (path, start, end or None, see `feature_extractor.Frames`) ->
+# {'visual_2d': [S, V], 'visual_3d': [S', V']}
 Extractor = Callable[
-  [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
+  [pathlib.Path, float, float | None, Callable[..., Iterator[np.ndarray]]],
+  Mapping[str, np.ndarray],
 ]
 
 
@@ -102,6 +105,8 @@ class VideoFiles:
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
+  Videos are decoded in a child process, because they may be strangers' files.
+
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
     folder: of the cache.
@@ -118,6 +123,7 @@ class Extraction:
     extractor: Extractor,
     widths: Mapping[str, int],
     folder: pathlib.Path,
+    decoder: Decoder | None = None,
   ):
     """Sets the visual networks and the cache.
 
@@ -126,9 +132,10 @@ class Extraction:
         video, except NetworkError.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
+      decoder: decodes the videos; None: one of its own.
     """
     self.widths, self.folder = dict(widths), folder
-    self._extractor = extractor
+    self._extractor, self._decoder = extractor, decoder or Decoder()
 
   def __call__(
     self,
@@ -181,11 +188,16 @@ class Extraction:
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
+    last = end if end < math.inf else None
     with reading.guard(path):
-      waveform = audio.read_audio(path, start=start, end=end)
+      waveform, features = self._decoder.run(
+        path,
+        lambda media: (
+          media.waveform(start, end),
+          self._extractor(path, start, last, media.frames),
+        ),
+      )
       arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
-      last = end if end < math.inf else None
-      features = self._extractor(path, start, last)
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):

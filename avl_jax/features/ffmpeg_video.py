@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,13 +27,12 @@ _DURATION = re.compile(r'(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)', re.ASCII)
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
 
-def open_video(name: str) -> av.container.InputContainer:
+def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   """Opens a container and checks that it has a usable video stream."""
-  path = ffmpeg.check_file(name)
-  allowed = ', '.join(formats.VIDEO_FORMATS)
-  with ffmpeg.media_errors(
-    name, f'The file is not a complete video of {allowed}'
-  ):
+  name = os.fspath(file)
+  path = ffmpeg.check_file(file)
+  allowed = f'a complete video of {", ".join(formats.VIDEO_FORMATS)}'
+  with ffmpeg.media_errors(name, f'The file is not {allowed}'):
     container = ffmpeg.open_container(path, name, formats.VIDEO_FORMATS)
   try:
     _open_decoder(name, container)
@@ -74,7 +74,7 @@ def _stream(
 
 
 def timed_frames(
-  name: str,
+  file: str | os.PathLike,
   container: av.container.InputContainer,
   start: Fraction,
   tolerance: float,
@@ -85,6 +85,7 @@ def timed_frames(
   or missing, or its times go back, then the file is opened again and read from
   its beginning.
   """
+  name = os.fspath(file)
   with container:
     if start <= _MARGIN:
       yield from _decode(name, container, tolerance)
@@ -99,7 +100,7 @@ def timed_frames(
       yield first
       yield from found
       return
-  with open_video(name) as again:
+  with open_video(file) as again:
     yield from _decode(name, again, tolerance)
 
 
@@ -129,8 +130,7 @@ def _decode(
   damage = ffmpeg.Damage(name, 'picture', tolerance)
   clock, time, gap = _Clock(container), Fraction(0), Fraction(0)
   for i, frame in enumerate(_demux(name, container, stream, damage)):
-    last = time
-    time = last + gap
+    last, time = time, time + gap
     if frame.pts is not None:
       stamp = (frame.pts - origin) * unit
       time = clock(stamp, last, time) if i else stamp
