@@ -18,7 +18,8 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
   found = sys.version.split()[0]
   sys.exit(f'avl-jax needs Python 3.11, 3.12 or 3.13. This is {found}.')
 if __name__ == '__main__':  # Ctrl-C during the imports: no traceback.
-  signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+  STOPPED = b'Stopped by SIGINT. Run the command again.\n'
+  signal.signal(signal.SIGINT, lambda *_: (os.write(2, STOPPED), os._exit(130)))
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags

@@ -58,9 +58,18 @@ def default_workdir(name: str) -> pathlib.Path:
   """'runs/stamps_es' of 'configs/stamps.py:es'; the folder of a config.json."""
   if name.endswith('.json'):
     return pathlib.Path(name).parent
-  file, _, argument = name.partition(':')
+  file, argument = _split(name)
   run = pathlib.Path('runs') / pathlib.Path(file).stem
   return run.with_name(f'{run.name}_{argument}') if argument else run
+
+
+def _split(name: str) -> tuple[str, str]:
+  """File and argument of a config; folders may have colons in their names."""
+  if name.endswith('.json'):
+    return name, ''
+  folder, file = os.path.split(name)
+  file, _, argument = file.partition(':')
+  return os.path.join(folder, file), argument
 
 
 def expand_home(config: ConfigDict) -> ConfigDict:
@@ -88,9 +97,7 @@ def read_config(name: str) -> ConfigDict:
   Raises:
     ConfigError: there is no such file, or it is not a config.
   """
-  path, argument = name, ''
-  if not name.endswith('.json'):  # Its folder may have a colon in its name.
-    path, _, argument = name.partition(':')
+  path, argument = _split(name)
   path = os.path.expanduser(path)
   if not os.path.isfile(path) and (ROOT / path).is_file():
     path = str(ROOT / path)

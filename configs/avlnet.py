@@ -26,8 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.num_steps = 273_300  # 30 epochs of 1,166,089 // 128 = 9,110 steps
   # Folder of the records; '': $TFDS_DATA_DIR or ~/tensorflow_datasets.
   config.data_dir = ''
-  # PyTorch file of a ResNet, the initial image encoder (model.image_blocks);
-  # '': none.
+  # Weights of a ResNet (.pth or .safetensors), the initial image encoder
+  # (model.image_blocks); '': none.
   config.image_weights = ''
   # Workdir of a run whose best checkpoint has the initial variables; '': the
   # initial variables are random.
@@ -43,7 +43,9 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.release = ml_collections.ConfigDict(
     {
-      'file': '',  # the authors' checkpoint, of --mode=import and export
+      # The authors' checkpoint, of --mode=import and export: PyTorch's format,
+      # or safetensors; an export writes the latter to FILE.safetensors.
+      'file': '',
     }
   )
   config.prepare = ml_collections.ConfigDict(

@@ -23,8 +23,8 @@ Expect R@10 (thesis, Tables 3.2, 3.4, 4.1 and 5.1; queries to video, and back):
 
 The queries are audio, text (to audio and video) and text with audio. This
 program has not run these configs, because the files belong to their owners. It
-embeds about 23 clips of 10 s a second on two cores, and these clips are up to
-five times as long.
+embeds about 29 clips of 10 s a second on two idle cores with AVX-512
+(benchmarks/README.md), and these clips are up to five times as long.
 """
 
 import ml_collections

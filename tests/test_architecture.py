@@ -31,7 +31,8 @@ FLOORS = {
   'avl_jax/checkpoints': (
     ('loading',),
     ('checkpointer',),
-    ('storage', 'metadata', 'manifest'),
+    ('storage', 'metadata'),
+    ('manifest', 'early_layout'),
   ),
   'input_pipeline': (
     ('__init__',),

@@ -196,7 +196,7 @@ def _blocks(names: Iterable[str]) -> tuple[int, ...]:
 def load(
   file: str | os.PathLike, network: type[Network], shape: tuple
 ) -> tuple[Network, dict]:
-  """Loads a network from a PyTorch file.
+  """Loads a network from a file of PyTorch's users, `.pth` or `.safetensors`.
 
   Args:
     file: state dict; it determines the number of blocks.

@@ -77,7 +77,7 @@ class Checkpoints:
       shutil.rmtree(path)
     for step in storage.steps(self._folder):
       path = self._folder / str(step)
-      if damage := manifest.find_damage(path):
+      if damage := storage.find_damage(path):
         aside = manifest.set_aside(path)
         logs.write(
           f'The checkpoint {path} is damaged: {damage}. It was set aside as '
@@ -226,10 +226,7 @@ class Checkpoints:
     if self.is_empty:
       return state
     path = self._folder / str(max(self._steps))
-    restored = {
-      name: storage.restore(path / name, tree)
-      for name, tree in storage.items(state).items()
-    }
+    restored = storage.restore_items(path, storage.items(state))
     return state.replace(
       variables=restored['variables'], **restored['training']
     )

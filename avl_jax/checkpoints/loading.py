@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from avl_jax import later_keys
-from avl_jax.checkpoints import manifest, metadata, storage
+from avl_jax.checkpoints import metadata, storage
 from avl_jax.checkpoints.metadata import CheckpointError
 from avl_jax.config import tuples
 from avl_jax.models.avlnet import AVLnet, init_variables
@@ -34,7 +34,7 @@ def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
     embeddings = model.apply(variables, batch, train=False)
   """
   path, description = _best(workdir)
-  if damage := manifest.find_damage(path):
+  if damage := storage.find_damage(path):
     raise CheckpointError(
       f'The checkpoint {path} is damaged: {damage}. Put a good copy in its '
       'place, or run the training command again: it sets the damaged '

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from avl_jax import later_keys
+from avl_jax.checkpoints import early_layout
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
@@ -74,6 +75,8 @@ def read(path: pathlib.Path) -> dict:
     CheckpointError: there is none, or it is not JSON.
   """
   try:
+    if early_layout.is_early(path):
+      return early_layout.read_metadata(path)
     return json.loads((path / NAME).read_text())
   except (OSError, ValueError) as error:
     raise CheckpointError(
@@ -139,6 +142,8 @@ def check_training(
 ) -> None:
   """Checks that two runs use the same examples at each step.
 
+  What the metadata of an early checkpoint lack is unknown, and not compared.
+
   Args:
     found: metadata of a checkpoint.
     expected: metadata of this run.
@@ -156,7 +161,7 @@ def check_training(
   differing = [
     f'{key}: {found[key]!r} in the checkpoint, {expected[key]!r} in this run'
     for key in keys
-    if found[key] != expected[key]
+    if key in found and found[key] != expected[key]
   ]
   if differing:
     raise CheckpointError(

@@ -1,16 +1,24 @@
 """Orbax storage of checkpoint arrays: items of a state, save, restore."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from avl_jax.checkpoints import early_layout, manifest
+
 Tree = Any
 FOLDER = 'checkpoints'  # of a workdir
+# Orbax takes brackets for a pattern, and 'gs:' for the beginning of an address.
+# TensorStore takes a backslash for a slash.
+_MISREAD = re.compile(r'[\[\\]|:/')
 
 
 def steps(folder: pathlib.Path) -> list[int]:
@@ -36,6 +44,11 @@ def first_not_finite(trees: Tree) -> str:
   return ''
 
 
+def find_damage(path: pathlib.Path) -> str:
+  """`manifest.find_damage`; '' for an early checkpoint, without manifest."""
+  return '' if early_layout.is_early(path) else manifest.find_damage(path)
+
+
 def save(folder: pathlib.Path, trees: Mapping[str, Tree]) -> None:
   """Writes each item into a subfolder of its name.
 
@@ -43,9 +56,9 @@ def save(folder: pathlib.Path, trees: Mapping[str, Tree]) -> None:
     OSError: the disk is full or broken.
     ValueError: the same, from TensorStore.
   """
-  with _checkpointer() as checkpointer:
+  with _checkpointer() as checkpointer, _plain_name(folder) as plain:
     for name, tree in trees.items():
-      checkpointer.save(folder / name, args=ocp.args.StandardSave(tree))
+      checkpointer.save(plain / name, args=ocp.args.StandardSave(tree))
 
 
 def restore(path: pathlib.Path, template: Tree) -> Tree:
@@ -60,8 +73,36 @@ def restore(path: pathlib.Path, template: Tree) -> Tree:
     The same tree of numpy arrays.
   """
   arrays = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
-  with _checkpointer() as checkpointer:
-    return checkpointer.restore(path, args=ocp.args.StandardRestore(arrays))
+  with _checkpointer() as checkpointer, _plain_name(path) as plain:
+    return checkpointer.restore(plain, args=ocp.args.StandardRestore(arrays))
+
+
+def restore_items(
+  path: pathlib.Path, templates: Mapping[str, Tree]
+) -> dict[str, Tree]:
+  """Reads the items of a checkpoint, each like `restore`.
+
+  Args:
+    path: folder of the checkpoint.
+    templates: of `items`. What an early checkpoint lacks is not returned.
+  """
+  if early_layout.is_early(path):
+    training = templates['training'].items()
+    kept = {k: v for k, v in training if k not in early_layout.LACKING}
+    templates = {**templates, 'training': kept}
+  return {name: restore(path / name, tree) for name, tree in templates.items()}
+
+
+@contextlib.contextmanager
+def _plain_name(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """The folder, or a link to it where Orbax would misread its name."""
+  if not _MISREAD.search(str(folder)):
+    yield folder
+    return
+  with tempfile.TemporaryDirectory() as links:
+    link = pathlib.Path(links) / folder.name
+    link.symlink_to(folder)
+    yield link
 
 
 def _checkpointer() -> ocp.Checkpointer:

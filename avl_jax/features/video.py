@@ -37,7 +37,7 @@ def frames(
   the file, which is the beginning of its earliest stream.
 
   Args:
-    path: of a local file in a container of `ffmpeg.VIDEO_FORMATS`. The first
+    path: of a local file in a container of `formats.VIDEO_FORMATS`. The first
       video stream that is not cover art is used.
     fps: frames per second of the result.
     size: the shorter side, in pixels; the longer one is rounded down. The

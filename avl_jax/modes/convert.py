@@ -57,8 +57,8 @@ def import_release(
 
   Args:
     file: `AVLnet_release.pth`, `AVLnet_Text_Tri_release.pth` or
-      `AVLnet_Text_Fused_release.pth`, or an `amp_checkpoint.pt` of the
-      authors' code.
+      `AVLnet_Text_Fused_release.pth`, one of them converted to safetensors,
+      or an `amp_checkpoint.pt` of the authors' code.
     workdir: folder of the new run.
     model: keyword arguments of `AVLnet`; the file overrides those that it
       decides.
@@ -133,17 +133,20 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
   """Writes the best checkpoint of a run as a file for the authors' code.
 
   Args:
-    file: path to write to, in PyTorch's legacy container.
+    file: path to write to: FILE.safetensors, or any other name for PyTorch's
+      legacy container.
     workdir: folder of the run. Entries that are never applied come from the
       imported file if the run was imported; otherwise they are a new model's.
 
   Raises:
     CheckpointError: the run has no checkpoint.
-    UserError: no file is named, or the authors' code has no such model.
+    UserError: no file is named or it cannot be written, or the authors' code
+      has no such model.
   """
   if not file:
     raise UserError(
-      'No file is named. Name the one to write, --config.release.file=FILE.pth.'
+      'No file is named. Name the one to write, '
+      '--config.release.file=FILE.pth or FILE.safetensors.'
     )
   network, variables, description = loading.load(workdir)
   table = weight_map.weights_of(variables)
@@ -199,8 +202,8 @@ def _check(state, table, expected, file) -> None:
 
 def _report(workdir, state, table, name) -> None:
   rows = []
-  for key, array in state.items():
-    path = table[key].path
+  for key, weight in table.items():
+    array, path = state[key], weight.path
     norm = np.linalg.norm(array.astype(np.float64).ravel())
     place = '/'.join(path) if path else 'never applied, kept for the export'
     shape = ' x '.join(map(str, array.shape)) or 'scalar'

@@ -57,6 +57,8 @@ def continued(config: ConfigDict, workdir: pathlib.Path) -> ConfigDict:
     )
   taken = config.copy_and_resolve_references()
   for key, text in texts.items():
+    if key.startswith('model.'):
+      continue  # The checkpoint refuses another model.
     if key in _INITIAL:
       taken[key] = before[key]
       logs.write(f'Not taken, because the run has begun: {text}.')

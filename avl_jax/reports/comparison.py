@@ -102,7 +102,7 @@ def tables(rows: Sequence[RunResult]) -> list[page.Table]:
   chance = [page.percent(first[c].chance_recall_at_10) for c in columns]
   return [
     page.Table(header, [*lines, ['chance', *chance]]),
-    page.Table(HEADER, [_cells(row) for row in rows]),
+    page.Table(HEADER, [_cells(row) for row in rows], 'runs'),
   ]
 
 

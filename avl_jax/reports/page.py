@@ -14,37 +14,8 @@ import re
 from collections.abc import Sequence
 
 from avl_jax.files import write_atomically
+from avl_jax.reports.style import STYLE
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-  max-width: 1260px; margin: 2em auto; padding: 0 1em; color-scheme: light }
-div { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .25em .7em; border-bottom: 1px solid #ddd; text-align: left }
-td:not(:last-child) { white-space: nowrap }
-.number { text-align: right }
-h2 { margin-top: 2em; border-bottom: 2px solid #ddd }
-figure { margin: 1em 0 2.5em }
-figcaption { font-weight: 600 }
-img { max-width: 100%; height: auto }
-ul { display: grid; grid-template-columns: repeat(auto-fit, minmax(9em, 1fr));
-  max-width: 100%; margin: 0; padding: 0; list-style: none;
-  font-size: .85em; line-height: 1.35; color: #444; text-align: center }
-li { padding: 0 .4em .6em }
-span { display: block; max-height: 8.1em; overflow: auto;
-  overflow-wrap: anywhere }
-audio { display: block; width: 100%; height: 2.2em; margin-top: .3em }
-@media (max-width: 640px) {
-  body { margin: 1em auto; padding: 0 .5em }
-  table { font-size: 12px; line-height: 1.25 }
-  th, td { padding: .25em }
-  td:not(.number) { white-space: normal; overflow-wrap: anywhere }
-  .scores tr { display: grid; border-bottom: 1px solid #ddd;
-    grid-template-columns: 4.6em 3.6em 4.6em repeat(8, 3.9em) }
-  .scores :is(th, td) { border: 0 }
-  .scores :is(th, td):is(:nth-child(4), :nth-child(5)) { order: 1 }
-}
-"""
 DASH = '–'  # in place of a number that does not exist
 NUMBER = re.compile(rf'[-+]?[\d.,]+( %)?|{DASH}')
 
@@ -115,8 +86,9 @@ class Table:
   Attributes:
     header: names of the columns.
     rows: cells of each row.
-    kind: 'scores': at the width of a phone the columns after the third stand
-      in the order of `STYLE`, so that the scores are in sight; '': any other.
+    kind: 'scores' (columns of retrieval_report.HEADER) or 'runs' (those of
+      comparison.HEADER): at the width of a phone the columns stand in the order
+      of `STYLE`, so that the scores are in sight; '': any other.
   """
 
   header: Sequence[str]
@@ -133,7 +105,7 @@ class Table:
     kinds = [' class="number"' * number for number in self._numbers()]
     lines = []
     for tag, row in [('th', self.header), *(('td', row) for row in self.rows)]:
-      cells = zip(kinds, map(html.escape, row), strict=True)
+      cells = zip(kinds, map(_breakable, row), strict=True)
       line = ''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in cells)
       lines.append(f'<tr>{line}</tr>\n')
     kind = f' class="{self.kind}"' if self.kind else ''
@@ -235,6 +207,11 @@ def write(
     ours = re.search(r'-[0-9a-f]{12}\.[\w.]+$', path.name)
     if ours and path.relative_to(directory).as_posix() not in files:
       path.unlink()
+
+
+def _breakable(text: str) -> str:
+  """Escapes text for HTML; a line may end after '_', '.' or '/' in a word."""
+  return re.sub(r'(?<=\w)([_./])(?=[a-zA-Z])', r'\1<wbr>', html.escape(text))
 
 
 def _escape(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from avl_jax.torch_files import tensors
+from avl_jax.torch_files import errors, tensors
 from avl_jax.torch_files.errors import ReleaseError
 from avl_jax.torch_files.unpickler import Unpickler
 
@@ -48,17 +48,10 @@ def read_checkpoint(path: str | os.PathLike) -> Any:
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb') as file:
-    try:
-      return tensors.to_arrays(*read(file, os.fstat(file.fileno()).st_size))
-    except ReleaseError as error:
-      raise ReleaseError(f'{path}: {error}') from None
-    # A damaged pickle or archive may raise anything.
-    except Exception as error:
-      raise ReleaseError(
-        f'{path}: The file is truncated, damaged or not a PyTorch checkpoint '
-        f'({error!r}).'
-      ) from error
+  expected = 'a PyTorch checkpoint'
+  with path.open('rb') as file, errors.naming(path, expected):
+    size = os.fstat(file.fileno()).st_size
+    return tensors.to_arrays(*read(file, size), size)
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -118,17 +111,23 @@ def _read_legacy(file: IO[bytes], size: int) -> tuple[Any, dict]:
   def load():
     return Unpickler(file, size).load()
 
-  magic = load()
-  protocol, system = load(), load()
-  if (magic, protocol) != (_MAGIC, _PROTOCOL) or not system['little_endian']:
+  magic, protocol, system = load(), load(), load()
+  if (magic, protocol) != (_MAGIC, _PROTOCOL):
+    numbers = (magic, protocol)
+    # The text of other values can be exponentially longer than the file.
+    first, second = (x if type(x) is int else type(x).__name__ for x in numbers)
     raise ReleaseError(
-      f'The magic number is {magic}, the protocol {protocol}, the system '
-      f'{system}. Expected {_MAGIC}, {_PROTOCOL} and a little-endian system.'
+      f'The magic number is {first}, the protocol {second}. Expected {_MAGIC} '
+      f'and {_PROTOCOL}.'
     )
+  if not system['little_endian']:
+    raise ReleaseError('The file was not written on a little-endian system.')
   unpickler = Unpickler(file, size)
   pickled = unpickler.load()
   arrays = {}
   for key in load():
+    if type(key) is not str:  # The hash of nested tuples may take for ever.
+      raise ReleaseError(f'A storage is named by a {type(key).__name__}.')
     storage = unpickler.storages[key]
     elements = int.from_bytes(file.read(8), 'little')
     arrays[key] = _read_storage(file, storage, size - file.tell())
@@ -145,6 +144,14 @@ def _read_zip(file: IO[bytes], size: int) -> tuple[Any, dict]:
     # PyTorch does not compress, so the members cannot exceed the file.
     if sum(sizes.values()) > size:
       raise ReleaseError('The members of the archive are larger than the file.')
+    if any(
+      info.compress_type != zipfile.ZIP_STORED
+      or info.compress_size != info.file_size
+      for info in archive.infolist()
+    ):
+      raise ReleaseError(
+        'A member of the archive is compressed, which PyTorch does not do.'
+      )
     (root,) = (
       name.removesuffix('data.pkl')
       for name in sizes

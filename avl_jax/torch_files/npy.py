@@ -8,6 +8,7 @@ from typing import IO
 
 import numpy as np
 
+from avl_jax.torch_files import errors
 from avl_jax.torch_files.errors import ReleaseError
 
 LARGEST = 2**30  # bytes of an array: two hours of the widest features
@@ -31,28 +32,26 @@ def read_array(path: str | os.PathLike, key: str = '') -> np.ndarray:
     OSError: the file cannot be opened.
   """
   path = pathlib.Path(path)
-  with path.open('rb') as file:
-    try:
-      if file.read(4) != b'PK\x03\x04':
-        file.seek(0)
-        return _read(file, os.fstat(file.fileno()).st_size)
-      with zipfile.ZipFile(file) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        if f'{key}.npy' not in members:
-          raise ReleaseError(
-            f'There is no array {key!r}. The file has {sorted(members)}.'
-          )
-        info = members[f'{key}.npy']
-        with archive.open(info) as member:
-          return _read(member, info.file_size)
-    except ReleaseError as error:
-      raise ReleaseError(f'{path}: {error}') from None
-    # A damaged archive may raise anything.
-    except Exception as error:
-      raise ReleaseError(
-        f'{path}: The file is truncated, damaged or not written by NumPy '
-        f'({error!r}).'
-      ) from error
+  expected = 'written by NumPy'
+  with path.open('rb') as file, errors.naming(path, expected):
+    if file.read(4) != b'PK\x03\x04':
+      file.seek(0)
+      return _read(file, os.fstat(file.fileno()).st_size)
+    with zipfile.ZipFile(file) as archive:
+      members = {info.filename: info for info in archive.infolist()}
+      if f'{key}.npy' not in members:
+        raise ReleaseError(
+          f'There is no array {key!r}. The file has {sorted(members)}.'
+        )
+      info = members[f'{key}.npy']
+      # The library unpacks the others without a limit.
+      if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ReleaseError(
+          f'The array is compressed by method {info.compress_type}, which '
+          'NumPy does not write.'
+        )
+      with archive.open(info) as member:
+        return _read(member, info.file_size)
 
 
 def _read(file: IO[bytes], size: int) -> np.ndarray:

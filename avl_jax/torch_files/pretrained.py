@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avl_jax.torch_files import checkpoint as torch_checkpoint
-from avl_jax.torch_files import trees, weight_map
+from avl_jax.torch_files import state_dicts, trees, weight_map
 from avl_jax.torch_files.errors import ReleaseError
 
 _COUNTER = '.num_batches_tracked'  # not written by old versions of PyTorch
@@ -20,7 +19,7 @@ def read_network(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """Reads the state dict of a network, saved with DataParallel or not.
 
   Args:
-    path: of a PyTorch file.
+    path: of a file in one of the formats of `read_state_dict`.
 
   Returns:
     The arrays by name, without DataParallel's prefix `module.`.
@@ -31,9 +30,9 @@ def read_network(path: str | os.PathLike) -> dict[str, np.ndarray]:
   if not pathlib.Path(path).is_file():
     raise ReleaseError(
       f'There is no file {os.fspath(path)!r}. Expected the weights of a '
-      'network in a PyTorch file, FILE.pth.'
+      'network, FILE.pth or FILE.safetensors.'
     )
-  state = torch_checkpoint.read_state_dict(path)
+  state = state_dicts.read_state_dict(path)
   if state and all(name.startswith(_PARALLEL) for name in state):
     state = {name.removeprefix(_PARALLEL): x for name, x in state.items()}
   return state

@@ -28,6 +28,10 @@ _NUMBERS = {
 }
 _ByteOrder = Literal['<', '=', '>', '|']
 _SCALARS = (str, bytes, bytearray, int, float, type(None))
+_AXES = 64  # of an array
+_BITS = 1024  # of an integer
+# Values of a file of n bytes: at most _GROWTH * n + _SMALL.
+_GROWTH, _SMALL = 100, 2**20
 
 
 class Storage(typing.NamedTuple):
@@ -63,9 +67,11 @@ class PickledDtype:
 
   def dtype(self) -> np.dtype:
     """Returns the dtype; ReleaseError unless it is one of numbers."""
-    if self.code not in _NUMBERS:
+    # The hash of anything but a text may take for ever.
+    if type(self.code) is not str or self.code not in _NUMBERS:
+      code = self.code if type(self.code) is str else type(self.code).__name__
       raise ReleaseError(
-        f'Refused an array of dtype {self.code!r}. Expected numbers.'
+        f'Refused an array of dtype {code!r}. Expected numbers.'
       )
     return np.dtype(self.code).newbyteorder(self.order)
 
@@ -104,45 +110,96 @@ class PickledArray:
     return flat.reshape(self._shape, order=self._order)
 
 
-def to_arrays(value: object, contents: Mapping[str, np.ndarray]) -> Any:
+class Converted(typing.NamedTuple):
+  """A value that was converted before, within a new one; see `convert`."""
+
+  value: Any
+  weight: int  # number of values in it, each shared part where it occurs
+
+
+def to_arrays(
+  value: object, contents: Mapping[str, np.ndarray], size: int
+) -> Any:
   """Replaces the tensors and arrays of an unpickled value by NumPy arrays.
+
+  A value that occurs again and again is converted once, and stays shared.
 
   Args:
     value: containers of scalars, tensors and NumPy arrays.
     contents: key -> flat array of a storage.
+    size: of the file in bytes, which limits what the value has in all if each
+      shared part is counted where it occurs: a list of the same list twice,
+      nested sixty times, is a file of 240 bytes that nobody can walk through.
 
   Returns:
     The same containers with read-only arrays.
 
   Raises:
-    ReleaseError: the value contains anything else, or an array reaches beyond
-      its storage.
+    ReleaseError: the value contains anything else, an array reaches beyond
+      its storage, or shared parts make the value much larger than the file.
   """
-  # Shared values are converted once, else the result could grow exponentially.
+  return convert(value, contents, size).value
+
+
+def convert(
+  value: object, contents: Mapping[str, np.ndarray], size: int
+) -> Converted:
+  """Converts a value as `to_arrays`, and counts what it holds."""
+  limit = _GROWTH * size + _SMALL
   converted = {}
 
   def visit(value):
+    if isinstance(value, _SCALARS):
+      return value, _weight(value)
+    if isinstance(value, Converted):
+      return value
     if id(value) not in converted:
+      result, weight = visit_new(value)
+      if weight > limit:
+        raise ReleaseError(
+          f'Refused to repeat parts of the file until it holds {weight} '
+          f'values. Expected at most {limit} of a file of {size} bytes.'
+        )
       # The value is kept too, so that its id is not used again.
-      converted[id(value)] = value, convert(value)
+      converted[id(value)] = value, (result, weight)
     return converted[id(value)][1]
 
-  def convert(value):
-    if isinstance(value, Tensor):
-      return tensor_array(value, contents)
-    if isinstance(value, PickledArray):
-      return value.array()
-    if isinstance(value, dict) and all(isinstance(k, _SCALARS) for k in value):
-      return {key: visit(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-      return type(value)(visit(item) for item in value)
-    if isinstance(value, _SCALARS):
-      return value
-    raise ReleaseError(
-      f'{value!r} is neither a scalar nor an array nor a container.'
-    )
+  def visit_new(value):
+    if isinstance(value, Tensor | PickledArray):
+      is_tensor = isinstance(value, Tensor)
+      array = tensor_array(value, contents) if is_tensor else value.array()
+      return array, 1 + array.size
+    if isinstance(value, dict):
+      items = [visit(item) for item in value.values()]
+      result = dict(zip(value, (item for item, _ in items), strict=True))
+    elif type(value) is list and {*map(type, value)} in ({float}, {str}):
+      texts = value if type(value[0]) is str else ()  # faster than by `visit`
+      return value.copy(), 1 + len(value) + sum(map(len, texts))
+    elif type(value) in (list, tuple):
+      items = [visit(item) for item in value]
+      result = type(value)(item for item, _ in items)
+    else:
+      raise ReleaseError(
+        f'The file has a {type(value).__name__}. Expected scalars, arrays and '
+        'containers of them.'
+      )
+    return result, 1 + sum(weight for _, weight in items)
 
-  return visit(value)
+  result = Converted(*visit(value))
+  converted.clear()  # The functions form a circle, which lives on.
+  return result
+
+
+def _weight(scalar: object) -> int:
+  """Counts 1 and the length of a text; ReleaseError for a huge integer."""
+  if isinstance(scalar, str | bytes | bytearray):
+    return 1 + len(scalar)
+  if isinstance(scalar, int) and scalar.bit_length() > _BITS:
+    raise ReleaseError(
+      f'Refused an integer of {scalar.bit_length()} bits. Expected at most '
+      f'{_BITS}.'
+    )
+  return 1
 
 
 def tensor_array(
@@ -156,7 +213,8 @@ def tensor_array(
   storage, offset, shape, strides = tensor
   flat = storage.content
   flat = contents[storage.key] if flat is None else flat
-  _check_counts((offset, *shape, *strides))
+  for counts in (offset,), shape, strides:
+    _check_counts(counts)
   if len(shape) != len(strides):
     raise ReleaseError(
       f'A tensor has the shape {shape} but the strides {strides}.'
@@ -179,6 +237,14 @@ def tensor_array(
   )
 
 
-def _check_counts(counts: tuple) -> None:
-  if any(type(count) is not int or count < 0 for count in counts):
-    raise ReleaseError(f'{counts} are not sizes of an array.')
+def _check_counts(counts: object) -> None:
+  """Raises ReleaseError unless these are a few sizes of a usual magnitude."""
+  if (
+    type(counts) is not tuple
+    or len(counts) > _AXES
+    or any(type(count) is not int or not 0 <= count < 2**63 for count in counts)
+  ):
+    raise ReleaseError(
+      'The offset, shape or strides of an array are not sizes. Expected at '
+      f'most {_AXES} integers from 0 to 2**63 - 1.'
+    )

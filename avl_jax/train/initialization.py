@@ -51,8 +51,8 @@ def load_pretrained(
 
   Args:
     model: model of the new run.
-    image_weights: PyTorch file with the image encoder's weights, such as
-      torchvision's `resnet152-b121ed2d.pth`; '': none.
+    image_weights: file with the image encoder's weights, such as torchvision's
+      `resnet152-b121ed2d.pth`, or the same as safetensors; '': none.
     initial_workdir: workdir of a run whose best variables initialize the
       modules that they have; '': none.
 

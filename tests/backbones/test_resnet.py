@@ -225,18 +225,17 @@ def test_old_and_parallel_files(state, tmp_path):
     for name, array in state.items()
     if not name.endswith('num_batches_tracked')
   }
-  torch_files.write_state_dict(tmp_path / 'old.pth', old)
+  for name in ('old.pth', 'old.safetensors'):
+    torch_files.write_state_dict(tmp_path / name, old)
   network, variables = resnet.load(tmp_path / 'plain.pth')
   assert network.blocks == (1, 1, 1, 1)
   kernel = variables['params']['stage2_block0']['conv2']['kernel']
   np.testing.assert_array_equal(
     kernel.transpose(3, 2, 0, 1), state['layer2.0.conv2.weight']
   )
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    resnet.load(tmp_path / 'old.pth')[1],
-    variables,
-  )
+  for name in ('old.pth', 'old.safetensors'):
+    found = resnet.load(tmp_path / name)[1]
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
 
 
 def test_files_of_torch(state, tmp_path):

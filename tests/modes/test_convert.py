@@ -152,6 +152,28 @@ def test_round_trip_is_exact(imported, tmp_path):
   small_release.assert_same(torch_files.read_state_dict(path), state)
 
 
+@pytest.mark.parametrize('imported', ['AVLnet-Text-Fused'], indirect=True)
+def test_safetensors_make_the_same_run(imported, tmp_path):
+  """A run becomes safetensors, these a run, and both the same `.pth`."""
+  runs = imported[0], tmp_path / 'again'
+  file = str(tmp_path / 'ours.safetensors')
+  convert.export_release(file=file, workdir=runs[0])
+  # The only key of the config that is neither a default nor in the file.
+  model = {'dtype': 'bfloat16'}
+  convert.import_release(file=file, workdir=runs[1], model=model)
+  networks, variables, _ = zip(*map(loading.load, runs), strict=True)
+  assert networks[0] == networks[1]
+  jax.tree.map(np.testing.assert_array_equal, *variables)
+  unused = [(run / convert.UNUSED).read_bytes() for run in runs]
+  assert unused[0] == unused[1]
+  reports = [(run / 'import.md').read_text().splitlines() for run in runs]
+  assert reports[0][1:] == reports[1][1:]  # all but the name of the file
+  for i, run in enumerate(runs):
+    convert.export_release(file=str(tmp_path / f'{i}.pth'), workdir=run)
+  exported = [(tmp_path / f'{i}.pth').read_bytes() for i in range(2)]
+  assert exported[0] == exported[1]
+
+
 def test_the_import_lists_every_entry(imported):
   workdir, state, variant = imported
   report = (workdir / 'import.md').read_text()
@@ -264,18 +286,18 @@ def test_refuses_what_it_cannot_write_or_find(tmp_path):
     ),
     (
       lambda s: s.update({'DAVEnet.conv1.weight': np.ones((4, 2, 40, 1))}),
-      r'release\.pth: ',
+      r'release\.(pth|safetensors): ',
     ),
   ],
 )
-def test_refuses_what_does_not_fit(tmp_path, change, message):
+@pytest.mark.parametrize('suffix', ['pth', 'safetensors'])
+def test_refuses_what_does_not_fit(tmp_path, suffix, change, message):
+  path = tmp_path / f'release.{suffix}'
   state = small_release.small_state()
   change(state)
-  torch_files.write_state_dict(tmp_path / 'release.pth', state)
+  torch_files.write_state_dict(path, state)
   with pytest.raises(torch_files.ReleaseError, match=message):
-    convert.import_release(
-      file=str(tmp_path / 'release.pth'), workdir=tmp_path / 'run', model={}
-    )
+    convert.import_release(file=str(path), workdir=tmp_path / 'run', model={})
   assert not (tmp_path / 'run').exists()
 
 

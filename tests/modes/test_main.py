@@ -111,7 +111,7 @@ def test_the_same_command_again_changes_nothing(workdir):
 )
 def test_what_is_wrong_is_named(arguments, message, tmp_path, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-  monkeypatch.chdir(ROOT)
+  monkeypatch.chdir(tmp_path)  # Default workdirs are below it.
   with pytest.raises(UserError, match=message):
     main.main(['main.py', *arguments])
 

@@ -11,7 +11,14 @@ import pytest
 import soundfile
 
 from avl_jax.features.media import Media
-from avl_jax.reports import examples, figures, page, retrieval_report
+from avl_jax.reports import (
+  comparison,
+  examples,
+  figures,
+  page,
+  retrieval_report,
+  style,
+)
 from avl_jax.retrieval import evaluation
 from avl_jax.retrieval.result import Result
 from avl_jax.retrieval.task import Task
@@ -173,22 +180,31 @@ def test_about_has_no_empty_rows(tmp_path):
   assert 'initial' not in text
 
 
-def test_scores_are_in_sight_on_a_phone(files):
-  """Sums of the style's widths: three names and three recalls in 320 pixels."""
+@pytest.mark.parametrize(
+  ('selector', 'header', 'late', 'width'),
+  [
+    (':is(.scores, .runs) tr', retrieval_report.HEADER, (4, 5), 320),
+    ('.runs tr', comparison.HEADER, (5,), 360),
+  ],
+)
+def test_scores_are_in_sight_on_a_phone(files, selector, header, late, width):
+  """Sums of the style's widths: names and three recalls on a small screen."""
   text = files['report.html'].decode()
   assert '<meta name="viewport" content="width=device-width' in text
   assert '<table class="scores">' in text
-  style = page.STYLE.partition('@media (max-width: 640px)')[2]
-  size = int(re.search(r'table { font-size: (\d+)px', style)[1])
-  columns = re.search(r'grid-template-columns: (.*) repeat\(8, (.*)em\)', style)
-  widths = [float(width.removesuffix('em')) for width in columns[1].split()]
-  widths += 8 * [float(columns[2])]
-  header = list(retrieval_report.HEADER)
-  order = [*header[:3], *header[5:], *header[3:5]]  # The style's `order: 1`.
-  assert ':is(:nth-child(4), :nth-child(5)) { order: 1 }' in style
+  phone = style.STYLE.partition('@media (max-width: 640px)')[2]
+  size = int(re.search(r'\.runs\) { font-size: (\d+)px', phone)[1])
+  rule = phone.rpartition(f'  {selector} {{')[2].partition('}')[0]
+  columns = re.search(r'columns: (.*) repeat\((\d+), (.*)em\)', rule)
+  widths = [float(each.removesuffix('em')) for each in columns[1].split()]
+  widths += int(columns[2]) * [float(columns[3])]
   assert len(widths) == len(header)
-  assert order[3:6] == ['R@1', 'R@5', 'R@10']
-  assert size * sum(widths[:6]) < 320 - 2 * 0.5 * 16
+  for place in late:
+    assert f':nth-child({place})' in phone
+  order = [x for i, x in enumerate(header, 1) if i not in late]
+  last = order.index('R@10')
+  assert order[last - 2 : last] == ['R@1', 'R@5']
+  assert size * sum(widths[: last + 1]) < width - 2 * 0.5 * 16
 
 
 def test_group_sizes_and_ranks_are_stated(parsed):

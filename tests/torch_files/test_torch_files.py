@@ -1,11 +1,9 @@
 """PyTorch checkpoints in both containers, and malicious ones."""
 
-import io
 import json
 import os
 import pathlib
 import pickle
-import struct
 import zipfile
 
 import ml_dtypes
@@ -15,76 +13,14 @@ import pytest
 from avl_jax import torch_files
 from avl_jax.backbones import efficientnet
 from tests.helpers import golden
-
-MAGIC = 0x1950A86A20F9469CFC6C
-
-
-class Global:
-  """Is pickled as the global of this name, or as a call of it."""
-
-  def __init__(self, name, *args, state=None):
-    self.name, self.args, self.state = name, args, state
-
-
-class Storage:
-  def __init__(self, key, values, kind):
-    self.key, self.values, self.kind = key, values, kind
-
-
-class Pickler(pickle._Pickler):
-  """Writes objects of the two classes above as `torch.save` does."""
-
-  def persistent_id(self, obj):
-    if isinstance(obj, Storage):
-      kind = Global(f'torch.{obj.kind}')
-      return ('storage', kind, obj.key, 'cpu', obj.values.size)
-    return None
-
-  def save(self, obj, save_persistent_id=True):
-    if not isinstance(obj, Global):
-      return super().save(obj, save_persistent_id)
-    module, name = obj.name.rsplit('.', 1)
-    self.write(f'c{module}\n{name}\n'.encode())
-    if obj.args:
-      self.save(obj.args)
-      self.write(pickle.REDUCE)
-    if obj.state:
-      self.save(obj.state)
-      self.write(pickle.BUILD)
-
-
-def tensor(storage, offset, shape, strides):
-  return Global(
-    'torch._utils._rebuild_tensor_v2',
-    *(storage, offset, shape, strides, False, {}),
-  )
-
-
-def dump(obj):
-  file = io.BytesIO()
-  Pickler(file, 2).dump(obj)
-  return file.getvalue()
-
-
-def legacy(obj, storages=()):
-  system = {'protocol_version': 1001, 'little_endian': True}
-  pickles = (MAGIC, 1001, system, obj, [s.key for s in storages])
-  data = [
-    struct.pack('<q', s.values.size) + s.values.tobytes() for s in storages
-  ]
-  return b''.join([*map(dump, pickles), *data])
-
-
-def archive(obj, storages=(), compression=zipfile.ZIP_STORED):
-  file = io.BytesIO()
-  with zipfile.ZipFile(file, 'w', compression) as members:
-    members.writestr('archive/data.pkl', dump(obj))
-    members.writestr('archive/byteorder', 'little')
-    for s in storages:
-      members.writestr(f'archive/data/{s.key}', s.values.tobytes())
-    members.writestr('archive/version', '3\n')
-  return file.getvalue()
-
+from tests.torch_files.made_files import (
+  Global,
+  Storage,
+  archive,
+  dump,
+  legacy,
+  tensor,
+)
 
 both = pytest.mark.parametrize('container', [legacy, archive])
 

@@ -197,23 +197,6 @@ def test_empty_arrays(tmp_path, protocol):
   _assert_same(_read(tmp_path, pickle.dumps(clips, protocol)), clips)
 
 
-def test_a_large_index_of_the_memo_takes_no_memory(tmp_path):
-  content = b'\x80\x02]' + pickle.LONG_BINPUT + b'\xff\xff\xff\xff.'
-  assert _read(tmp_path, content) == []
-
-
-def test_shared_values_are_read_once(tmp_path):
-  """A list of the same list twice, nested sixty times: 2**60 items."""
-  value = [1.5]
-  for _ in range(60):
-    value = [value, value]
-  result = _read(tmp_path, pickle.dumps(value))
-  for _ in range(60):
-    assert id(result[0]) == id(result[1])
-    result = result[1]
-  assert result == [1.5]
-
-
 def test_refuses_a_list_that_holds_itself(tmp_path):
   value = []
   value.append(value)

@@ -38,7 +38,7 @@ from input_pipeline.datasets import networks, parsing
 from input_pipeline.datasets.uncompressed_array_record import (
   write_uncompressed,
 )
-from input_pipeline.datasets.videos import captions as caption_files
+from input_pipeline.datasets.videos.captions import Captions
 
 LIST = 'HowTo100M_1166_videopaths.txt'
 OFFICIAL_LIST = 'HowTo100M_v1.csv'
@@ -152,7 +152,9 @@ class Videos(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, paths: list[str]) -> Iterator:
     name = f'{self.name}/{self.builder_config.name}'
-    captions, count = caption_files.read(self._features), 0
+    # TFDS' folder of records is data_dir/name/config/version.
+    indices = pathlib.Path(self.data_dir).parents[2] / 'captions'
+    captions, count = Captions(self._features, indices), 0
     seen: set[str] = set()
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
@@ -169,7 +171,7 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       self._skipped.add(Status.OK, path)
       count += 1
       identity = {'id': video, 'group': video, 'language': 'en'}
-      texts, problem = caption_files.of_video(captions, video)
+      texts, problem = captions.of_video(video)
       if problem:
         self._skipped.remark(problem, video)
       yield video, {**identity, **arrays, **texts, 'source': path}
