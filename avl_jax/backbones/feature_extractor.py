@@ -29,6 +29,9 @@ CLIP_RATE = 24  # frames per second
 _CLIP_LENGTH, _CLIP_SIZE = resnext3d.CLIP[:2]
 _IMAGES, _CLIPS = 8, 4  # batch sizes; smaller ones are no faster anywhere
 
+# (fps, size, crop, start, end) -> frames of a video, see `video.frames`
+Frames = Callable[[float, int, bool, float, float | None], Iterator[np.ndarray]]
+
 
 class Extractor:
   """Maps a video file to 2-D features and, with a second network, 3-D ones.
@@ -37,8 +40,7 @@ class Extractor:
   once per frame size, at the first video of that size.
 
   Attributes:
-    seconds: how long each part of the work has taken: 'decoding', 'visual_2d',
-      'visual_3d'.
+    seconds: that 'decoding', 'visual_2d' and 'visual_3d' have taken.
 
   Example:
     extract = Extractor(resnet152='efficientnet_lite0')
@@ -91,7 +93,11 @@ class Extractor:
     return dict(self._widths)
 
   def __call__(
-    self, path: str | os.PathLike, start: float = 0.0, end: float | None = None
+    self,
+    path: str | os.PathLike,
+    start: float = 0.0,
+    end: float | None = None,
+    frames: Frames | None = None,
   ) -> dict[str, np.ndarray]:
     """Extracts features of a video or a part of it.
 
@@ -99,6 +105,8 @@ class Extractor:
       path: see `video.frames`.
       start: start of the part, in seconds.
       end: end of the part, in seconds; None: end of the video.
+      frames: decodes the video, once per stream, one after the other; None:
+        `video.frames` in this process, for a file that is trusted.
 
     Returns:
       'visual_2d' float16 [S, 2048] (1280 with the stand-in), S being the
@@ -111,22 +119,22 @@ class Extractor:
     Raises:
       MediaError: the file is not a video that can be read to its end.
     """
-    images = video.frames(path, IMAGE_RATE, IMAGE_SIZE, False, start, end)
+    frames = frames or functools.partial(video.frames, path)
+    images = frames(IMAGE_RATE, IMAGE_SIZE, False, start, end)
     if self._is_stand_in:
       images = map(image_files.fit_square, images)
     streams = {'visual_2d': (images, self._of_images, _IMAGES)}
     if self._of_clips:
-      small = video.frames(path, CLIP_RATE, _CLIP_SIZE, True, start, end)
+      small = frames(CLIP_RATE, _CLIP_SIZE, True, start, end)
       streams['visual_3d'] = (clips(small), self._of_clips, _CLIPS)
     found = {}
     for name, (items, backbone, size) in streams.items():
       began, before = time.perf_counter(), self.seconds['decoding']
       grids = []
       pooled = self._pooled(backbone, grids)
-      rows = _rows(self._time(items), pooled, size, self._widths[name])
-      found[name] = rows
+      found[name] = _rows(self._time(items), pooled, size, self._widths[name])
       if grids:  # The last batch is filled up.
-        found[f'{name}_grid'] = np.concatenate(grids)[: len(rows)]
+        found[f'{name}_grid'] = np.concatenate(grids)[: len(found[name])]
       decoding = self.seconds['decoding'] - before
       self.seconds[name] += time.perf_counter() - began - decoding
     return found

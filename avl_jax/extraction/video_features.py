@@ -9,13 +9,14 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from avl_jax.extraction import feature_cache
+from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import (
   MissingError,
   NetworkError,
@@ -30,9 +31,11 @@ from avl_jax.files import OutsideError, inside
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
-# (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
+# (path, start, end or None, see `feature_extractor.Frames`) ->
+# {'visual_2d': [S, V], 'visual_3d': [S', V']}
 Extractor = Callable[
-  [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
+  [pathlib.Path, float, float | None, Callable[..., Iterator[np.ndarray]]],
+  Mapping[str, np.ndarray],
 ]
 
 
@@ -103,6 +106,8 @@ class VideoFiles:
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
+  Videos are decoded in a child process, because they may be strangers' files.
+
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
     folder: of the cache.
@@ -122,6 +127,8 @@ class Extraction:
     extractor: Extractor,
     widths: Mapping[str, int],
     folder: pathlib.Path,
+    decoder: Decoder | None = None,
+    *,
     skip_silent: bool = False,
     networks: Mapping[str, str] = MappingProxyType({}),
     outputs: Sequence[str] = ('pooled',),
@@ -133,6 +140,7 @@ class Extraction:
         video, except NetworkError.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
+      decoder: decodes the videos; None: one of its own.
       skip_silent: raise SilentMediaError for sound that is not audible.
       networks: stream -> name of its network, for the records.
       outputs: of the extractor, see `feature_extractor.Extractor`. What a
@@ -143,6 +151,7 @@ class Extraction:
     self.networks = dict(networks)
     self.seconds: dict[str, float] = collections.defaultdict(float)
     self._extractor, self._skip_silent = extractor, skip_silent
+    self._decoder = decoder or Decoder()
 
   def __call__(
     self,
@@ -190,11 +199,7 @@ class Extraction:
     dtype: type,
     content: str = '',
   ) -> pathlib.Path:
-    """Path of the .npz file of a result; see `__call__` for the arguments.
-
-    Raises:
-      MediaError: there is no `content`, and the file cannot be looked at.
-    """
+    """Path of the .npz file of a result; see `__call__`."""
     facts = [content]
     if not content:
       with reading.guard(path):
@@ -213,15 +218,20 @@ class Extraction:
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
+    last = end if end < math.inf else None
     with reading.guard(path):
-      waveform = self._timed(
-        'sound', audio.read_audio, path, start=start, end=end
+      waveform, features = self._decoder.run(
+        path,
+        lambda media: (
+          self._timed('sound', media.waveform, start, end),
+          self._timed(
+            'features', self._extractor, path, start, last, media.frames
+          ),
+        ),
       )
       if self._skip_silent:
         audio.check_audible(waveform, str(path))
       spectrogram = self._timed('sound', audio.log_mel_spectrogram, waveform)
-      last = end if end < math.inf else None
-      features = self._timed('features', self._extractor, path, start, last)
     arrays = {'spectrogram': spectrogram}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)

@@ -44,8 +44,8 @@ def read_audio(
   so its gaps are lost.) Of a file that is cut off, what is there is read.
 
   Args:
-    source: path of a file, or its content. The container and the codec are
-      some of `formats`.
+    source: path or content of a file, or an `OpenFile`. The container and the
+      codec are some of `formats`.
     sample_rate: of the result, Hz.
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
@@ -66,13 +66,12 @@ def read_audio(
     spectrogram = audio.log_mel_spectrogram(waveform)  # [751, 40]
   """
   if isinstance(source, bytes):
-    name, size = f'Audio of {len(source)} bytes', len(source)
+    name = f'Audio of {len(source)} bytes'
+    if not source:
+      raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   else:
     name = os.fspath(source)
     source = ffmpeg.check_file(source)
-    size = os.path.getsize(source)
-  if not size:
-    raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   runs = soundfile_audio.decode(source, name, start, end, LONGEST)
   if not runs:
     from avl_jax.features import ffmpeg_audio

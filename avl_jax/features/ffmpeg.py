@@ -21,6 +21,7 @@ from avl_jax.features import (
   RefusedError,
   formats,
 )
+from avl_jax.features.open_file import OpenFile
 
 if TYPE_CHECKING:
   import av
@@ -31,13 +32,15 @@ LONGEST_GAP = 1.0  # seconds that damaged packets may leave without content
 LONGEST_PAUSE = 600  # seconds; if times differ by more, then one is damaged
 
 
-def check_file(path: str | os.PathLike) -> str:
-  """Returns the absolute path of a local file.
+def check_file(path: str | os.PathLike) -> str | OpenFile:
+  """Returns the absolute path of a local file; an `OpenFile` as it is.
 
   Raises:
     MissingError: no regular file has this name.
     EmptyMediaError: the file is empty.
   """
+  if isinstance(path, OpenFile):
+    return path
   name = os.fspath(path)
   if not os.path.isfile(name):
     raise MissingError(f'{name}: There is no such file.')
@@ -48,7 +51,7 @@ def check_file(path: str | os.PathLike) -> str:
 
 
 def open_container(
-  source: str | BinaryIO, name: str, allowed: Iterable[str]
+  source: str | OpenFile | BinaryIO, name: str, allowed: Iterable[str]
 ) -> 'av.container.InputContainer':
   """Opens a file with limits on its format, its codecs and the protocol.
 
@@ -56,7 +59,7 @@ def open_container(
   codecs than those of `formats` are left alone, and do not prevent opening.
 
   Args:
-    source: path from `check_file`, or a file object.
+    source: result of `check_file`, or a file object.
     name: of the file, for messages.
     allowed: names of the FFmpeg demuxers that are allowed.
 
@@ -75,7 +78,7 @@ def open_container(
   tags: dict[str, Any] = {'metadata_errors': 'replace'} if is_strict else {}
   try:
     return av.open(
-      source,
+      source.reader() if isinstance(source, OpenFile) else source,
       'r',
       **tags,
       options={'max_pixels': str(MOST_PIXELS)},

@@ -16,17 +16,16 @@ from avl_jax.features import (
   ffmpeg_mixer,
   formats,
 )
+from avl_jax.features.open_file import OpenFile
 
 PREROLL = 1  # second decoded before a piece
-SLACK = Fraction(
-  1, 10
-)  # seconds by which the samples may leave the file's time
+SLACK = Fraction(1, 10)  # seconds that samples may leave the file's time
 Run = tuple[np.ndarray, int]  # mono samples and their rate, Hz
 _PROBLEM = 'Neither libsndfile nor FFmpeg can read the file'
 
 
 def decode(
-  source: str | bytes,
+  source: str | bytes | OpenFile,
   name: str,
   start: float,
   end: float,
@@ -40,7 +39,7 @@ def decode(
   alone have no such clock; their samples follow each other.
 
   Args:
-    source: path from `ffmpeg.check_file`, or the content of a file.
+    source: result of `ffmpeg.check_file`, or the content of a file.
     name: of the file, for messages.
     start: of the piece, seconds.
     end: of the piece, seconds.
@@ -66,7 +65,7 @@ def decode(
       return _Reader(container, name, start, end, longest).read(tolerance)
 
 
-def packets(source: str | bytes) -> tuple[float, int]:
+def packets(source: str | bytes | OpenFile) -> tuple[float, int]:
   """Seconds in all packets of the sound, and the number of its formats.
 
   Raises:
@@ -89,7 +88,9 @@ class _AstrayError(Exception):
   """Seeking has led to a place after the start of the piece."""
 
 
-def _open(source: str | bytes, name: str) -> av.container.InputContainer:
+def _open(
+  source: str | bytes | OpenFile, name: str
+) -> av.container.InputContainer:
   file = io.BytesIO(source) if isinstance(source, bytes) else source
   allowed = (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS)
   return ffmpeg.open_container(file, name, allowed)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,13 +27,13 @@ _DURATION = re.compile(r'(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)', re.ASCII)
 Timed = tuple[av.VideoFrame, Fraction, Fraction]
 
 
-def open_video(name: str) -> av.container.InputContainer:
+def open_video(file: str | os.PathLike) -> av.container.InputContainer:
   """Opens a container and checks that it has a usable video stream."""
-  path = ffmpeg.check_file(name)
+  name = os.fspath(file)
+  path = ffmpeg.check_file(file)
   allowed = ', '.join(formats.VIDEO_FORMATS)
-  with ffmpeg.media_errors(
-    name, f'The file is not a complete video of {allowed}'
-  ):
+  problem = f'The file is not a complete video of {allowed}'
+  with ffmpeg.media_errors(name, problem):
     container = ffmpeg.open_container(path, name, formats.VIDEO_FORMATS)
   try:
     _open_decoder(name, container)
@@ -74,7 +75,7 @@ def _stream(
 
 
 def timed_frames(
-  name: str,
+  file: str | os.PathLike,
   container: av.container.InputContainer,
   start: Fraction,
   tolerance: float,
@@ -85,6 +86,7 @@ def timed_frames(
   or missing, or its times go back, then the file is opened again and read from
   its beginning.
   """
+  name = os.fspath(file)
   with container:
     if start <= _MARGIN:
       yield from _decode(name, container, tolerance)
@@ -99,7 +101,7 @@ def timed_frames(
       yield first
       yield from found
       return
-  with open_video(name) as again:
+  with open_video(file) as again:
     yield from _decode(name, again, tolerance)
 
 
@@ -110,9 +112,8 @@ def _origin(container: av.container.InputContainer, unit: Fraction) -> int:
 
 def _seek(container: av.container.InputContainer, time: Fraction) -> None:
   stream = _stream(container)
-  assert stream is not None  # see `open_video`
+  assert stream and stream.time_base  # see `open_video`
   unit = stream.time_base
-  assert unit is not None
   offset = _origin(container, unit) + math.floor(time / unit)
   container.seek(offset, stream=stream)
 
@@ -122,9 +123,8 @@ def _decode(
 ) -> Iterator[Timed]:
   """Yields frames with their times, from the container's place on."""
   stream = _stream(container)
-  assert stream is not None  # see `open_video`
+  assert stream and stream.time_base  # see `open_video`
   unit = stream.time_base
-  assert unit is not None
   origin = _origin(container, unit)
   damage = ffmpeg.Damage(name, 'picture', tolerance)
   clock, time, gap = _Clock(container), Fraction(0), Fraction(0)

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from avl_jax.features import MediaError, RefusedError, formats
+from avl_jax.features.open_file import OpenFile
 
 _BLOCK = 2**20  # samples of all channels read at a time
 _UNTRUSTED = ('MP3', 'MPEG', 'OGG')  # formats whose length must be checked
@@ -23,12 +24,16 @@ _PAGE = 27  # bytes of the header of an Ogg page, without its table of sizes
 
 
 def decode(
-  source: str | bytes, name: str, start: float, end: float, longest: int
+  source: str | bytes | OpenFile,
+  name: str,
+  start: float,
+  end: float,
+  longest: int,
 ) -> list[tuple[np.ndarray, int]]:
   """Decodes from `start` to `end` s as mono.
 
   Args:
-    source: path from `ffmpeg.check_file`, or the content of a file.
+    source: result of `ffmpeg.check_file`, or the content of a file.
     name: of the file, for messages.
     start: of the piece, seconds.
     end: of the piece, seconds.
@@ -45,10 +50,7 @@ def decode(
   runs, length, before = [], 0, 0.0
   try:
     for recording in _recordings(source):
-      # Bytes, because soundfile refuses names that are not UTF-8.
-      is_path = isinstance(recording, str)
-      file: Any = os.fsencode(recording) if is_path else io.BytesIO(recording)
-      with soundfile.SoundFile(file) as sound:
+      with soundfile.SoundFile(_for_soundfile(recording)) as sound:
         if sound.format not in formats.SOUNDFILE_FORMATS or not sound.frames:
           return []
         if not _is_whole(recording, sound):
@@ -77,6 +79,18 @@ def decode(
   return runs
 
 
+def _for_soundfile(source: str | bytes | OpenFile) -> Any:
+  """A recording in a form that soundfile takes."""
+  # Bytes, because soundfile refuses names that are not UTF-8.
+  return os.fsencode(source) if isinstance(source, str) else _file(source)
+
+
+def _file(source: str | bytes | OpenFile) -> Any:
+  if isinstance(source, OpenFile):
+    return source.reader()
+  return io.BytesIO(source) if isinstance(source, bytes) else open(source, 'rb')
+
+
 def _read(
   sound: soundfile.SoundFile, first: int, stop: int
 ) -> Iterator[np.ndarray]:
@@ -97,10 +111,11 @@ def _read(
       break
 
 
-def _recordings(source: str | bytes) -> Iterator[str | bytes]:
+def _recordings(
+  source: str | bytes | OpenFile,
+) -> Iterator[str | bytes | OpenFile]:
   """Yields the source, or the content of each recording in it."""
-  is_path = isinstance(source, str)
-  with open(source, 'rb') if is_path else io.BytesIO(source) as file:
+  with _file(source) as file:
     starts = _starts(file)
     if not starts:
       yield source
@@ -148,7 +163,9 @@ def _ogg_starts(file: BinaryIO) -> list[int]:
     place += _PAGE + header[26] + sum(file.read(header[26]))
 
 
-def _is_whole(source: str | bytes, sound: soundfile.SoundFile) -> bool:
+def _is_whole(
+  source: str | bytes | OpenFile, sound: soundfile.SoundFile
+) -> bool:
   """Whether libsndfile reads all of the file, at the right speed.
 
   It believes the header of an MP3, or guesses the length from the first packet.
