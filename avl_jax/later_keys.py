@@ -46,6 +46,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
 _PARTS = ('release', 'words', 'comparison')  # that came later as a whole
 _METADATA = {  # of a checkpoint
   'examples': 0,
+  'networks': {},
   'initial': '',
   'batch_size': 0,
   'best_metric': '',

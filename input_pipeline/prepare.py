@@ -43,7 +43,8 @@ def prepare(
     media_dir: folder of the media, or several, separated by os.pathsep; '': the
       media are downloaded.
     resnet152: file of weights of the 2-D network (see `Extractor`), for data
-      sets made of raw videos; '': data sets are made of features.
+      sets made of raw videos; '': data sets are made of features (own videos:
+      the packaged network).
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
@@ -53,11 +54,18 @@ def prepare(
       disk is full.
   """
   names = dict.fromkeys(datasets)
-  missing = [name for name in names if not catalog.find(name, data_dir)]
+  missing = [
+    name
+    for name in names
+    if not catalog.find(name, data_dir) or (_is_own(name) and media_dir)
+  ]
   for name in missing:
     check_name(name, data_dir)
   extraction = None
   for name in missing:
+    if _is_own(name):
+      _prepare_own(name, data_dir, media_dir, resnet152, resnext101)
+      continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':
@@ -68,6 +76,50 @@ def prepare(
       )
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
+
+
+def _is_own(name: str) -> bool:
+  return name.startswith('own_videos/')
+
+
+def _prepare_own(
+  name: str, data_dir: str, media_dir: str, resnet152: str, resnext101: str
+) -> None:
+  """Makes the records of own videos, or brings them up to date."""
+  from avl_jax.backbones import feature_extractor
+  from input_pipeline.datasets import networks
+  from input_pipeline.datasets.own_videos import preparation
+
+  if not media_dir:
+    raise DataError(
+      f'The records of {name!r} are not in {catalog.data_folder(data_dir)}. '
+      'Set --config.prepare.media_dir to the folder of your videos, or to a '
+      'manifest (see input_pipeline/README.md).'
+    )
+  files = {
+    'resnet152': resnet152 or feature_extractor.STAND_IN,
+    'resnext101': resnext101,
+  }
+  files = {key: os.path.expanduser(file) for key, file in files.items()}
+  tfds.disable_progress_bar()  # The preparation shows bars of its own.
+  with _explain_full_disk(name, data_dir):
+    preparation.prepare(
+      name.partition('/')[2],
+      data_dir=data_dir,
+      media_dir=media_dir,
+      networks_of=lambda digest: networks.names_of(**files, digest=digest),
+      make_extractor=lambda: feature_extractor.Extractor(**files),
+    )
+    _mark_synthetic(name, data_dir, media_dir)
+
+
+def _mark_synthetic(name: str, data_dir: str, media_dir: str) -> None:
+  """Marks the records as synthetic, or not, as the media are."""
+  mark = pathlib.Path(catalog.load(name, data_dir).data_dir) / catalog.SYNTHETIC
+  if _is_synthetic(media_dir):
+    mark.touch()
+  else:
+    mark.unlink(missing_ok=True)
 
 
 def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
@@ -88,6 +140,8 @@ def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
 def check_name(name: str, data_dir: str) -> None:
   """Raises DataError unless this program can prepare the data set."""
   family, _, config = name.partition('/')
+  if _is_own(name) and config in ('untrimmed', 'clips'):
+    return
   builders = _builders()
   if family not in builders:
     raise DataError(
@@ -119,8 +173,7 @@ def _prepare_one(
       **options,
     ).download_and_prepare()
     builder = catalog.load(name, data_dir)
-    if _is_synthetic(media_dir):
-      (pathlib.Path(builder.data_dir) / catalog.SYNTHETIC).touch()
+    _mark_synthetic(name, data_dir, media_dir)
   sizes = ', '.join(
     f'{info.num_examples:,} in {split}'
     for split, info in builder.info.splits.items()
@@ -134,8 +187,11 @@ def _prepare_one(
 def _is_synthetic(media_dir: str) -> bool:
   """Whether one of the media folders is marked as synthetic."""
   return any(
-    (pathlib.Path(folder).expanduser() / catalog.SYNTHETIC).exists()
+    (path / catalog.SYNTHETIC).exists()
     for folder in media_dir.split(os.pathsep)
+    # A manifest is beside the mark.
+    for path in [pathlib.Path(folder).expanduser()]
+    for path in [path.parent if path.is_file() else path]
     if folder
   )
 
@@ -159,6 +215,8 @@ def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
   """The networks of these weights, and a cache folder for their features."""
   from avl_jax.backbones.feature_extractor import Extractor
   from avl_jax.extraction.video_features import Extraction
+  from input_pipeline.datasets import networks
+  from input_pipeline.datasets.own_videos.digests import Digests
 
   files = [os.path.expanduser(file) for file in (resnet152, resnext101)]
   extractor = Extractor(resnet152=files[0], resnext101=files[1])
@@ -174,4 +232,7 @@ def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
     f'Extracted features are cached in {folder}, so an interrupted preparation '
     'can resume. Delete the folder once preparation has finished.'
   )
-  return Extraction(extractor, extractor.widths, folder)
+  digests = Digests(folder.parent / 'digests.json')
+  names = networks.names_of(*files, digest=digests)
+  digests.save()
+  return Extraction(extractor, extractor.widths, folder, networks=names)

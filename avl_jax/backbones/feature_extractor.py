@@ -4,11 +4,14 @@ The extractor is `extract.py` of `video_feature_extractor`: 2-D features of one
 frame per second, 3-D features of clips of 16 frames at 24 frames per second.
 """
 
+import collections
 import fractions
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import av
 import jax
@@ -20,6 +23,7 @@ from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
 
 STAND_IN = 'efficientnet_lite0'
+OUTPUTS = (('pooled',), ('pooled', 'grid'))
 IMAGE_RATE, IMAGE_SIZE = 1, 224  # frames per second; shorter side in pixels
 CLIP_RATE = 24  # frames per second
 _CLIP_LENGTH, _CLIP_SIZE = resnext3d.CLIP[:2]
@@ -35,12 +39,21 @@ class Extractor:
   All batches have the same number of images or clips, so a network is compiled
   once per frame size, at the first video of that size.
 
+  Attributes:
+    seconds: that 'decoding', 'visual_2d' and 'visual_3d' have taken.
+
   Example:
     extract = Extractor(resnet152='efficientnet_lite0')
     features = extract('video.mp4')['visual_2d']  # float16 [seconds, 1280]
   """
 
-  def __init__(self, *, resnet152: str, resnext101: str = ''):
+  def __init__(
+    self,
+    *,
+    resnet152: str,
+    resnext101: str = '',
+    outputs: Sequence[str] = ('pooled',),
+  ):
     """Reads the weights.
 
     Args:
@@ -48,24 +61,31 @@ class Extractor:
         `resnet152-b121ed2d.pth`, IMAGENET1K_V1; or 'efficientnet_lite0' for
         the packaged stand-in, which gets whole frames on white squares.
       resnext101: the weight file `resnext101.pth`; '': no 3-D features.
+      outputs: of the networks that are kept; ('pooled', 'grid'): the maps
+        before the average over time, height and width, too.
 
     Raises:
       ReleaseError: a file is missing or not of its network.
       FileNotFoundError: the package of the stand-in is not installed.
     """
+    if tuple(outputs) not in OUTPUTS:
+      raise ValueError(f'The outputs are {outputs}. Choose one of {OUTPUTS}.')
+    self._has_grid = 'grid' in outputs
     self._is_stand_in = resnet152 == STAND_IN
+    self.seconds: dict[str, float] = collections.defaultdict(float)
     self._widths = {
       'visual_2d': efficientnet.WIDTH if self._is_stand_in else resnet.WIDTH
     }
     self._of_images = (
-      efficientnet.backbone()
+      efficientnet.backbone(self._has_grid)
       if self._is_stand_in
-      else _compile(resnet152, *resnet.load(resnet152))
+      else _compile(resnet152, *resnet.load(resnet152), self._has_grid)
     )
     self._of_clips = None
     if resnext101:
       self._widths['visual_3d'] = resnext3d.WIDTH
-      self._of_clips = _compile(resnext101, *resnext3d.load(resnext101))
+      loaded = resnext3d.load(resnext101)
+      self._of_clips = _compile(resnext101, *loaded, self._has_grid)
 
   @property
   def widths(self) -> dict[str, int]:
@@ -92,8 +112,9 @@ class Extractor:
       'visual_2d' float16 [S, 2048] (1280 with the stand-in), S being the
       rounded number of seconds, possibly 0; with a 3-D network also 'visual_3d'
       float16 [S', 2048], 1.5 rows per second, the last clip padded with black
-      frames. Rows have length 1. A video of one frame has a row; the authors'
-      extractor writes nothing for it.
+      frames. Rows have length 1. With the output 'grid' also 'visual_2d_grid'
+      and 'visual_3d_grid', float16 [S, ..., 2048], not normalised. A video of
+      one frame has a row; the authors' extractor writes nothing for it.
 
     Raises:
       MediaError: the file is not a video that can be read to its end.
@@ -106,10 +127,39 @@ class Extractor:
     if self._of_clips:
       small = frames(CLIP_RATE, _CLIP_SIZE, True, start, end)
       streams['visual_3d'] = (clips(small), self._of_clips, _CLIPS)
-    return {
-      name: _rows(*stream, self._widths[name])
-      for name, stream in streams.items()
-    }
+    found = {}
+    for name, (items, backbone, size) in streams.items():
+      began, before = time.perf_counter(), self.seconds['decoding']
+      grids = []
+      pooled = self._pooled(backbone, grids)
+      found[name] = _rows(self._time(items), pooled, size, self._widths[name])
+      if grids:  # The last batch is filled up.
+        found[f'{name}_grid'] = np.concatenate(grids)[: len(found[name])]
+      decoding = self.seconds['decoding'] - before
+      self.seconds[name] += time.perf_counter() - began - decoding
+    return found
+
+  def _time(self, items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the items; adds the time that they take to 'decoding'."""
+    while True:
+      began = time.perf_counter()
+      item = next(items, None)
+      self.seconds['decoding'] += time.perf_counter() - began
+      if item is None:
+        return
+      yield item
+
+  def _pooled(self, backbone: Callable, grids: list[np.ndarray]) -> Callable:
+    """The pooled output of a network; its grids, if any, go into a list."""
+    if not self._has_grid:
+      return backbone
+
+    def pooled(batch: np.ndarray) -> jax.Array:
+      rows, grid = backbone(batch)
+      grids.append(np.asarray(grid, np.float16))
+      return rows
+
+    return pooled
 
   def image_features(self, images: Iterable[np.ndarray]) -> np.ndarray:
     """2-D features of images.
@@ -123,12 +173,12 @@ class Extractor:
     Raises:
       RefusedError: one side of an image is more than ten times the other.
     """
+    pooled = self._pooled(self._of_images, [])
     if self._is_stand_in:
       squares = map(image_files.fit_square, images)
-      return image_files.extract(squares, self._of_images, _IMAGES)
+      return image_files.extract(squares, pooled, _IMAGES)
     rows = [
-      image_files.extract([_as_frame(image)], self._of_images, 1)
-      for image in images
+      image_files.extract([_as_frame(image)], pooled, 1) for image in images
     ]
     return np.concatenate(rows)
 
@@ -158,8 +208,11 @@ def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _compile(
-  file: str, network: bottleneck.BottleneckNetwork, variables: dict
-) -> Callable[[np.ndarray], jax.Array]:
+  file: str,
+  network: bottleneck.BottleneckNetwork,
+  variables: dict,
+  has_grid: bool,
+) -> Callable[[np.ndarray], Any]:
   """Compiles a network in full float32, so features do not depend on a device.
 
   Prints a warning if the network's depth differs from the authors', as with
@@ -175,7 +228,12 @@ def _compile(
   @jax.jit
   def features(variables, batch):
     with jax.default_matmul_precision('float32'):
-      return network.apply(variables, batch, train=False)
+      if not has_grid:
+        return network.apply(variables, batch, train=False)
+      pooled, kept = network.apply(
+        variables, batch, train=False, mutable='intermediates'
+      )
+      return pooled, kept['intermediates']['grid'][0]
 
   return functools.partial(features, jax.device_put(variables))
 

@@ -4,17 +4,18 @@ Results are cached in a folder, one file per piece of a video, so that an
 interrupted preparation, which may take days, can resume.
 """
 
-import hashlib
-import io
-import json
+import collections
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from avl_jax.extraction import feature_cache
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import (
   MissingError,
@@ -25,7 +26,7 @@ from avl_jax.features import (
   audio,
   reading,
 )
-from avl_jax.files import OutsideError, inside, write_atomically
+from avl_jax.files import OutsideError, inside
 
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
 SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
@@ -110,6 +111,9 @@ class Extraction:
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
     folder: of the cache.
+    networks: stream -> name of its network; {}: not known.
+    seconds: how long each part of the work has taken: 'sound', 'features',
+      'writing' (of the cache).
 
   Example:
     extractor = feature_extractor.Extractor(resnet152='resnet152.pth')
@@ -124,6 +128,10 @@ class Extraction:
     widths: Mapping[str, int],
     folder: pathlib.Path,
     decoder: Decoder | None = None,
+    *,
+    skip_silent: bool = False,
+    networks: Mapping[str, str] = MappingProxyType({}),
+    outputs: Sequence[str] = ('pooled',),
   ):
     """Sets the visual networks and the cache.
 
@@ -133,9 +141,17 @@ class Extraction:
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
       decoder: decodes the videos; None: one of its own.
+      skip_silent: raise SilentMediaError for sound that is not audible.
+      networks: stream -> name of its network, for the records.
+      outputs: of the extractor, see `feature_extractor.Extractor`. What a
+        cached file has beyond them stays in it and is not returned.
     """
+    self._grids = [f'{s}_grid' for s in widths if 'grid' in outputs]
     self.widths, self.folder = dict(widths), folder
-    self._extractor, self._decoder = extractor, decoder or Decoder()
+    self.networks = dict(networks)
+    self.seconds: dict[str, float] = collections.defaultdict(float)
+    self._extractor, self._skip_silent = extractor, skip_silent
+    self._decoder = decoder or Decoder()
 
   def __call__(
     self,
@@ -143,6 +159,7 @@ class Extraction:
     start: float = 0.0,
     end: float = math.inf,
     dtype: type = np.float32,
+    content: str = '',
   ) -> dict[str, np.ndarray]:
     """Returns the arrays of a record.
 
@@ -151,10 +168,13 @@ class Extraction:
       start: of the piece, seconds.
       end: of the piece, seconds; a video that is shorter ends the piece.
       dtype: of the spectrogram.
+      content: digest of the file's content, under which the result is cached;
+        '': it is cached under the file's name, size and time.
 
     Returns:
       spectrogram [T, 40], dB below the loudest cell of the piece, and the
-      features of each stream, float16 [S, V].
+      features of each stream, float16 [S, V]; with the output 'grid' also
+      'visual_2d_grid' and so on, [S, ..., V].
 
     Raises:
       MediaError: the video or its audio cannot be used, whatever the readers
@@ -162,28 +182,38 @@ class Extraction:
       NetworkError: the extractor's networks fail or have another width.
       UserError: the disk is full.
     """
-    with reading.guard(path):
-      stat = path.stat()
-    facts = [
-      VERSION,
-      path.name,
-      stat.st_size,
-      stat.st_mtime_ns,
-      start,
-      end,
-      str(dtype),
-    ]
-    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    cached = self.folder / name[:2] / f'{name}.npz'
-    arrays = _read_cached(cached, {'spectrogram', *self.widths})
+    cached = self.cache_file(path, start, end, dtype, content)
+    names = {'spectrogram', *self.widths, *self._grids}
+    arrays = feature_cache.read(cached, names)
     if not arrays:
       arrays = self._extract(path, start, end)
       arrays['spectrogram'] = arrays['spectrogram'].astype(dtype)
-      buffer = io.BytesIO()
-      items: dict[str, Any] = arrays  # Any: the type of savez's own options
-      np.savez(buffer, **items)
-      write_atomically(cached, buffer.getvalue())
+      self._timed('writing', feature_cache.write, cached, arrays)
     return arrays
+
+  def cache_file(
+    self,
+    path: pathlib.Path,
+    start: float,
+    end: float,
+    dtype: type,
+    content: str = '',
+  ) -> pathlib.Path:
+    """Path of the .npz file of a result; see `__call__`."""
+    facts = [content]
+    if not content:
+      with reading.guard(path):
+        stat = path.stat()
+      facts = [path.name, stat.st_size, stat.st_mtime_ns]
+    facts = [VERSION, *facts, start, end, str(dtype)]
+    return feature_cache.file_of(self.folder, facts)
+
+  def _timed(self, part: str, function: Callable, *args, **kwargs) -> Any:
+    """Calls a function, and adds its time to a part of the work."""
+    began = time.perf_counter()
+    result = function(*args, **kwargs)
+    self.seconds[part] += time.perf_counter() - began
+    return result
 
   def _extract(
     self, path: pathlib.Path, start: float, end: float
@@ -193,11 +223,16 @@ class Extraction:
       waveform, features = self._decoder.run(
         path,
         lambda media: (
-          media.waveform(start, end),
-          self._extractor(path, start, last, media.frames),
+          self._timed('sound', media.waveform, start, end),
+          self._timed(
+            'features', self._extractor, path, start, last, media.frames
+          ),
         ),
       )
-      arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
+      if self._skip_silent:
+        audio.check_audible(waveform, str(path))
+      spectrogram = self._timed('sound', audio.log_mel_spectrogram, waveform)
+    arrays = {'spectrogram': spectrogram}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
@@ -212,14 +247,4 @@ class Extraction:
       if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
         raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
-    return arrays
-
-
-def _read_cached(path: pathlib.Path, names: set[str]) -> dict[str, np.ndarray]:
-  """The arrays of a cached file; empty if it is missing or damaged."""
-  try:
-    with path.open('rb') as file, np.load(file, allow_pickle=False) as cached:
-      arrays = dict(cached)
-  except Exception:  # A damaged file may raise anything; it is written again.
-    return {}
-  return arrays if arrays.keys() == names else {}
+    return arrays | {name: features[name] for name in self._grids}

@@ -88,7 +88,7 @@ def run(
     loop.Loop(
       step=step,
       batches=batches.from_step,
-      evaluate=_make_evaluate(config, model, pipeline, stop),
+      evaluate=_make_evaluate(config, model, pipeline, stop, description),
       writer=writer,
       checkpoints=checkpoints,
       clock=clock,
@@ -146,6 +146,7 @@ def _describe(
     examples=pipeline.count(
       config.train_data.datasets, config.train_data.split, config.data_dir
     ),
+    networks=batches.networks,
   )
 
 
@@ -179,12 +180,18 @@ def _start_clock(
 
 
 def _make_evaluate(
-  config: ConfigDict, model: AVLnet, pipeline: InputPipeline, stop: Stop
+  config: ConfigDict,
+  model: AVLnet,
+  pipeline: InputPipeline,
+  stop: Stop,
+  description: dict,
 ) -> Callable[[Mapping], dict[str, float]]:
   """Returns evaluate(variables) -> metrics by name, interrupted by `stop`."""
+  evaluations = evaluate.open_evaluations(config, pipeline)
+  evaluate.check_networks(description, evaluations, 'The model of this run')
   evaluate_all = evaluation.make_evaluate(
     embedding.in_dtype(model, config.eval_dtype),
-    evaluate.open_evaluations(config, pipeline),
+    evaluations,
     stop.check,
     **config.eval,
   )

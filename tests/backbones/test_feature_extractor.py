@@ -9,7 +9,7 @@ from avl_jax import torch_files
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.features import MediaError, video
 from avl_jax.features import images as image_files
-from tests.features.test_video import numbered, pattern, write
+from tests.features.test_video import numbered, pattern, write, write_numbered
 from tests.helpers import golden
 
 DESCRIPTION, ARRAYS = golden.load('visual/extractor')
@@ -151,3 +151,24 @@ def test_what_is_no_video(extract, tmp_path):
     extract(path)
   with pytest.raises(torch_files.ReleaseError, match=r'none\.pth'):
     feature_extractor.Extractor(resnet152='none.pth')
+
+
+def test_the_grid_before_pooling(extract, files, tmp_path, monkeypatch):
+  path = tmp_path / 'video.mkv'
+  write_numbered(path, 30, rate=10, size=(224, 224))
+  monkeypatch.setattr(feature_extractor, '_IMAGES', 1)
+  both = feature_extractor.Extractor(
+    resnet152=files['resnet152'], outputs=('pooled', 'grid')
+  )
+  found, plain = both(path), extract(path)['visual_2d']
+  assert found.keys() == {'visual_2d', 'visual_2d_grid'}
+  grid = found['visual_2d_grid']
+  assert grid.dtype == np.float16
+  assert grid.shape == (3, 7, 7, 2048)
+  rows = grid.astype(np.float32).mean((1, 2))
+  np.testing.assert_allclose(found['visual_2d'], plain, atol=1e-3)
+  np.testing.assert_allclose(image_files.normalise(rows), plain, atol=1e-3)
+  image = np.full((224, 224, 3), 99, np.uint8)
+  assert both.image_features([image]).shape == (1, 2048)
+  with pytest.raises(ValueError, match=r"Choose one of \(\('pooled',\), "):
+    feature_extractor.Extractor(**files, outputs=('grid',))

@@ -34,7 +34,7 @@ from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction, VideoFiles
 from avl_jax.features import MEL_BINS, MediaError, Status, reading
 from avl_jax.files import inside
-from input_pipeline.datasets import parsing
+from input_pipeline.datasets import networks, parsing
 from input_pipeline.datasets.uncompressed_array_record import (
   write_uncompressed,
 )
@@ -184,6 +184,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       remedy='Correct the list or its files, then run the same command again.',
     )
     self._skipped.write(self.data_dir)
+    if self._extraction:
+      networks.write(self.data_dir, self._extraction.networks)
 
   def _read_arrays(self, path: str, video: str) -> dict[str, np.ndarray]:
     if self._extraction and self._videos:
