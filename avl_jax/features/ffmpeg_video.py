@@ -111,8 +111,9 @@ def _origin(container: av.container.InputContainer, unit: Fraction) -> int:
 
 def _seek(container: av.container.InputContainer, time: Fraction) -> None:
   stream = _stream(container)
-  assert stream and stream.time_base  # see `open_video`
+  assert stream is not None  # see `open_video`
   unit = stream.time_base
+  assert unit is not None
   offset = _origin(container, unit) + math.floor(time / unit)
   container.seek(offset, stream=stream)
 
@@ -122,8 +123,9 @@ def _decode(
 ) -> Iterator[Timed]:
   """Yields frames with their times, from the container's place on."""
   stream = _stream(container)
-  assert stream and stream.time_base  # see `open_video`
+  assert stream is not None  # see `open_video`
   unit = stream.time_base
+  assert unit is not None
   origin = _origin(container, unit)
   damage = ffmpeg.Damage(name, 'picture', tolerance)
   clock, time, gap = _Clock(container), Fraction(0), Fraction(0)
