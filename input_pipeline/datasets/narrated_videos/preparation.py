@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from avl_jax.errors import UserError
 from input_pipeline.datasets.narrated_videos import (
   builder,
   casting,
@@ -50,11 +51,18 @@ def prepare(
   chosen = settings.make(language, options)
   folder = catalog.data_folder(data_dir)
   records = catalog.find(name, data_dir)
-  if records and settings.are_those_of(pathlib.Path(records.data_dir), chosen):
+  if records:
+    old = pathlib.Path(records.data_dir)
+    if not settings.are_those_of(old, chosen):
+      raise UserError(
+        f'The records in {old} are of other settings than prepare.narrated; '
+        f'{old / settings.FILE} has theirs. Choose another folder for new '
+        f'records (--config.data_dir=FOLDER), or delete {old}.'
+      )
     digests = Digests(
       folder / 'extracted' / preparation.FAMILY / 'digests.json'
     )
-    if catalog.networks(records.data_dir) == dict(networks_of(digests)):
+    if catalog.networks(old) == dict(networks_of(digests)):
       return
   stamps = media_dir or debian.fetch(**PACKAGE, cache=folder / 'downloads')
   media = generation.generate(

@@ -58,13 +58,19 @@ class Settings:
     """
     for name in ('num_videos', 'num_clip_videos', 'lengths', 'scene_lengths'):
       object.__setattr__(self, name, tuple(getattr(self, name)))
-    counts = (*self.num_videos, *self.num_clip_videos, self.num_human_videos)
     for name, is_good, expected in (
       ('language', self.language in tuxpaint.LANGUAGES, tuxpaint.LANGUAGES),
-      ('num_videos', len(self.num_videos) == 3, 'three numbers'),
-      ('num_clip_videos', len(self.num_clip_videos) == 3, 'three numbers'),
-      ('num_videos', self.num_videos[:1] > (0,), 'a video of train'),
-      ('num_human_videos', min(counts) >= 0, 'numbers of videos, 0 or more'),
+      (
+        'num_videos',
+        _are_counts(self.num_videos, 1),
+        'three numbers, 1 or more of train',
+      ),
+      (
+        'num_clip_videos',
+        _are_counts(self.num_clip_videos),
+        'three numbers, 0 or more',
+      ),
+      ('num_human_videos', self.num_human_videos >= 0, 'a number, 0 or more'),
       ('lengths', _is_range(self.lengths, 2.0), 'two, from 2 s upwards'),
       ('scene_lengths', _is_range(self.scene_lengths, 1.0), 'two, from 1 s'),
       ('things_at_once', 1 <= self.things_at_once <= 4, '1 to 4'),
@@ -106,6 +112,10 @@ def are_those_of(folder: pathlib.Path, settings: Settings) -> bool:
   """Whether the complete videos or records in a folder have these settings."""
   path = folder / FILE
   return path.is_file() and path.read_text('utf-8') == settings.text
+
+
+def _are_counts(values: tuple[int, ...], least: int = 0) -> bool:
+  return len(values) == 3 and min(values) >= 0 and values[0] >= least
 
 
 def _is_range(values: tuple[float, ...], least: float) -> bool:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from avl_jax.errors import ConfigError
+from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import SAMPLE_RATE, audio
 from input_pipeline.datasets.narrated_videos import (
   casting,
@@ -316,7 +316,7 @@ def test_prepares_as_own_videos(stamps_folder, tmp_path, truths):
   calls = len(extractor.calls)
   prepare('clips')
   assert len(extractor.calls) == calls
-  with pytest.raises(Exception, match='of other videos'):
+  with pytest.raises(UserError, match='of other settings'):
     prepare('clips', {**SMALL, 'seed': 7})
 
 
