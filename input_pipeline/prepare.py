@@ -48,29 +48,26 @@ def prepare(
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
-    narrated: options of generated videos, see
-      `datasets.narrated_videos.settings`; None: the defaults.
+    narrated: options of generated videos (`narrated_videos.settings`).
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
-  names = dict.fromkeys(datasets)
   missing = [
     name
-    for name in names
-    if not catalog.find(name, data_dir)
+    for name in dict.fromkeys(datasets)
+    if _is_narrated(name)
     or (_is_own(name) and media_dir)
-    or _is_narrated(name)
+    or not catalog.find(name, data_dir)
   ]
   for name in missing:
     check_name(name, data_dir)
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(
-        name, data_dir, media_dir, resnet152, resnext101, narrated or {}
-      )
+      weights = resnet152, resnext101
+      _prepare_own(name, data_dir, media_dir, weights, narrated or {})
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -96,11 +93,10 @@ def _prepare_own(
   name: str,
   data_dir: str,
   media_dir: str,
-  resnet152: str,
-  resnext101: str,
+  weights: tuple[str, str],
   narrated: Mapping[str, Any],
 ) -> None:
-  """Makes the records of own videos, or brings them up to date."""
+  """Makes records of video files, or brings them up to date."""
   from avl_jax.backbones import feature_extractor
   from input_pipeline.datasets import networks
   from input_pipeline.datasets.narrated_videos import (
@@ -114,6 +110,7 @@ def _prepare_own(
       'Set --config.prepare.media_dir to the folder of your videos, or to a '
       'manifest (see input_pipeline/README.md).'
     )
+  resnet152, resnext101 = weights
   files = {
     'resnet152': resnet152 or feature_extractor.STAND_IN,
     'resnext101': resnext101,

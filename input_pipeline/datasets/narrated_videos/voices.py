@@ -70,7 +70,8 @@ def _level(
   waveform = waveform[loud[0] : loud[-1] + 1]
   rms = np.sqrt(np.mean(np.square(waveform)))
   waveform = waveform * (10 ** (decibels / 20) / rms)
-  return np.float32(waveform / max(1.0, np.abs(waveform).max() / _PEAK))
+  waveform = waveform / max(1.0, float(np.abs(waveform).max()) / _PEAK)
+  return waveform.astype(np.float32)
 
 
 def mix(settings: Settings, script: Script) -> np.ndarray:
