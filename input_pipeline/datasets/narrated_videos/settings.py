@@ -39,9 +39,9 @@ class Settings:
 
   language: str
   seed: int = 1
-  num_videos: tuple[int, int, int] = (100, 4, 4)
-  num_clip_videos: tuple[int, int, int] = (12, 4, 28)
-  num_human_videos: int = 28
+  num_videos: tuple[int, int, int] = (100, 3, 3)
+  num_clip_videos: tuple[int, int, int] = (10, 3, 28)
+  num_human_videos: int = 14
   lengths: tuple[float, float] = (30.0, 300.0)
   scene_lengths: tuple[float, float] = (4.0, 9.0)
   things_at_once: int = 2
