@@ -125,7 +125,8 @@ def cast(settings: Settings, stamps: Sequence[Stamp]) -> list[Cast]:
   for (part, split), number in numbers.items():
     deck = _deal(shown, generator(settings, part, split, 'deck'))
     for index in range(number):
-      found.append(_cast_one(settings, part, split, index, deck))
+      place = index, number
+      found.append(_cast_one(settings, part, split, place, deck))
     if (part, split) == (UNTRIMMED, 'train'):
       names = {t.name for c in found for s in c.scenes for t in s.things}
       shown = [stamp for stamp in stamps if stamp.name in names]
@@ -144,13 +145,20 @@ def _deal(stamps: Sequence[Stamp], rng: np.random.Generator) -> Iterator[Stamp]:
 
 
 def _cast_one(
-  settings: Settings, part: str, split: str, index: int, deck: Iterator[Stamp]
+  settings: Settings,
+  part: str,
+  split: str,
+  place: tuple[int, int],
+  deck: Iterator[Stamp],
 ) -> Cast:
+  index, number = place
   identity = f'{part}_{split}_{index:04d}'
   rng = generator(settings, identity, 'cast')
   low, high = np.log(settings.lengths)
+  # Spread over the range, so that the sum hardly depends on the seed.
+  share = (index + rng.random()) / number
   # Full seconds, so that sound and picture end together.
-  seconds = float(round(np.exp(rng.uniform(low, high))))
+  seconds = float(round(np.exp(low + share * (high - low))))
   language = settings.language
   voices = VOICES[part, split]
   return Cast(

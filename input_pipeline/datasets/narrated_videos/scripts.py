@@ -3,6 +3,7 @@
 A thing moves along a line, with a wobble, and grows or shrinks. It fades in and
 out. In a spoken scene each of its things is named one to three times: while it
 is shown, or up to `shift` seconds earlier or later, one naming after the other.
+One that would have to wait for more than a second is left out.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from input_pipeline.datasets.stamps.tuxpaint import Stamp
 HEIGHT, WIDTH = 240, 320  # pixels
 _FADE = 0.5  # seconds
 _PAUSE = 0.15  # least seconds between two namings, and around them
+_LATE = 1.0  # most seconds that a naming waits for the end of another
 _NAMINGS = 3  # of a thing in a scene, at most
 # Longer sides of things and clutter, least and greatest, pixels.
 _LARGE, _SMALL = (85.0, 150.0), (25.0, 50.0)
@@ -159,7 +161,7 @@ def _namings(
   seconds: float,
   speak: Callable[[Stamp], np.ndarray | None],
 ) -> Iterator[Sound]:
-  """Places the namings one after the other, those that the video has time for.
+  """Places the namings one after the other, those that there is time for.
 
   Args:
     wanted: (seconds, scene, thing) of each naming.
@@ -168,8 +170,10 @@ def _namings(
   """
   free = _PAUSE
   for moment, scene, thing in sorted(wanted, key=lambda item: item[:2]):
-    waveform = speak(thing)
     start = round(max(moment, free), 2)
+    if start - max(moment, _PAUSE) > _LATE:
+      continue
+    waveform = speak(thing)
     if waveform is not None:
       naming = Sound(thing, scene, start, waveform)
       if naming.end + _PAUSE <= seconds:

@@ -17,8 +17,8 @@ _SCHEMA = 1  # of what is made; a change makes other videos of the same settings
 class Settings:
   """What the videos are a function of, beside the stamps.
 
-  The default takes `configs/narrated_videos.py` 40 minutes on two cores, with
-  the training. Its test split of `clips` has more than 300 clips.
+  The default is five hours of video; the test split of its `clips` has more
+  than 300 clips.
 
   Attributes:
     language: code of the captions and voices.
@@ -40,7 +40,7 @@ class Settings:
   language: str
   seed: int = 1
   num_videos: tuple[int, int, int] = (100, 3, 3)
-  num_clip_videos: tuple[int, int, int] = (10, 3, 28)
+  num_clip_videos: tuple[int, int, int] = (10, 3, 24)
   num_human_videos: int = 14
   lengths: tuple[float, float] = (30.0, 300.0)
   scene_lengths: tuple[float, float] = (4.0, 9.0)

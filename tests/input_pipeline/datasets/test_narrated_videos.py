@@ -224,6 +224,26 @@ def test_shift_and_share_of_speech(stamps_folder):
   assert 0.3 < shares[0.0, 0.5][1] < 0.7
 
 
+def test_a_slow_voice_does_not_fall_behind(stamps_folder):
+  stamps = generation.read_stamps(stamps_folder, 'fr')
+  chosen = settings.make('fr', {'shift': 0.0, 'speech_share': 1.0})
+  video = casting.cast(chosen, stamps)[0]
+  script = generation.scripts.write(
+    chosen,
+    video,
+    speak=lambda _: np.ones(3 * SAMPLE_RATE, np.float32),
+    natural_sound=lambda _: None,
+  )
+  ends = {
+    (showing.scene, showing.thing.name): showing.end
+    for showing in script.showings
+    if not showing.is_clutter
+  }
+  late = [n.start - ends[n.scene, n.thing.name] for n in script.namings]
+  assert max(late) < 1
+  assert len({n.scene for n in script.namings}) > 0.8 * len(video.scenes)
+
+
 def test_splits_differ_in_voices_and_videos(stamps_folder):
   stamps = generation.read_stamps(stamps_folder, 'fr')
   casts = casting.cast(settings.make('fr', {}), stamps)
