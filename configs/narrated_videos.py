@@ -54,7 +54,7 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   config.prepare.narrated.update(
     seed=1,
     num_videos=(100, 3, 3),  # untrimmed: train, val, test
-    num_clip_videos=(10, 3, 24),  # with annotated clips: train, val, test
+    num_clip_videos=(10, 3, 26),  # with annotated clips: train, val, test
     num_human_videos=14,  # likewise, by a volunteer's recordings: test
     lengths=(30.0, 300.0),  # seconds of a video
     scene_lengths=(4.0, 9.0),  # seconds
@@ -78,15 +78,16 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   )
   config.optimizer.update(schedule='cosine', warmup_steps=50)
   config.train.update(log_every=10, eval_every=100, save_every=100)
-  for name, dataset, splits in (
-    ('clips', clips, ('val', 'test')),
-    ('human', human, ('test',)),
+  for name, dataset, split in (
+    ('validation', clips, 'val'),
+    ('test', clips, 'test'),
+    ('human', human, 'test'),
   ):
     config.eval_data.evaluations[name] = {
       'datasets': (dataset,),
-      'splits': splits,
+      'splits': (split,),
       'num_queries': 0,
     }
   config.eval_data.update(batch_size=64, num_frames=1500)
-  config.best_metric = 'clips/val/audio_to_video/R@10'
+  config.best_metric = 'validation/val/audio_to_video/R@10'
   return config

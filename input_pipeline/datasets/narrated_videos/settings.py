@@ -40,7 +40,7 @@ class Settings:
   language: str
   seed: int = 1
   num_videos: tuple[int, int, int] = (100, 3, 3)
-  num_clip_videos: tuple[int, int, int] = (10, 3, 24)
+  num_clip_videos: tuple[int, int, int] = (10, 3, 26)
   num_human_videos: int = 14
   lengths: tuple[float, float] = (30.0, 300.0)
   scene_lengths: tuple[float, float] = (4.0, 9.0)
