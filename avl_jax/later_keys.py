@@ -20,6 +20,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.resnet152': '',
   'prepare.resnext101': '',
   'prepare.speech_words': 1,
+  'prepare.narrated': {},
   'words.vectors': '',
   'words.max_words': 20,
   'train_data.min_time': 0.0,

@@ -60,6 +60,9 @@ def get_config() -> ml_collections.ConfigDict:
       # Clips with at least so many words count as speech, where splits are made
       # by the number of words (speech241 and sounds241 of YouCook2).
       'speech_words': 1,
+      # Options of generated videos: the arguments of
+      # input_pipeline.datasets.narrated_videos.settings.Settings.
+      'narrated': {},
     }
   )
   config.words = ml_collections.ConfigDict(

@@ -9,14 +9,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
-from input_pipeline.records import catalog
+from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
 
@@ -28,6 +27,7 @@ def prepare(
   resnet152: str = '',
   resnext101: str = '',
   speech_words: int = 1,
+  narrated: Mapping[str, Any] | None = None,
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
 
@@ -48,23 +48,26 @@ def prepare(
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
+    narrated: options of generated videos (`narrated_videos.settings`).
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
-  names = dict.fromkeys(datasets)
   missing = [
     name
-    for name in names
-    if not catalog.find(name, data_dir) or (_is_own(name) and media_dir)
+    for name in dict.fromkeys(datasets)
+    if _is_narrated(name)
+    or (_is_own(name) and media_dir)
+    or not catalog.find(name, data_dir)
   ]
   for name in missing:
     check_name(name, data_dir)
   extraction = None
   for name in missing:
-    if _is_own(name):
-      _prepare_own(name, data_dir, media_dir, resnet152, resnext101)
+    if _is_own(name) or _is_narrated(name):
+      weights = resnet152, resnext101
+      _prepare_own(name, data_dir, media_dir, weights, narrated or {})
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -82,44 +85,50 @@ def _is_own(name: str) -> bool:
   return name.startswith('own_videos/')
 
 
+def _is_narrated(name: str) -> bool:
+  return name.startswith('narrated_videos/')
+
+
 def _prepare_own(
-  name: str, data_dir: str, media_dir: str, resnet152: str, resnext101: str
+  name: str,
+  data_dir: str,
+  media_dir: str,
+  weights: tuple[str, str],
+  narrated: Mapping[str, Any],
 ) -> None:
-  """Makes the records of own videos, or brings them up to date."""
+  """Makes records of video files, or brings them up to date."""
   from avl_jax.backbones import feature_extractor
   from input_pipeline.datasets import networks
+  from input_pipeline.datasets.narrated_videos import (
+    preparation as narrated_videos,
+  )
   from input_pipeline.datasets.own_videos import preparation
 
-  if not media_dir:
+  if _is_own(name) and not media_dir:
     raise DataError(
       f'The records of {name!r} are not in {catalog.data_folder(data_dir)}. '
       'Set --config.prepare.media_dir to the folder of your videos, or to a '
       'manifest (see input_pipeline/README.md).'
     )
+  resnet152, resnext101 = weights
   files = {
     'resnet152': resnet152 or feature_extractor.STAND_IN,
     'resnext101': resnext101,
   }
   files = {key: os.path.expanduser(file) for key, file in files.items()}
   tfds.disable_progress_bar()  # The preparation shows bars of its own.
+  common: dict[str, Any] = {
+    'data_dir': data_dir,
+    'media_dir': media_dir,
+    'networks_of': lambda digest: networks.names_of(**files, digest=digest),
+    'make_extractor': lambda: feature_extractor.Extractor(**files),
+  }
   with _explain_full_disk(name, data_dir):
-    preparation.prepare(
-      name.partition('/')[2],
-      data_dir=data_dir,
-      media_dir=media_dir,
-      networks_of=lambda digest: networks.names_of(**files, digest=digest),
-      make_extractor=lambda: feature_extractor.Extractor(**files),
-    )
-    _mark_synthetic(name, data_dir, media_dir)
-
-
-def _mark_synthetic(name: str, data_dir: str, media_dir: str) -> None:
-  """Marks the records as synthetic, or not, as the media are."""
-  mark = pathlib.Path(catalog.load(name, data_dir).data_dir) / catalog.SYNTHETIC
-  if _is_synthetic(media_dir):
-    mark.touch()
-  else:
-    mark.unlink(missing_ok=True)
+    if _is_narrated(name):
+      narrated_videos.prepare(name, options=narrated, **common)
+    else:
+      preparation.prepare(name.partition('/')[2], **common)
+      synthetic.mark(catalog.load(name, data_dir).data_dir, media_dir)
 
 
 def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
@@ -140,10 +149,8 @@ def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
 def check_name(name: str, data_dir: str) -> None:
   """Raises DataError unless this program can prepare the data set."""
   family, _, config = name.partition('/')
-  if _is_own(name) and config in ('untrimmed', 'clips'):
-    return
-  builders = _builders()
-  if family not in builders:
+  configs = _configs(family)
+  if not configs:
     raise DataError(
       f'The records of {name!r} are not in {catalog.data_folder(data_dir)}, '
       'and this program cannot prepare them. Write them as TFDS records '
@@ -152,11 +159,23 @@ def check_name(name: str, data_dir: str) -> None:
       'have the right to use. To try the program without them, run '
       '`python main.py --config=configs/stamps.py`.'
     )
-  if config not in builders[family].builder_configs:
+  if config not in configs:
     raise DataError(
       f'The data set {family!r} has no config {config!r}. Choose one of '
-      f'{", ".join(builders[family].builder_configs)}.'
+      f'{", ".join(configs)}.'
     )
+
+
+def _configs(family: str) -> Collection[str]:
+  """Names of a data set's configs that this program can prepare; (): none."""
+  if family == 'own_videos':
+    return 'untrimmed', 'clips'
+  if family == 'narrated_videos':
+    from input_pipeline.datasets.narrated_videos import listing
+
+    return listing.NAMES
+  builders = _builders()
+  return builders[family].builder_configs if family in builders else ()
 
 
 def _prepare_one(
@@ -173,7 +192,7 @@ def _prepare_one(
       **options,
     ).download_and_prepare()
     builder = catalog.load(name, data_dir)
-    _mark_synthetic(name, data_dir, media_dir)
+    synthetic.mark(builder.data_dir, media_dir)
   sizes = ', '.join(
     f'{info.num_examples:,} in {split}'
     for split, info in builder.info.splits.items()
@@ -181,18 +200,6 @@ def _prepare_one(
   logs.write(
     f'Prepared {name}: {sizes}. Skipped examples are listed in '
     f'{builder.data_dir}/skipped.json.'
-  )
-
-
-def _is_synthetic(media_dir: str) -> bool:
-  """Whether one of the media folders is marked as synthetic."""
-  return any(
-    (path / catalog.SYNTHETIC).exists()
-    for folder in media_dir.split(os.pathsep)
-    # A manifest is beside the mark.
-    for path in [pathlib.Path(folder).expanduser()]
-    for path in [path.parent if path.is_file() else path]
-    if folder
   )
 
 

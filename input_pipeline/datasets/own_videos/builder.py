@@ -56,6 +56,7 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
     lines: of all files; the usable ones become records.
     captions: with times, of untrimmed videos.
     extracted: has the arrays of the usable lines.
+    config_name: name of the config; '': the kind.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
 
@@ -68,12 +69,15 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
     lines: Sequence[Line],
     captions: Captions,
     extracted: Extracted,
+    config_name: str = '',
     **kwargs,
   ):
     self._lines, self._captions = lines, captions
     self._extracted, self._networks = extracted, extracted.extraction.networks
     version = f'1.0.{_hash(kind, lines, captions, self._networks)}'
-    config = OwnVideosConfig(name=kind, version=tfds.core.Version(version))
+    config = OwnVideosConfig(
+      name=config_name or kind, version=tfds.core.Version(version)
+    )
     super().__init__(file_format='array_record', config=config, **kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -107,8 +111,12 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
     with write_uncompressed():
       super()._download_and_prepare(*args, **kwargs)
     # Still in TFDS' temporary folder, so that no records lack these files.
-    tables.write(pathlib.Path(self.data_dir), self._lines)
-    networks.write(self.data_dir, self._networks)
+    self._write_tables(pathlib.Path(self.data_dir))
+
+  def _write_tables(self, folder: pathlib.Path) -> None:
+    """Writes what lies beside the records."""
+    tables.write(folder, self._lines)
+    networks.write(folder, self._networks)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos are the user's.

@@ -44,6 +44,8 @@ def prepare(
   media_dir: str,
   networks_of: Callable[[Digests], Mapping[str, str]],
   make_extractor: Callable[[], Callable[..., Mapping]],
+  make_builder: Callable[..., builder.OwnVideos] = builder.OwnVideos,
+  title: str = '',
 ) -> None:
   """Makes the records of a folder or manifest, or brings them up to date.
 
@@ -53,12 +55,15 @@ def prepare(
     media_dir: FOLDER, MANIFEST.csv or MANIFEST.csv:FOLDER.
     networks_of: names the networks; gets the function that digests files.
     make_extractor: reads their weights.
+    make_builder: the class of the records' builder.
+    title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
 
   Raises:
     UserError: the list is malformed, nothing can be used, or the records that
       exist are of other networks or files.
   """
-  title, folder = f'{FAMILY}/{kind}', catalog.data_folder(data_dir)
+  title = title or f'{FAMILY}/{kind}'
+  folder = catalog.data_folder(data_dir)
   root, items = survey.read_list(media_dir)
   _check_kind(kind, media_dir, items[0].is_clip)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
@@ -75,8 +80,9 @@ def prepare(
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
-    made = builder.OwnVideos(
+    made = make_builder(
       kind=kind,
+      config_name=title.partition('/')[2],
       lines=lines,
       captions=captions,
       extracted=extracted,
