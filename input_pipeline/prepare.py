@@ -7,10 +7,10 @@ voices and networks are imported only when records are missing.
 
 import contextlib
 import errno
-import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -28,6 +28,8 @@ def prepare(
   resnet152: str = '',
   resnext101: str = '',
   speech_words: int = 1,
+  workers: int = 1,
+  decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
 
@@ -48,6 +50,9 @@ def prepare(
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
+    workers: videos that are decoded at once, in data sets made of raw videos;
+      0: one fewer than the cores, at least one.
+    decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
@@ -64,15 +69,18 @@ def prepare(
   extraction = None
   for name in missing:
     if _is_own(name):
-      _prepare_own(name, data_dir, media_dir, resnet152, resnext101)
+      weights = (resnet152, resnext101)
+      _prepare_own(name, data_dir, media_dir, weights, decoding, workers)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':
       options['speech_words'] = speech_words
     if family in ('clips', 'videos') and resnet152:
-      extraction = extraction or _open_extraction(
-        resnet152, resnext101, data_dir
+      from input_pipeline.datasets import raw_videos
+
+      extraction = extraction or raw_videos.open_extraction(
+        (resnet152, resnext101), catalog.data_folder(data_dir), decoding
       )
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
@@ -83,10 +91,16 @@ def _is_own(name: str) -> bool:
 
 
 def _prepare_own(
-  name: str, data_dir: str, media_dir: str, resnet152: str, resnext101: str
+  name: str,
+  data_dir: str,
+  media_dir: str,
+  weights: tuple[str, str],
+  decoding: Mapping[str, Any],
+  workers: int,
 ) -> None:
   """Makes the records of own videos, or brings them up to date."""
   from avl_jax.backbones import feature_extractor
+  from avl_jax.extraction.decoding_limits import Limits
   from input_pipeline.datasets import networks
   from input_pipeline.datasets.own_videos import preparation
 
@@ -96,6 +110,7 @@ def _prepare_own(
       'Set --config.prepare.media_dir to the folder of your videos, or to a '
       'manifest (see input_pipeline/README.md).'
     )
+  resnet152, resnext101 = weights
   files = {
     'resnet152': resnet152 or feature_extractor.STAND_IN,
     'resnext101': resnext101,
@@ -109,6 +124,8 @@ def _prepare_own(
       media_dir=media_dir,
       networks_of=lambda digest: networks.names_of(**files, digest=digest),
       make_extractor=lambda: feature_extractor.Extractor(**files),
+      limits=Limits(**decoding),
+      workers=workers,
     )
     _mark_synthetic(name, data_dir, media_dir)
 
@@ -209,30 +226,3 @@ def _explain_full_disk(name: str, data_dir: str) -> Iterator[None]:
       f'The disk with {catalog.data_folder(data_dir)} is full. No records of '
       f'{name} were kept. Free some space or choose another data_dir.'
     ) from error
-
-
-def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
-  """The networks of these weights, and a cache folder for their features."""
-  from avl_jax.backbones.feature_extractor import Extractor
-  from avl_jax.extraction.video_features import Extraction
-  from input_pipeline.datasets import networks
-  from input_pipeline.datasets.own_videos.digests import Digests
-
-  files = [os.path.expanduser(file) for file in (resnet152, resnext101)]
-  extractor = Extractor(resnet152=files[0], resnext101=files[1])
-  facts = [
-    (file, os.path.getsize(file), os.path.getmtime(file))
-    if os.path.isfile(file)
-    else file
-    for file in files
-  ]
-  weights_id = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-  folder = catalog.data_folder(data_dir) / 'extracted' / weights_id
-  logs.write(
-    f'Extracted features are cached in {folder}, so an interrupted preparation '
-    'can resume. Delete the folder once preparation has finished.'
-  )
-  digests = Digests(folder.parent / 'digests.json')
-  names = networks.names_of(*files, digest=digests)
-  digests.save()
-  return Extraction(extractor, extractor.widths, folder, networks=names)

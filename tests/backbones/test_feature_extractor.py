@@ -1,6 +1,7 @@
 """Features of video files: golden runs of the authors' extractor, edges."""
 
 import re
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -172,3 +173,19 @@ def test_the_grid_before_pooling(extract, files, tmp_path, monkeypatch):
   assert both.image_features([image]).shape == (1, 2048)
   with pytest.raises(ValueError, match=r"Choose one of \(\('pooled',\), "):
     feature_extractor.Extractor(**files, outputs=('grid',))
+
+
+def test_threads_get_the_bits_of_one(extract, tmp_path):
+  """Videos of other lengths, so other places of the frames in their batches."""
+  paths = [
+    write(tmp_path / f'{count}.nut', list(numbered(count, (48, 64))), 2)
+    for count in (5, 9, 14)
+  ]
+  alone = [extract(path) for path in paths]
+  extract.seconds.clear()
+  with futures.ThreadPoolExecutor(3) as threads:
+    together = [*threads.map(extract, paths)]
+  np.testing.assert_equal(together, alone)
+  assert {*extract.seconds} == {
+    *('decoding', 'waiting', 'visual_2d', 'visual_3d')
+  }
