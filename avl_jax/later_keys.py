@@ -69,25 +69,17 @@ def complete_config(tree: Mapping[str, Any]) -> dict[str, Any]:
   completed = dict(tree)
   for key, value in LATER.items():
     *outer, inner = key.split('.')
-    part: dict[str, Any] | None = completed
+    part = completed
     for depth, name in enumerate(outer, 1):
-      part = _copied(part, name, '.'.join(outer[:depth]) in _PARTS)
-      if part is None:  # Whoever reads the config says what is wrong.
-        break
+      is_later = '.'.join(outer[:depth]) in _PARTS
+      found = part.get(name, {} if is_later else None)
+      if not isinstance(found, Mapping):
+        break  # Whoever reads the config says what is wrong.
+      part[name] = dict(found)
+      part = part[name]
     else:
       part.setdefault(inner, value)
   return completed
-
-
-def _copied(
-  tree: dict[str, Any], name: str, is_later: bool
-) -> dict[str, Any] | None:
-  """Puts a copy in the place of a part of a tree; None: there is no part."""
-  part = tree.get(name, {} if is_later else None)
-  if not isinstance(part, Mapping):
-    return None
-  tree[name] = copy = dict(part)
-  return copy
 
 
 def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,7 @@ def prepare(
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
-    workers: videos that are decoded at once, in data sets made of raw videos;
-      0: one fewer than the cores, at least one.
+    workers: raw videos that are decoded at once, see `workers.number`.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
@@ -66,28 +65,33 @@ def prepare(
   ]
   for name in missing:
     check_name(name, data_dir)
+  weights = (resnet152, resnext101)
+  limits = {'decoding': decoding, 'workers': workers}
   extraction = None
   for name in missing:
     if _is_own(name):
-      weights = (resnet152, resnext101)
-      _prepare_own(name, data_dir, media_dir, weights, decoding, workers)
+      _prepare_own(name, data_dir, media_dir, weights, **limits)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':
       options['speech_words'] = speech_words
     if family in ('clips', 'videos') and resnet152:
-      from input_pipeline.datasets import raw_videos
-
-      extraction = extraction or raw_videos.open_extraction(
-        (resnet152, resnext101), catalog.data_folder(data_dir), decoding
-      )
+      extraction = extraction or _open_extraction(weights, data_dir, **limits)
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
 
 
 def _is_own(name: str) -> bool:
   return name.startswith('own_videos/')
+
+
+def _open_extraction(weights: tuple[str, str], data_dir: str, **limits):
+  """The extraction of raw videos, see `raw_videos`."""
+  from input_pipeline.datasets import raw_videos
+
+  folder = catalog.data_folder(data_dir)
+  return raw_videos.open_extraction(weights, folder, **limits)
 
 
 def _prepare_own(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
 
 Job = TypeVar('Job')
 
@@ -40,10 +39,15 @@ class Workers:
         print(path)  # is done
   """
 
-  def __init__(self, count: int, limits: Limits | None = None):
-    """Makes the decoders; see `number` and `Decoder`."""
-    first = Decoder(limits)
-    self.decoders = [first, *(first.sibling() for _ in range(count - 1))]
+  def __init__(self, count: int, decoder: Decoder | None = None):
+    """Makes the decoders.
+
+    Args:
+      count: see `number`.
+      decoder: whose siblings they are; None: of the usual limits.
+    """
+    decoder = decoder or Decoder()
+    self.decoders = [decoder.sibling() for _ in range(count)]
     self._threads: list[threading.Thread] = []
     self._is_stopped = threading.Event()
 

@@ -16,7 +16,10 @@ from input_pipeline.datasets.own_videos.digests import Digests
 
 
 def open_extraction(
-  weights: tuple[str, str], data_dir: pathlib.Path, decoding: Mapping[str, Any]
+  weights: tuple[str, str],
+  data_dir: pathlib.Path,
+  decoding: Mapping[str, Any],
+  workers: int,
 ) -> Extraction:
   """Reads the networks; chooses a cache folder for their features.
 
@@ -24,6 +27,7 @@ def open_extraction(
     weights: of the 2-D and the 3-D network, see `feature_extractor`.
     data_dir: folder of the records.
     decoding: arguments of `Limits`.
+    workers: videos that are decoded at once.
 
   Raises:
     ReleaseError: a file of weights is missing or malformed.
@@ -53,4 +57,5 @@ def open_extraction(
     folder,
     Decoder(Limits(**decoding)),
     networks=names,
+    workers=workers,
   )

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from avl_jax.extraction import decoding_process, workers
+from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.workers import Workers
 from avl_jax.features import UnexpectedError
@@ -80,7 +81,7 @@ def test_a_file_in_the_middle_fails_when_the_work_ends(tmp_path, monkeypatch):
     errors.append(error)
 
   limits = Limits(wall_seconds=600, stall_seconds=600)
-  with pytest.raises(KeyboardInterrupt), Workers(2, limits) as two:
+  with pytest.raises(KeyboardInterrupt), Workers(2, Decoder(limits)) as two:
     [*two.each(['hang', 'end'], work)]
   assert len(errors) == 2
   assert all(decoder._child is None for decoder in two.decoders)

@@ -34,9 +34,8 @@ def extract(
 ) -> Extracted:
   """Extracts what is new; prints how fast, and what took the time.
 
-  A file's features are its own: they do not depend on the number of workers.
-  Whenever the work ends, what has been extracted is kept; at most the files in
-  the workers' hands are lost.
+  Features do not depend on the number of workers. Whenever the work ends, what
+  has been extracted is kept: at most the files in the workers' hands are lost.
 
   Args:
     title: of the data set.
@@ -68,7 +67,7 @@ def extract(
     return extracted
   extractor.open()
   count = min(pool.number(workers), len(new))
-  with pool.Workers(count, limits) as threads:
+  with pool.Workers(count, Decoder(limits)) as threads:
     of_thread = {decoder: by(decoder) for decoder in threads.decoders}
 
     def work(piece: Sequence[Line], decoder: Decoder) -> None:
@@ -77,12 +76,8 @@ def extract(
           of_thread[decoder].extract(line)
 
     _show(title, lines, new.values(), threads.each(new.values(), work))
-  _tell(
-    title,
-    [*of_thread.values()],
-    extractor.seconds,
-    time.perf_counter() - began,
-  )
+  used, elapsed = [*of_thread.values()], time.perf_counter() - began
+  _tell(title, used, extractor.seconds, elapsed)
   return extracted
 
 
@@ -121,15 +116,17 @@ def _tell(
   elapsed: float,
 ) -> None:
   """Prints how fast the work was, and what took the time of the workers."""
-  parts = collections.Counter(of_networks)
+  parts: dict[str, float] = collections.defaultdict(float, of_networks)
   for worker in workers:
-    parts.update(worker.extraction.seconds)
+    for part, seconds in worker.extraction.seconds.items():
+      parts[part] += seconds
   if of_networks:
-    del parts['features']  # It is the sum of the networks' own parts.
+    parts.pop('features', None)  # It is the sum of the networks' own parts.
   whole = elapsed * len(workers)
-  parts['other'] = max(0.0, whole - parts.total())
+  parts['other'] = max(0.0, whole - sum(parts.values()))
   shares = ', '.join(
-    f'{name} {seconds / whole:.0%}' for name, seconds in parts.most_common()
+    f'{name} {seconds / whole:.0%}'
+    for name, seconds in sorted(parts.items(), key=lambda part: -part[1])
   )
   count = sum(worker.count for worker in workers)
   seconds = sum(worker.seconds for worker in workers)
