@@ -197,7 +197,7 @@ def main() -> None:
     for count in options.workers:
       seconds = in_parallel(paths, count, extractor)
       speed = len(paths) * options.seconds / seconds
-      print(f'| {count} | {seconds:.1f} | {speed:.0f} |', flush=True)
+      print(f'| {count} | {seconds:.1f} | {speed:.1f} |', flush=True)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,8 @@ import csv
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -98,22 +100,55 @@ def test_a_child_that_is_killed_costs_its_file(root, tmp_path):
   assert _table(tmp_path)['long.mp4']['status'] == 'ok'
 
 
-def test_an_end_costs_the_files_in_the_workers_hands(root, tmp_path):
-  class Paths(own_folder.Extractor):
-    def __call__(self, path, *arguments):
-      paths.append(path)
-      return super().__call__(path, *arguments)
+class _Paths(own_folder.Extractor):
+  """Keeps the paths, because names are not unique."""
 
-  paths = []
-  first = Paths({'long.mp4': Killed()})
+  def __init__(self, fails=()):
+    super().__init__(fails)
+    self.paths = set()
+
+  def __call__(self, path, *arguments):
+    self.paths.add(str(path))
+    return super().__call__(path, *arguments)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_loses_the_files_in_its_hands(root, tmp_path):
+  code = f"""
+import sys, time
+from tests.helpers import own_folder
+class Slow(own_folder.Extractor):
+  def __call__(self, path, *arguments):
+    print('began', path, flush=True)
+    features = super().__call__(path, *arguments)
+    time.sleep(0.3)
+    return features
+own_folder.prepare({str(root)!r}, {str(tmp_path)!r}, Slow(), workers=2)
+"""
+  command = [sys.executable, '-c', code]
+  with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    assert process.stdout
+    began = []
+    for line in process.stdout:
+      if line.startswith('began '):
+        began.append(line.removeprefix('began ').strip())
+      if len(began) == 4:
+        process.kill()
+  assert len(began) >= 4
+  again = own_folder.prepare(root, tmp_path, _Paths(), workers=2).paths
+  assert len({*began} & again) <= 2
+  statuses = {path: row['status'] for path, row in _table(tmp_path).items()}
+  assert statuses == dict.fromkeys(own_folder.GOOD, 'ok') | own_folder.BAD
+
+
+def test_an_end_costs_the_files_in_the_workers_hands(root, tmp_path):
+  first = _Paths({'long.mp4': Killed()})
   with pytest.raises(Killed):
     own_folder.prepare(root, tmp_path, first, workers=2)
   done = {*(tmp_path / 'extracted').rglob('*.json')}
-  began = {*paths}
-  paths.clear()
-  own_folder.prepare(root, tmp_path, Paths(), workers=2)
-  assert len(began & {*paths}) <= 2
-  assert 'long.mp4' in {path.name for path in began & {*paths}}
+  again = own_folder.prepare(root, tmp_path, _Paths(), workers=2)
+  assert len(first.paths & again.paths) <= 2
+  assert str(root / 'long.mp4') in first.paths & again.paths
   every = {*(tmp_path / 'extracted').rglob('*.json')}
   assert done < every
   statuses = {path: row['status'] for path, row in _table(tmp_path).items()}
