@@ -79,7 +79,8 @@ class Extractor:
     self._has_grid = 'grid' in outputs
     self._is_stand_in = resnet152 == STAND_IN
     self.seconds: dict[str, float] = collections.defaultdict(float)
-    self._turn, self._adding = threading.Lock(), threading.Lock()
+    self._turn = threading.Lock()  # to use the networks
+    self._adding = threading.Lock()  # to `seconds`
     self._widths = {
       'visual_2d': efficientnet.WIDTH if self._is_stand_in else resnet.WIDTH
     }

@@ -52,6 +52,7 @@ def extract(
   extractor = LazyExtractor(make_extractor)
 
   def by(decoder: Decoder | None) -> Extracted:
+    # One for each decoder: they count their own time, and share the cache.
     widths = networks.widths_of(names)
     extraction = Extraction(
       extractor, widths, folder, decoder, skip_silent=True, networks=names
