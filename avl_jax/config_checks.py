@@ -130,6 +130,16 @@ _KINDS = {  # key -> what its value must be
   'comparison.seeds': _SEEDS,
   'prepare.datasets': _NAMES,
   'prepare.speech_words': _COUNT,
+  'prepare.workers': _COUNT_OR_0,
+  'prepare.decoding.memory': _COUNT,
+  'prepare.decoding.wall_seconds': _POSITIVE,
+  'prepare.decoding.wall_seconds_per_minute': _POSITIVE_OR_0,
+  'prepare.decoding.processor_seconds': _POSITIVE_OR_0,
+  'prepare.decoding.processor_seconds_per_minute': _POSITIVE_OR_0,
+  'prepare.decoding.stall_seconds': _POSITIVE,
+  'prepare.decoding.longest_seconds': _POSITIVE,
+  'prepare.decoding.most_streams': _COUNT,
+  'prepare.decoding.files': _COUNT,
 }
 _EVALUATION = {  # key of an evaluation -> what its value must be
   'datasets': _SOME_NAMES,

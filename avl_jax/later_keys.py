@@ -21,6 +21,16 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.resnext101': '',
   'prepare.speech_words': 1,
   'prepare.narrated': {},
+  'prepare.workers': 1,
+  'prepare.decoding.memory': 6 * 2**30,
+  'prepare.decoding.wall_seconds': 60.0,
+  'prepare.decoding.wall_seconds_per_minute': 600.0,
+  'prepare.decoding.processor_seconds': 60.0,
+  'prepare.decoding.processor_seconds_per_minute': 600.0,
+  'prepare.decoding.stall_seconds': 60.0,
+  'prepare.decoding.longest_seconds': 12 * 3600.0,
+  'prepare.decoding.most_streams': 100,
+  'prepare.decoding.files': 1000,
   'words.vectors': '',
   'words.max_words': 20,
   'train_data.min_time': 0.0,
@@ -44,7 +54,8 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.curve': (),
   'comparison.amount': '',
 }
-_PARTS = ('release', 'words', 'comparison')  # that came later as a whole
+# That came later as a whole.
+_PARTS = ('release', 'words', 'comparison', 'prepare.decoding')
 _METADATA = {  # of a checkpoint
   'examples': 0,
   'networks': {},
@@ -58,13 +69,17 @@ def complete_config(tree: Mapping[str, Any]) -> dict[str, Any]:
   """Adds the later keys that a config, nested dicts, lacks."""
   completed = dict(tree)
   for key, value in LATER.items():
-    outer, _, inner = key.rpartition('.')
-    if not outer:
-      completed.setdefault(inner, value)
-      continue
-    part = completed.get(outer, {} if outer in _PARTS else None)
-    if isinstance(part, Mapping):
-      completed[outer] = {inner: value, **part}
+    *outer, inner = key.split('.')
+    part = completed
+    for depth, name in enumerate(outer, 1):
+      is_later = '.'.join(outer[:depth]) in _PARTS
+      found = part.get(name, {} if is_later else None)
+      if not isinstance(found, Mapping):
+        break  # Whoever reads the config says what is wrong.
+      part[name] = dict(found)
+      part = part[name]
+    else:
+      part.setdefault(inner, value)
   return completed
 
 

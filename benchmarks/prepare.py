@@ -3,7 +3,8 @@
   python -m benchmarks.prepare --videos 100
 
 The child's start is included. The videos are made by FFmpeg. The network is the
-packaged EfficientNet-Lite0, once a second.
+packaged EfficientNet-Lite0, once a second. The last table is of the whole
+extraction by several workers, each with a child; one process has the network.
 """
 
 import argparse
@@ -19,6 +20,8 @@ import numpy as np
 
 from avl_jax.backbones import feature_extractor
 from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.video_features import Extraction
+from avl_jax.extraction.workers import Workers
 from avl_jax.features import audio, video
 
 WIDTH, HEIGHT, RATE, SOUND_RATE = 640, 360, 25, 44_100
@@ -133,11 +136,33 @@ def uses() -> Iterator[tuple[str, Callable]]:
   yield 'sound, 1 frame a second, network', features
 
 
+def in_parallel(
+  paths: list[pathlib.Path],
+  count: int,
+  extractor: feature_extractor.Extractor,
+) -> float:
+  """Seconds to extract all files with so many workers, starts included."""
+  with tempfile.TemporaryDirectory() as cache, Workers(count) as workers:
+    extractions = {
+      decoder: Extraction(
+        extractor, extractor.widths, pathlib.Path(cache), decoder
+      )
+      for decoder in workers.decoders
+    }
+    began = time.perf_counter()
+    for _ in workers.each(
+      paths, lambda path, decoder: extractions[decoder](path)
+    ):
+      pass
+    return time.perf_counter() - began
+
+
 def main() -> None:
   """Prints the table."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--videos', type=int, default=100)
   parser.add_argument('--seconds', type=int, default=60)
+  parser.add_argument('--workers', type=int, nargs='*', default=[1, 2])
   options = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
     paths = [pathlib.Path(folder, f'{i}.mp4') for i in range(options.videos)]
@@ -163,6 +188,16 @@ def main() -> None:
           f'{ratio[0]:.3f}, {ratio[1]:.3f} |',
           flush=True,
         )
+    extractor = feature_extractor.Extractor(
+      resnet152=feature_extractor.STAND_IN
+    )
+    in_parallel(paths[:1], 1, extractor)  # compiles the network
+    print('| workers | seconds | hours of video an hour |')
+    print('| --- | --- | --- |')
+    for count in options.workers:
+      seconds = in_parallel(paths, count, extractor)
+      speed = len(paths) * options.seconds / seconds
+      print(f'| {count} | {seconds:.1f} | {speed:.1f} |', flush=True)
 
 
 if __name__ == '__main__':

@@ -7,9 +7,9 @@ voices and networks are imported only when records are missing.
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -28,6 +28,8 @@ def prepare(
   resnext101: str = '',
   speech_words: int = 1,
   narrated: Mapping[str, Any] | None = None,
+  workers: int = 1,
+  decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
 
@@ -49,6 +51,8 @@ def prepare(
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
     narrated: options of generated videos (`narrated_videos.settings`).
+    workers: raw videos that are decoded at once, see `workers.number`.
+    decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
@@ -63,20 +67,19 @@ def prepare(
   ]
   for name in missing:
     check_name(name, data_dir)
+  weights = (resnet152, resnext101)
+  limits = {'decoding': decoding, 'workers': workers}
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      weights = resnet152, resnext101
-      _prepare_own(name, data_dir, media_dir, weights, narrated or {})
+      _prepare_own(name, data_dir, media_dir, weights, narrated or {}, **limits)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':
       options['speech_words'] = speech_words
     if family in ('clips', 'videos') and resnet152:
-      extraction = extraction or _open_extraction(
-        resnet152, resnext101, data_dir
-      )
+      extraction = extraction or _open_extraction(weights, data_dir, **limits)
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
 
@@ -89,15 +92,26 @@ def _is_narrated(name: str) -> bool:
   return name.startswith('narrated_videos/')
 
 
+def _open_extraction(weights: tuple[str, str], data_dir: str, **limits):
+  """The extraction of raw videos, see `raw_videos`."""
+  from input_pipeline.datasets import raw_videos
+
+  folder = catalog.data_folder(data_dir)
+  return raw_videos.open_extraction(weights, folder, **limits)
+
+
 def _prepare_own(
   name: str,
   data_dir: str,
   media_dir: str,
   weights: tuple[str, str],
   narrated: Mapping[str, Any],
+  decoding: Mapping[str, Any],
+  workers: int,
 ) -> None:
   """Makes records of video files, or brings them up to date."""
   from avl_jax.backbones import feature_extractor
+  from avl_jax.extraction.decoding_limits import Limits
   from input_pipeline.datasets import networks
   from input_pipeline.datasets.narrated_videos import (
     preparation as narrated_videos,
@@ -122,6 +136,8 @@ def _prepare_own(
     'media_dir': media_dir,
     'networks_of': lambda digest: networks.names_of(**files, digest=digest),
     'make_extractor': lambda: feature_extractor.Extractor(**files),
+    'limits': Limits(**decoding),
+    'workers': workers,
   }
   with _explain_full_disk(name, data_dir):
     if _is_narrated(name):
@@ -216,30 +232,3 @@ def _explain_full_disk(name: str, data_dir: str) -> Iterator[None]:
       f'The disk with {catalog.data_folder(data_dir)} is full. No records of '
       f'{name} were kept. Free some space or choose another data_dir.'
     ) from error
-
-
-def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
-  """The networks of these weights, and a cache folder for their features."""
-  from avl_jax.backbones.feature_extractor import Extractor
-  from avl_jax.extraction.video_features import Extraction
-  from input_pipeline.datasets import networks
-  from input_pipeline.datasets.own_videos.digests import Digests
-
-  files = [os.path.expanduser(file) for file in (resnet152, resnext101)]
-  extractor = Extractor(resnet152=files[0], resnext101=files[1])
-  facts = [
-    (file, os.path.getsize(file), os.path.getmtime(file))
-    if os.path.isfile(file)
-    else file
-    for file in files
-  ]
-  weights_id = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-  folder = catalog.data_folder(data_dir) / 'extracted' / weights_id
-  logs.write(
-    f'Extracted features are cached in {folder}, so an interrupted preparation '
-    'can resume. Delete the folder once preparation has finished.'
-  )
-  digests = Digests(folder.parent / 'digests.json')
-  names = networks.names_of(*files, digest=digests)
-  digests.save()
-  return Extraction(extractor, extractor.widths, folder, networks=names)

@@ -9,16 +9,16 @@ import fractions
 import functools
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import av
 import jax
 import numpy as np
 
-from avl_jax import logs
-from avl_jax.backbones import bottleneck, efficientnet, resnet, resnext3d
+from avl_jax.backbones import efficientnet, resnet, resnext3d
+from avl_jax.backbones.compilation import compile_network
 from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
 
@@ -39,8 +39,14 @@ class Extractor:
   All batches have the same number of images or clips, so a network is compiled
   once per frame size, at the first video of that size.
 
+  Several threads may use it, each for a video. One batch at a time goes through
+  the networks. A batch has frames of one video only: whether a row keeps its
+  bits at another place of a batch is the compiler's choice, and a video's
+  features must not depend on what else is extracted.
+
   Attributes:
-    seconds: that 'decoding', 'visual_2d' and 'visual_3d' have taken.
+    seconds: that 'decoding', 'visual_2d' and 'visual_3d' have taken, of all
+      threads, and their 'waiting' for each other.
 
   Example:
     extract = Extractor(resnet152='efficientnet_lite0')
@@ -73,19 +79,21 @@ class Extractor:
     self._has_grid = 'grid' in outputs
     self._is_stand_in = resnet152 == STAND_IN
     self.seconds: dict[str, float] = collections.defaultdict(float)
+    self._turn = threading.Lock()  # to use the networks
+    self._adding = threading.Lock()  # to `seconds`
     self._widths = {
       'visual_2d': efficientnet.WIDTH if self._is_stand_in else resnet.WIDTH
     }
     self._of_images = (
       efficientnet.backbone(self._has_grid)
       if self._is_stand_in
-      else _compile(resnet152, *resnet.load(resnet152), self._has_grid)
+      else compile_network(resnet152, *resnet.load(resnet152), self._has_grid)
     )
     self._of_clips = None
     if resnext101:
       self._widths['visual_3d'] = resnext3d.WIDTH
       loaded = resnext3d.load(resnext101)
-      self._of_clips = _compile(resnext101, *loaded, self._has_grid)
+      self._of_clips = compile_network(resnext101, *loaded, self._has_grid)
 
   @property
   def widths(self) -> dict[str, int]:
@@ -129,33 +137,38 @@ class Extractor:
       streams['visual_3d'] = (clips(small), self._of_clips, _CLIPS)
     found = {}
     for name, (items, backbone, size) in streams.items():
-      began, before = time.perf_counter(), self.seconds['decoding']
-      grids = []
-      pooled = self._pooled(backbone, grids)
-      found[name] = _rows(self._time(items), pooled, size, self._widths[name])
+      began, grids = time.perf_counter(), []
+      spent: dict[str, float] = collections.defaultdict(float)
+      pooled = self._pooled(backbone, grids, spent)
+      timed = _timed(items, spent)
+      found[name] = _rows(timed, pooled, size, self._widths[name])
       if grids:  # The last batch is filled up.
         found[f'{name}_grid'] = np.concatenate(grids)[: len(found[name])]
-      decoding = self.seconds['decoding'] - before
-      self.seconds[name] += time.perf_counter() - began - decoding
+      spent[name] = time.perf_counter() - began - sum(spent.values())
+      with self._adding:
+        for part, seconds in spent.items():
+          self.seconds[part] += seconds
     return found
 
-  def _time(self, items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields the items; adds the time that they take to 'decoding'."""
-    while True:
+  def _pooled(
+    self, backbone: Callable, grids: list[np.ndarray], spent: dict[str, float]
+  ) -> Callable:
+    """The pooled output of a network, when it is this thread's turn.
+
+    Args:
+      backbone: the network.
+      grids: get the grids, if any.
+      spent: gets the seconds of 'waiting' for the turn.
+    """
+
+    def pooled(batch: np.ndarray) -> np.ndarray:
       began = time.perf_counter()
-      item = next(items, None)
-      self.seconds['decoding'] += time.perf_counter() - began
-      if item is None:
-        return
-      yield item
-
-  def _pooled(self, backbone: Callable, grids: list[np.ndarray]) -> Callable:
-    """The pooled output of a network; its grids, if any, go into a list."""
-    if not self._has_grid:
-      return backbone
-
-    def pooled(batch: np.ndarray) -> jax.Array:
-      rows, grid = backbone(batch)
+      with self._turn:
+        spent['waiting'] += time.perf_counter() - began
+        outputs = jax.device_get(backbone(batch))
+      if not self._has_grid:
+        return outputs
+      rows, grid = outputs
       grids.append(np.asarray(grid, np.float16))
       return rows
 
@@ -173,7 +186,7 @@ class Extractor:
     Raises:
       RefusedError: one side of an image is more than ten times the other.
     """
-    pooled = self._pooled(self._of_images, [])
+    pooled = self._pooled(self._of_images, [], {'waiting': 0.0})
     if self._is_stand_in:
       squares = map(image_files.fit_square, images)
       return image_files.extract(squares, pooled, _IMAGES)
@@ -181,6 +194,19 @@ class Extractor:
       image_files.extract([_as_frame(image)], pooled, 1) for image in images
     ]
     return np.concatenate(rows)
+
+
+def _timed(
+  items: Iterator[np.ndarray], spent: dict[str, float]
+) -> Iterator[np.ndarray]:
+  """Yields the items; adds the time that they take to 'decoding'."""
+  while True:
+    began = time.perf_counter()
+    item = next(items, None)
+    spent['decoding'] += time.perf_counter() - began
+    if item is None:
+      return
+    yield item
 
 
 def _as_frame(image: np.ndarray) -> np.ndarray:
@@ -205,37 +231,6 @@ def clips(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     clip = np.zeros(resnext3d.CLIP, np.uint8)
     clip[: len(some)] = some
     yield clip
-
-
-def _compile(
-  file: str,
-  network: bottleneck.BottleneckNetwork,
-  variables: dict,
-  has_grid: bool,
-) -> Callable[[np.ndarray], Any]:
-  """Compiles a network in full float32, so features do not depend on a device.
-
-  Prints a warning if the network's depth differs from the authors', as with
-  ResNet-50.
-  """
-  if network.blocks != (authors := type(network).blocks):
-    logs.write(
-      f'Warning: {file} is a {type(network).__name__} of blocks '
-      f"{network.blocks}. The authors' has blocks {authors}, so the features "
-      'differ from theirs.'
-    )
-
-  @jax.jit
-  def features(variables, batch):
-    with jax.default_matmul_precision('float32'):
-      if not has_grid:
-        return network.apply(variables, batch, train=False)
-      pooled, kept = network.apply(
-        variables, batch, train=False, mutable='intermediates'
-      )
-      return pooled, kept['intermediates']['grid'][0]
-
-  return functools.partial(features, jax.device_put(variables))
 
 
 def _rows(

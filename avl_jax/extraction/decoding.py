@@ -7,6 +7,7 @@ next file gets another child. `decoding_sandbox` says what the child cannot do,
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -39,7 +40,21 @@ class Decoder:
     self._limits = limits or Limits()
     self._child: DecodingProcess | None = None
     self._files = 0  # that the child has opened
-    self._is_told = False  # which limits hold
+    self._is_stopped = False
+    # Whoever takes it first tells which limits hold.
+    self._telling = threading.Lock()
+
+  def sibling(self) -> 'Decoder':
+    """A decoder of the same limits, for another thread."""
+    sibling = Decoder(self._limits)
+    sibling._telling = self._telling
+    return sibling
+
+  def stop(self) -> None:
+    """Ends the decoder for good, from any thread: the file in use fails."""
+    self._is_stopped = True
+    if child := self._child:
+      child.hang_up()
 
   def __enter__(self) -> 'Decoder':
     return self
@@ -125,9 +140,13 @@ class Decoder:
     if self._child and self._child.is_ready():
       return self._child
     self.close()
+    if self._is_stopped:
+      raise RuntimeError('The decoder has been stopped.')
     names = ('memory', 'longest_seconds', 'most_streams')
     try:
       self._child = DecodingProcess(_START)
+      if self._is_stopped:  # `stop` may have come before this child.
+        raise EndedError('stopped')
       self._child.ask({n: getattr(self._limits, n) for n in names}, _START)
       ready = self._child.receive()
     except (EndedError, OSError) as error:  # TimeoutError is one.
@@ -138,12 +157,11 @@ class Decoder:
         'av, soundfile and soxr. See its lines above.'
       ) from error
     self._child.is_busy, self._child.stall = False, self._limits.stall_seconds
-    if not self._is_told:
+    if self._telling.acquire(blocking=False):
       self._tell(ready['lacking'])  # It has not seen a file yet.
     return self._child
 
   def _tell(self, lacking: list[str]) -> None:
-    self._is_told = True
     if not lacking:
       logs.write(
         'Media are decoded in a child process without network, other files, '

@@ -67,6 +67,14 @@ class DecodingProcess:
     self._process = process
     self.stop = weakref.finalize(self, _stop, process, self._channel)
 
+  def hang_up(self) -> None:
+    """Closes the line, from any thread: whoever waits for the child learns it.
+
+    That thread stops the process.
+    """
+    with contextlib.suppress(OSError):  # It is closed.
+      self._channel.shutdown(socket.SHUT_RDWR)
+
   def is_ready(self) -> bool:
     """Whether the child waits for a request, and has sent nothing unasked."""
     self._channel.setblocking(False)

@@ -5,31 +5,31 @@ interrupted preparation, which may take days, can resume.
 """
 
 import collections
+import contextlib
+import copy
 import math
-import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import tqdm
 
 from avl_jax.extraction import feature_cache
 from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.workers import Workers, number
 from avl_jax.features import (
-  MissingError,
+  MediaError,
   NetworkError,
   TooShortError,
   UnexpectedError,
-  UnsafeNameError,
   audio,
   reading,
 )
-from avl_jax.files import OutsideError, inside
 
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
-SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
 # (path, start, end or None, see `feature_extractor.Frames`) ->
 # {'visual_2d': [S, V], 'visual_3d': [S', V']}
@@ -37,76 +37,13 @@ Extractor = Callable[
   [pathlib.Path, float, float | None, Callable[..., Iterator[np.ndarray]]],
   Mapping[str, np.ndarray],
 ]
-
-
-class VideoFiles:
-  """The video files below a folder, by name without suffix.
-
-  If the folder has a subfolder `videos`, only that one is searched. Links to
-  folders are not followed, and links to files must not lead out of the folder.
-  If several files have the same name, the first one is taken, in the order of
-  folders, then of names, that has content and does not lead out of the folder.
-
-  Attributes:
-    root: the folder that is searched.
-
-  Example:
-    files = VideoFiles(pathlib.Path('media'))
-    path = files('dQw4w9WgXcQ')  # media/videos/a/dQw4w9WgXcQ.mp4
-  """
-
-  def __init__(self, root: pathlib.Path):
-    """Lists the files without opening them."""
-    videos = root / 'videos'
-    self.root = videos if videos.is_dir() else root
-    self._names: dict[str, str] = {}
-    self._others: dict[str, list[str]] = {}  # of the same name, later in order
-    for folder, folders, files in os.walk(self.root):
-      folders.sort()
-      for file in sorted(files):
-        stem, suffix = os.path.splitext(file)
-        if suffix.lower() in SUFFIXES:
-          path = os.path.relpath(os.path.join(folder, file), self.root)
-          if stem in self._names:
-            self._others.setdefault(stem, []).append(path)
-          else:
-            self._names[stem] = path
-
-  def __contains__(self, video: str) -> bool:
-    """Whether there is a file of this name."""
-    return video in self._names
-
-  def __call__(self, video: str) -> pathlib.Path:
-    """Returns the path of a video.
-
-    Raises:
-      MissingError: no file has this name.
-      UnsafeNameError: the name or a link leads out of the folder.
-    """
-    if not video or '..' in video.split('/') or set(video) & set('/\\\0'):
-      raise UnsafeNameError(
-        f'{video!r} is not a file name. Expected a name without a folder.'
-      )
-    if video not in self._names:
-      kinds = ', '.join(SUFFIXES)
-      raise MissingError(f'{video} ({kinds}) is not below {self.root}.')
-    for name in (self._names[video], *self._others.get(video, ())):
-      try:
-        path = inside(self.root, name)
-        if video not in self._others or path.stat().st_size:
-          return path
-      except (OutsideError, OSError):  # perhaps a link that leads nowhere
-        continue
-    try:
-      return inside(self.root, self._names[video])
-    except OutsideError as error:
-      raise UnsafeNameError(str(error)) from error
+Piece = tuple[pathlib.Path, float, float, type]  # see `Extraction.__call__`
 
 
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
-  Videos are decoded in a child process, because they may be strangers' files.
+  Videos are decoded in child processes, because they may be strangers' files.
 
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
@@ -132,6 +69,7 @@ class Extraction:
     skip_silent: bool = False,
     networks: Mapping[str, str] = MappingProxyType({}),
     outputs: Sequence[str] = ('pooled',),
+    workers: int = 1,
   ):
     """Sets the visual networks and the cache.
 
@@ -145,6 +83,7 @@ class Extraction:
       networks: stream -> name of its network, for the records.
       outputs: of the extractor, see `feature_extractor.Extractor`. What a
         cached file has beyond them stays in it and is not returned.
+      workers: of `ahead`, see `workers.number`.
     """
     self._grids = [f'{s}_grid' for s in widths if 'grid' in outputs]
     self.widths, self.folder = dict(widths), folder
@@ -152,6 +91,9 @@ class Extraction:
     self.seconds: dict[str, float] = collections.defaultdict(float)
     self._extractor, self._skip_silent = extractor, skip_silent
     self._decoder = decoder or Decoder()
+    self._workers = number(workers)
+    # Of `ahead`: cached file -> class and text of its error.
+    self._failed: dict[pathlib.Path, tuple[type[MediaError], str]] = {}
 
   def __call__(
     self,
@@ -183,6 +125,9 @@ class Extraction:
       UserError: the disk is full.
     """
     cached = self.cache_file(path, start, end, dtype, content)
+    if cached in self._failed:
+      error, text = self._failed[cached]
+      raise error(text)
     names = {'spectrogram', *self.widths, *self._grids}
     arrays = feature_cache.read(cached, names)
     if not arrays:
@@ -190,6 +135,45 @@ class Extraction:
       arrays['spectrogram'] = arrays['spectrogram'].astype(dtype)
       self._timed('writing', feature_cache.write, cached, arrays)
     return arrays
+
+  def ahead(self, title: str, pieces: Iterable[Piece]) -> None:
+    """Extracts pieces, several at once, before they are asked for.
+
+    The arrays go into the cache; the errors of pieces are kept. With one worker
+    nothing is done ahead.
+
+    Args:
+      title: of the bar.
+      pieces: see `__call__`.
+
+    Raises:
+      NetworkError, UserError: as `__call__` raises them.
+    """
+    if self._workers == 1:
+      return
+    new = {}
+    for piece in pieces:
+      with contextlib.suppress(MediaError):  # It will be missed.
+        if not (cached := self.cache_file(*piece)).is_file():
+          new[cached] = piece
+    count = min(self._workers, len(new))
+    if not count:
+      return
+    with Workers(count, self._decoder) as threads:
+      by = {decoder: copy.copy(self) for decoder in threads.decoders}
+      for decoder, extraction in by.items():
+        extraction._decoder = decoder
+        extraction.seconds = collections.defaultdict(float)
+
+      def work(cached: pathlib.Path, decoder: Decoder) -> None:
+        try:
+          by[decoder](*new[cached])
+        except MediaError as error:
+          self._failed[cached] = type(error), str(error)
+
+      bar = tqdm.tqdm(threads.each(new, work), title, len(new), mininterval=1)
+      for _ in bar:
+        bar.set_postfix_str(f'{len(self._failed):,} unusable', refresh=False)
 
   def cache_file(
     self,

@@ -1,6 +1,8 @@
 """Features of video files: golden runs of the authors' extractor, edges."""
 
 import re
+import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -172,3 +174,37 @@ def test_the_grid_before_pooling(extract, files, tmp_path, monkeypatch):
   assert both.image_features([image]).shape == (1, 2048)
   with pytest.raises(ValueError, match=r"Choose one of \(\('pooled',\), "):
     feature_extractor.Extractor(**files, outputs=('grid',))
+
+
+def test_threads_get_the_bits_of_one(extract):
+  """Videos of other lengths, so other places of the frames in their batches."""
+  rng = np.random.default_rng(1)
+  together = threading.Barrier(3)
+
+  def reader(images, small, is_alone):
+    def read(fps, size, crop, start, end):
+      del fps, crop, start, end
+      if not is_alone and size == 224:
+        together.wait(timeout=60)
+      return iter(images if size == 224 else small)
+
+    return read
+
+  videos = [
+    (
+      rng.integers(0, 256, (images, 224, 224, 3), np.uint8),
+      rng.integers(0, 256, (small, 112, 112, 3), np.uint8),
+    )
+    for images, small in ((2, 0), (4, 16), (5, 0))
+  ]
+  alone = [extract('', 0, None, reader(*video, True)) for video in videos]
+  extract.seconds.clear()
+  with futures.ThreadPoolExecutor(3) as threads:
+    found = [
+      threads.submit(extract, '', 0, None, reader(*video, False))
+      for video in videos
+    ]
+  np.testing.assert_equal([each.result() for each in found], alone)
+  assert {*extract.seconds} == {
+    *('decoding', 'waiting', 'visual_2d', 'visual_3d')
+  }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import SilentMediaError
+from avl_jax.features import MediaError, SilentMediaError
 from tests.helpers import media, own_folder
 
 
@@ -61,6 +61,28 @@ def test_the_cache_is_keyed_by_content_if_it_is_given(path, tmp_path):
   extract(other)
   extract(other, content='another digest')
   assert len(extractor.calls) == 3
+
+
+def test_pieces_ahead_are_those_that_are_asked_for(path, tmp_path):
+  broken = tmp_path / 'broken.mp4'
+  broken.write_bytes(path.read_bytes()[:2000])
+  pieces = [(path, i, i + 1, np.float32) for i in range(3)]
+  pieces += [(path, 60, 62, np.float32), (broken, 0, 1, np.float32)]
+  found = []
+  for workers in (1, 2):
+    extractor, extract = _extraction(tmp_path / str(workers), workers=workers)
+    extract.ahead('pieces', [*pieces, (tmp_path / 'gone', 0, 1, np.float32)])
+    assert bool(extractor.calls) == (workers > 1)
+    outcomes = []
+    for piece in pieces:
+      try:
+        outcomes.append(extract(*piece))
+      except MediaError as error:
+        outcomes.append((type(error), str(error)))
+    assert len(extractor.calls) <= len(pieces)
+    found.append(outcomes)
+  np.testing.assert_equal(found[1], found[0])
+  assert [isinstance(x, dict) for x in found[1]] == [True] * 3 + [False] * 2
 
 
 def test_the_time_is_counted_by_parts(path, tmp_path):

@@ -111,7 +111,9 @@ def age(root: pathlib.Path) -> None:
       os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
-def prepare(media_dir, data_dir, extractor=None, kind='untrimmed', names=None):
+def prepare(
+  media_dir, data_dir, extractor=None, kind='untrimmed', names=None, **options
+):
   """Makes the records with a small extractor; returns it."""
   extractor = extractor or Extractor()
   preparation.prepare(
@@ -120,6 +122,7 @@ def prepare(media_dir, data_dir, extractor=None, kind='untrimmed', names=None):
     media_dir=str(media_dir),
     networks_of=lambda _: names or NETWORKS,
     make_extractor=lambda: extractor,
+    **options,
   )
   return extractor
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from avl_jax.errors import UserError
+from avl_jax.extraction.decoding_limits import Limits
 from input_pipeline.datasets.narrated_videos import (
   builder,
   casting,
@@ -29,6 +30,8 @@ def prepare(
   options: Mapping[str, Any],
   networks_of: Callable[[Digests], Mapping[str, str]],
   make_extractor: Callable[[], Callable[..., Mapping]],
+  limits: Limits | None = None,
+  workers: int = 1,
 ) -> None:
   """Makes the records, and the videos if they are not there.
 
@@ -42,6 +45,8 @@ def prepare(
     options: of `settings.Settings`, without the language.
     networks_of: as of own videos.
     make_extractor: likewise.
+    limits: likewise.
+    workers: likewise.
 
   Raises:
     UserError: an option is not possible, the stamps cannot be had, or records
@@ -75,5 +80,7 @@ def prepare(
     networks_of=networks_of,
     make_extractor=make_extractor,
     make_builder=builder.NarratedVideos,
+    limits=limits,
+    workers=workers,
     title=name,
   )

@@ -40,6 +40,10 @@ class Extracted:
     """Takes the extraction, whose folder has the results of its networks."""
     self.extraction, self.seconds, self.count = extraction, 0.0, 0
 
+  def key(self, line: Line) -> pathlib.Path:
+    """Equal for lines of the same piece of the same content."""
+    return self._memory(line)
+
   def is_known(self, line: Line) -> bool:
     """Sets status, reason and seconds of a line from what is remembered.
 

@@ -11,25 +11,20 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import tqdm
-
 from avl_jax import logs
 from avl_jax.errors import UserError
-from avl_jax.extraction.video_features import Extraction
+from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.files import InUseError, Lock
 from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import (
   builder,
+  extracting,
   manifest,
   splits,
   survey,
   tables,
 )
 from input_pipeline.datasets.own_videos.digests import Digests
-from input_pipeline.datasets.own_videos.extracted import (
-  Extracted,
-  LazyExtractor,
-)
 from input_pipeline.datasets.own_videos.tables import Line
 from input_pipeline.records import catalog
 
@@ -46,6 +41,8 @@ def prepare(
   make_extractor: Callable[[], Callable[..., Mapping]],
   make_builder: Callable[..., builder.OwnVideos] = builder.OwnVideos,
   title: str = '',
+  limits: Limits | None = None,
+  workers: int = 1,
 ) -> None:
   """Makes the records of a folder or manifest, or brings them up to date.
 
@@ -57,6 +54,8 @@ def prepare(
     make_extractor: reads their weights.
     make_builder: the class of the records' builder.
     title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
+    limits: of what a video may cost; None: the usual ones.
+    workers: videos that are decoded at once; 0: see `workers.number`.
 
   Raises:
     UserError: the list is malformed, nothing can be used, or the records that
@@ -76,7 +75,15 @@ def prepare(
     if old:
       _check_networks(old, catalog.networks(old), names)
     lines = survey.look(root, items, digests, title)
-    extracted = _extract(title, lines, cache, names, make_extractor)
+    extracted = extracting.extract(
+      title,
+      lines,
+      folder=cache / '-'.join(names.values()).replace(':', '_'),
+      names=names,
+      make_extractor=make_extractor,
+      limits=limits,
+      workers=workers,
+    )
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
@@ -129,46 +136,6 @@ def _check_networks(
       '(prepare.resnet152, prepare.resnext101), choose another data_dir, or '
       'delete that folder to extract all features again.'
     )
-
-
-def _extract(
-  title: str,
-  lines: Sequence[Line],
-  cache: pathlib.Path,
-  names: Mapping[str, str],
-  make_extractor: Callable[[], Callable[..., Mapping]],
-) -> Extracted:
-  """Extracts what is new; prints how fast, and what took the time."""
-  extractor = LazyExtractor(make_extractor)
-  extraction = Extraction(
-    extractor,
-    networks.widths_of(names),
-    cache / '-'.join(names.values()).replace(':', '_'),
-    skip_silent=True,
-    networks=names,
-  )
-  extracted, began = Extracted(extraction), time.perf_counter()
-  for line in tqdm.tqdm(tables.usable(lines), title, mininterval=1):
-    if not extracted.is_known(line):
-      extractor.open()
-      extracted.extract(line)
-  if extracted.count:
-    elapsed = time.perf_counter() - began
-    parts = {**extraction.seconds, **extractor.seconds}
-    if extractor.seconds:
-      del parts['features']  # It is the sum of the extractor's own parts.
-    parts['other'] = max(0.0, elapsed - sum(parts.values()))
-    shares = ', '.join(
-      f'{name} {seconds / elapsed:.0%}'
-      for name, seconds in sorted(parts.items(), key=lambda part: -part[1])
-    )
-    logs.write(
-      f'{title}: extracted {extracted.count:,} files with '
-      f'{extracted.seconds / 3600:.2f} hours of video in {elapsed:.0f} s: '
-      f'{extracted.seconds / elapsed:.1f} hours of video an hour. Of the time: '
-      f'{shares}.'
-    )
-  return extracted
 
 
 def _divide(title: str, lines: Sequence[Line]) -> None:
