@@ -102,7 +102,7 @@ def _show(
       seconds += piece[0].seconds
       failed.update(x.status for x in piece if x.status != Status.OK)
       speed = seconds / (time.perf_counter() - began)
-      parts = [f'{number:,} {status}' for status, number in failed.items()]
+      parts = [f'{failed[s]:,} {s}' for s in Status if failed[s]]
       bar.set_postfix_str(
         ', '.join([f'{speed:.1f} hours of video an hour', *parts]),
         refresh=False,
