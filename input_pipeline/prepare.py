@@ -58,15 +58,7 @@ def prepare(
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
-  missing = [
-    name
-    for name in dict.fromkeys(datasets)
-    if _is_narrated(name)
-    or (_is_own(name) and media_dir)
-    or not catalog.find(name, data_dir)
-  ]
-  for name in missing:
-    check_name(name, data_dir)
+  missing = _missing(datasets, data_dir, media_dir)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
   extraction = None
@@ -82,6 +74,22 @@ def prepare(
       extraction = extraction or _open_extraction(weights, data_dir, **limits)
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
+
+
+def _missing(
+  datasets: Sequence[str], data_dir: str, media_dir: str
+) -> list[str]:
+  """The data sets to prepare, or to look at; DataError: one has no builder."""
+  missing = [
+    name
+    for name in dict.fromkeys(datasets)
+    if _is_narrated(name)
+    or (_is_own(name) and media_dir)
+    or not catalog.find(name, data_dir)
+  ]
+  for name in missing:
+    check_name(name, data_dir)
+  return missing
 
 
 def _is_own(name: str) -> bool:

@@ -55,20 +55,8 @@ def prepare(
   part, _, language = name.partition('/')[2].rpartition('_')
   chosen = settings.make(language, options)
   folder = catalog.data_folder(data_dir)
-  records = catalog.find(name, data_dir)
-  if records:
-    old = pathlib.Path(records.data_dir)
-    if not settings.are_those_of(old, chosen):
-      raise UserError(
-        f'The records in {old} are of other settings than prepare.narrated; '
-        f'{old / settings.FILE} has theirs. Choose another folder for new '
-        f'records (--config.data_dir=FOLDER), or delete {old}.'
-      )
-    digests = Digests(
-      folder / 'extracted' / preparation.FAMILY / 'digests.json'
-    )
-    if catalog.networks(old) == dict(networks_of(digests)):
-      return
+  if _are_made(name, data_dir, chosen, networks_of):
+    return
   stamps = media_dir or debian.fetch(**PACKAGE, cache=folder / 'downloads')
   media = generation.generate(
     folder / 'generated' / FAMILY, pathlib.Path(stamps).expanduser(), chosen
@@ -84,3 +72,25 @@ def prepare(
     workers=workers,
     title=name,
   )
+
+
+def _are_made(
+  name: str,
+  data_dir: str,
+  chosen: settings.Settings,
+  networks_of: Callable[[Digests], Mapping[str, str]],
+) -> bool:
+  """Whether there are records of these networks; UserError: other settings."""
+  records = catalog.find(name, data_dir)
+  if not records:
+    return False
+  old = pathlib.Path(records.data_dir)
+  if not settings.are_those_of(old, chosen):
+    raise UserError(
+      f'The records in {old} are of other settings than prepare.narrated; '
+      f'{old / settings.FILE} has theirs. Choose another folder for new '
+      f'records (--config.data_dir=FOLDER), or delete {old}.'
+    )
+  cache = catalog.data_folder(data_dir) / 'extracted' / preparation.FAMILY
+  digests = Digests(cache / 'digests.json')
+  return catalog.networks(old) == dict(networks_of(digests))

@@ -61,8 +61,7 @@ def prepare(
     UserError: the list is malformed, nothing can be used, or the records that
       exist are of other networks or files.
   """
-  title = title or f'{FAMILY}/{kind}'
-  folder = catalog.data_folder(data_dir)
+  title, folder = title or f'{FAMILY}/{kind}', catalog.data_folder(data_dir)
   root, items = survey.read_list(media_dir)
   _check_kind(kind, media_dir, items[0].is_clip)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
@@ -70,10 +69,7 @@ def prepare(
   with _wait_for_lock(cache):
     digests = Digests(cache / 'digests.json')
     names = networks_of(digests)
-    records = catalog.find(title, data_dir)
-    old = pathlib.Path(records.data_dir) if records else None
-    if old:
-      _check_networks(old, catalog.networks(old), names)
+    old = _find_old(title, data_dir, names)
     lines = survey.look(root, items, digests, title)
     extracted = extracting.extract(
       title,
@@ -125,10 +121,15 @@ def _check_kind(kind: str, media_dir: str, has_times: bool) -> None:
     )
 
 
-def _check_networks(
-  folder: pathlib.Path, found: Mapping[str, str], names: Mapping[str, str]
-) -> None:
-  """Raises UserError if records have features of other networks."""
+def _find_old(
+  title: str, data_dir: str, names: Mapping[str, str]
+) -> pathlib.Path | None:
+  """The folder of records that exist; UserError: they are of other networks."""
+  records = catalog.find(title, data_dir)
+  if not records:
+    return None
+  folder = pathlib.Path(records.data_dir)
+  found = catalog.networks(folder)
   if found and dict(found) != dict(names):
     raise UserError(
       f'The records in {folder} have features of {networks.text(found)}. This '
@@ -136,6 +137,7 @@ def _check_networks(
       '(prepare.resnet152, prepare.resnext101), choose another data_dir, or '
       'delete that folder to extract all features again.'
     )
+  return folder
 
 
 def _divide(title: str, lines: Sequence[Line]) -> None:
