@@ -22,6 +22,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.speech_words': 1,
   'words.vectors': '',
   'words.max_words': 20,
+  'train_data.candidates': 1,
   'train_data.min_time': 0.0,
   'train_data.word_order': 'time',
   'train_data.streams': _STREAMS,
@@ -29,8 +30,18 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'model.word_dim': 0,
   'model.fused': False,
   'model.initial_text_scale': 1.0,
+  'model.head': 'gated',
+  'model.normalize': False,
   'model.image_blocks': (),
   'model.frozen_image': True,
+  'loss.name': 'mms',
+  'loss.infonce.symmetric': True,
+  'loss.max_margin.margin': 0.1,
+  'loss.max_margin.diagonal': True,
+  'loss.max_margin.intra_video': 0.0,
+  'loss.bce.balanced': False,
+  'loss.sigmoid.initial_scale': 10.0,
+  'loss.sigmoid.initial_bias': -10.0,
   'train.max_skipped': 1,  # the first step that was not finite ended the run
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
@@ -43,7 +54,10 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.curve': (),
   'comparison.amount': '',
 }
-_PARTS = ('release', 'words', 'comparison')  # that came later as a whole
+_PARTS = (  # that came later as a whole
+  *('release', 'words', 'comparison'),
+  *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
+)
 _METADATA = {  # of a checkpoint
   'examples': 0,
   'initial': '',
@@ -54,16 +68,27 @@ _METADATA = {  # of a checkpoint
 
 def complete_config(tree: Mapping[str, Any]) -> dict[str, Any]:
   """Adds the later keys that a config, nested dicts, lacks."""
-  completed = dict(tree)
+  completed = _copy(tree)
   for key, value in LATER.items():
-    outer, _, inner = key.rpartition('.')
-    if not outer:
-      completed.setdefault(inner, value)
-      continue
-    part = completed.get(outer, {} if outer in _PARTS else None)
-    if isinstance(part, Mapping):
-      completed[outer] = {inner: value, **part}
+    *outer, inner = key.split('.')
+    part: Any = completed
+    for depth, name in enumerate(outer, 1):
+      if '.'.join(outer[:depth]) in _PARTS:
+        part.setdefault(name, {})
+      part = part.get(name)
+      if not isinstance(part, dict):
+        break
+    else:
+      part.setdefault(inner, value)
   return completed
+
+
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """Copy of nested dicts."""
+  return {
+    key: _copy(value) if isinstance(value, Mapping) else value
+    for key, value in tree.items()
+  }
 
 
 def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ It is stored as JSON in description.json, beside the arrays.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from avl_jax.checkpoints import early_layout
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
-_SHAPING = ('embed_dim', 'widths', 'blocks', 'structure', 'visual_width')
+_SHAPING = (
+  *('embed_dim', 'widths', 'blocks', 'structure', 'head'),
+  'visual_width',
+)
 
 
 class CheckpointError(UserError):
@@ -30,6 +33,7 @@ def describe(
   batch_size: int = 0,
   best_metric: str = '',
   examples: int = 0,
+  learnt: Iterable[str] = (),
 ) -> dict:
   """Makes the metadata of a run's checkpoints.
 
@@ -43,6 +47,7 @@ def describe(
       beside the last ones, and `loading.load` takes it; '': `load` takes the
       last checkpoint.
     examples: number of examples of the training data; 0: unknown.
+    learnt: names in params['loss'], what the loss learns.
   """
   description = {
     'model': dict(model),
@@ -54,6 +59,8 @@ def describe(
     'batch_size': batch_size,
     'best_metric': best_metric,
   }
+  if learnt := sorted(learnt):
+    description['learnt'] = learnt
   # Through JSON, so that it equals what `read` returns.
   return json.loads(json.dumps(description))
 
@@ -119,7 +126,8 @@ def check_model(
 def check_training(found: Mapping, expected: Mapping, name: str) -> None:
   """Raises CheckpointError unless both use the same examples at each step.
 
-  What the metadata of an early checkpoint lack is unknown, and not compared.
+  Their losses must learn the same scalars, too. What the metadata of an early
+  checkpoint lack is unknown, and not compared.
   """
   differing = [
     f'{key}: {found[key]!r} in the checkpoint, {expected[key]!r} in this run'
@@ -131,6 +139,13 @@ def check_training(found: Mapping, expected: Mapping, name: str) -> None:
       f'{name} comes from training on other data or in another order '
       f'({"; ".join(differing)}). Choose another workdir, or use the same '
       'settings.'
+    )
+  old, new = found.get('learnt', []), expected.get('learnt', [])
+  if old != new:
+    raise CheckpointError(
+      f'{name} comes from training with another loss: what it learns is '
+      f'{old} in the checkpoint, {new} in this run. Choose another workdir, or '
+      'use the same loss.name.'
     )
 
 
