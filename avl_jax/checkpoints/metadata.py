@@ -6,6 +6,7 @@ It is stored as JSON in description.json, beside the arrays.
 import json
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def describe(
     examples: number of examples of the training data; 0: unknown.
     learnt: names in params['loss'], what the loss learns.
   """
-  description = {
+  description: dict[str, Any] = {
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,

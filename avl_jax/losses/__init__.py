@@ -11,8 +11,8 @@ None draws random numbers.
 
 from avl_jax.losses.binary import binary_cross_entropy, sigmoid
 from avl_jax.losses.choice import Loss, choose, initial_values
-from avl_jax.losses.max_margin import max_margin
-from avl_jax.losses.mil_nce import mil_nce
+from avl_jax.losses.multiple_instance import mil_nce
+from avl_jax.losses.ranking import max_margin
 from avl_jax.losses.softmax import infonce, masked_margin_softmax
 
 __all__ = [

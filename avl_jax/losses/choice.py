@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avl_jax import loss_options
-from avl_jax.losses import binary, max_margin, mil_nce, softmax
+from avl_jax.losses import binary, multiple_instance, ranking, softmax
 
 Array = jax.Array | np.ndarray
 
@@ -23,7 +23,7 @@ class Loss:
   Attributes:
     function: of (rows, columns, partners) and keyword arguments `needs`.
     needs: names of what differs from step to step: 'candidates' and 'gather'
-      of `mil_nce.mil_nce`, 'log_scale' and 'bias' of `binary.sigmoid`.
+      of `mil_nce`, 'log_scale' and 'bias' of `sigmoid`.
   """
 
   function: Callable[..., jax.Array]
@@ -67,11 +67,11 @@ def choose(
       return Loss(partial(softmax.infonce, **own))
     case 'max_margin':
       own['clips_per_video'] = clips_per_video
-      return Loss(partial(max_margin.max_margin, **own))
+      return Loss(partial(ranking.max_margin, **own))
     case 'bce':
       return Loss(partial(binary.binary_cross_entropy, **own))
     case 'mil_nce':
-      return Loss(mil_nce.mil_nce, ('candidates', 'gather'))
+      return Loss(multiple_instance.mil_nce, ('candidates', 'gather'))
     case 'sigmoid':
       return Loss(binary.sigmoid, ('log_scale', 'bias'))
   return Loss(partial(softmax.masked_margin_softmax, margin=margin))
