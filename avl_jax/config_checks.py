@@ -145,6 +145,16 @@ _KINDS = {  # key -> what its value must be
   'comparison.seeds': _SEEDS,
   'prepare.datasets': _NAMES,
   'prepare.speech_words': _COUNT,
+  'prepare.workers': _COUNT_OR_0,
+  'prepare.decoding.memory': _COUNT,
+  'prepare.decoding.wall_seconds': _POSITIVE,
+  'prepare.decoding.wall_seconds_per_minute': _POSITIVE_OR_0,
+  'prepare.decoding.processor_seconds': _POSITIVE_OR_0,
+  'prepare.decoding.processor_seconds_per_minute': _POSITIVE_OR_0,
+  'prepare.decoding.stall_seconds': _POSITIVE,
+  'prepare.decoding.longest_seconds': _POSITIVE,
+  'prepare.decoding.most_streams': _COUNT,
+  'prepare.decoding.files': _COUNT,
 }
 _EVALUATION = {  # key of an evaluation -> what its value must be
   'datasets': _SOME_NAMES,
@@ -197,12 +207,9 @@ def check(config: ConfigDict) -> None:
 
 def _check_loss(config: ConfigDict) -> None:
   """Checks the names of the loss and of its options."""
-  options = {
-    key: value
-    for key, value in config.loss.items()
-    if key not in ('pairs', 'name', 'margin')
-  }
-  loss_options.check(config.loss.name, options, config.loss.margin)
+  options = dict(config.loss.items())
+  name, margin, _ = map(options.pop, ('name', 'margin', 'pairs'))
+  loss_options.check(name, options, margin)
 
 
 def _check_candidates(config: ConfigDict) -> None:
@@ -217,8 +224,7 @@ def _check_candidates(config: ConfigDict) -> None:
     raise ConfigError(
       f'train_data.candidates is {count}, train_data.clips_per_example {clips} '
       f'and train_data.min_time {train_data.min_time}. Expected a multiple of '
-      'candidates as clips_per_example, and a min_time of 0: candidates are '
-      'windows that are cut anywhere. Set train_data.clips_per_example.'
+      'candidates as clips_per_example, and a min_time of 0. Set these.'
     )
 
 

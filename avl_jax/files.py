@@ -11,6 +11,10 @@ from avl_jax import logs
 from avl_jax.errors import UserError
 
 
+class InUseError(UserError):
+  """A folder that another process has locked."""
+
+
 class OutsideError(UserError, ValueError):
   """A file name that leads out of its folder."""
 
@@ -94,8 +98,8 @@ class Lock:
       folder: to be locked.
 
     Raises:
-      UserError: another process holds the lock, or the folder cannot be
-        written.
+      InUseError: another process holds the lock.
+      UserError: the folder cannot be written.
     """
     self.path = folder / 'lock'
     with writing(self.path):
@@ -107,7 +111,7 @@ class Lock:
     except OSError as error:
       owner = self._file.read().decode().strip() or 'another process'
       self._file.close()
-      raise UserError(
+      raise InUseError(
         f'{folder} is in use by {owner}. Wait for it to finish, stop it, or '
         'choose another --workdir.'
       ) from error

@@ -20,6 +20,17 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.resnet152': '',
   'prepare.resnext101': '',
   'prepare.speech_words': 1,
+  'prepare.narrated': {},
+  'prepare.workers': 1,
+  'prepare.decoding.memory': 6 * 2**30,
+  'prepare.decoding.wall_seconds': 60.0,
+  'prepare.decoding.wall_seconds_per_minute': 600.0,
+  'prepare.decoding.processor_seconds': 60.0,
+  'prepare.decoding.processor_seconds_per_minute': 600.0,
+  'prepare.decoding.stall_seconds': 60.0,
+  'prepare.decoding.longest_seconds': 12 * 3600.0,
+  'prepare.decoding.most_streams': 100,
+  'prepare.decoding.files': 1000,
   'words.vectors': '',
   'words.max_words': 20,
   'train_data.candidates': 1,
@@ -55,11 +66,12 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.amount': '',
 }
 _PARTS = (  # that came later as a whole
-  *('release', 'words', 'comparison'),
+  *('release', 'words', 'comparison', 'prepare.decoding'),
   *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
 )
 _METADATA = {  # of a checkpoint
   'examples': 0,
+  'networks': {},
   'initial': '',
   'batch_size': 0,
   'best_metric': '',
@@ -68,27 +80,20 @@ _METADATA = {  # of a checkpoint
 
 def complete_config(tree: Mapping[str, Any]) -> dict[str, Any]:
   """Adds the later keys that a config, nested dicts, lacks."""
-  completed = _copy(tree)
+  completed = dict(tree)
   for key, value in LATER.items():
     *outer, inner = key.split('.')
-    part: Any = completed
+    part = completed
     for depth, name in enumerate(outer, 1):
-      if '.'.join(outer[:depth]) in _PARTS:
-        part.setdefault(name, {})
-      part = part.get(name)
-      if not isinstance(part, dict):
-        break
+      is_later = '.'.join(outer[:depth]) in _PARTS
+      found = part.get(name, {} if is_later else None)
+      if not isinstance(found, Mapping):
+        break  # Whoever reads the config says what is wrong.
+      part[name] = dict(found)
+      part = part[name]
     else:
       part.setdefault(inner, value)
   return completed
-
-
-def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
-  """Copy of nested dicts."""
-  return {
-    key: _copy(value) if isinstance(value, Mapping) else value
-    for key, value in tree.items()
-  }
 
 
 def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,23 @@ def get_config() -> ml_collections.ConfigDict:
       # Clips with at least so many words count as speech, where splits are made
       # by the number of words (speech241 and sounds241 of YouCook2).
       'speech_words': 1,
+      # Options of generated videos: the arguments of
+      # input_pipeline.datasets.narrated_videos.settings.Settings.
+      'narrated': {},
+      # Videos that are decoded at once; 0: one fewer than the cores.
+      'workers': 0,
+      # Arguments of decoding_limits.Limits: what a video may cost.
+      'decoding': {
+        'memory': 6 * 2**30,  # bytes beside those of the idle child
+        'wall_seconds': 60.0,  # of waiting, however short the video
+        'wall_seconds_per_minute': 600.0,  # and for each minute of video
+        'processor_seconds': 60.0,  # of all threads of the child
+        'processor_seconds_per_minute': 600.0,  # and for each minute of video
+        'stall_seconds': 60.0,  # without a sign of life
+        'longest_seconds': 12 * 3600.0,  # that a video may last
+        'most_streams': 100,  # of sound, pictures and others
+        'files': 1000,  # that a child decodes before it is replaced
+      },
     }
   )
   config.words = ml_collections.ConfigDict(

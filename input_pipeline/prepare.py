@@ -7,16 +7,15 @@ voices and networks are imported only when records are missing.
 
 import contextlib
 import errno
-import hashlib
 import os
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
-from input_pipeline.records import catalog
+from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
 
@@ -28,6 +27,9 @@ def prepare(
   resnet152: str = '',
   resnext101: str = '',
   speech_words: int = 1,
+  narrated: Mapping[str, Any] | None = None,
+  workers: int = 1,
+  decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
 
@@ -43,31 +45,106 @@ def prepare(
     media_dir: folder of the media, or several, separated by os.pathsep; '': the
       media are downloaded.
     resnet152: file of weights of the 2-D network (see `Extractor`), for data
-      sets made of raw videos; '': data sets are made of features.
+      sets made of raw videos; '': data sets are made of features (own videos:
+      the packaged network).
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
+    narrated: options of generated videos (`narrated_videos.settings`).
+    workers: raw videos that are decoded at once, see `workers.number`.
+    decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
-  names = dict.fromkeys(datasets)
-  missing = [name for name in names if not catalog.find(name, data_dir)]
+  missing = [
+    name
+    for name in dict.fromkeys(datasets)
+    if _is_narrated(name)
+    or (_is_own(name) and media_dir)
+    or not catalog.find(name, data_dir)
+  ]
   for name in missing:
     check_name(name, data_dir)
+  weights = (resnet152, resnext101)
+  limits = {'decoding': decoding, 'workers': workers}
   extraction = None
   for name in missing:
+    if _is_own(name) or _is_narrated(name):
+      _prepare_own(name, data_dir, media_dir, weights, narrated or {}, **limits)
+      continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
     if family == 'clips':
       options['speech_words'] = speech_words
     if family in ('clips', 'videos') and resnet152:
-      extraction = extraction or _open_extraction(
-        resnet152, resnext101, data_dir
-      )
+      extraction = extraction or _open_extraction(weights, data_dir, **limits)
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
+
+
+def _is_own(name: str) -> bool:
+  return name.startswith('own_videos/')
+
+
+def _is_narrated(name: str) -> bool:
+  return name.startswith('narrated_videos/')
+
+
+def _open_extraction(weights: tuple[str, str], data_dir: str, **limits):
+  """The extraction of raw videos, see `raw_videos`."""
+  from input_pipeline.datasets import raw_videos
+
+  folder = catalog.data_folder(data_dir)
+  return raw_videos.open_extraction(weights, folder, **limits)
+
+
+def _prepare_own(
+  name: str,
+  data_dir: str,
+  media_dir: str,
+  weights: tuple[str, str],
+  narrated: Mapping[str, Any],
+  decoding: Mapping[str, Any],
+  workers: int,
+) -> None:
+  """Makes records of video files, or brings them up to date."""
+  from avl_jax.backbones import feature_extractor
+  from avl_jax.extraction.decoding_limits import Limits
+  from input_pipeline.datasets import networks
+  from input_pipeline.datasets.narrated_videos import (
+    preparation as narrated_videos,
+  )
+  from input_pipeline.datasets.own_videos import preparation
+
+  if _is_own(name) and not media_dir:
+    raise DataError(
+      f'The records of {name!r} are not in {catalog.data_folder(data_dir)}. '
+      'Set --config.prepare.media_dir to the folder of your videos, or to a '
+      'manifest (see input_pipeline/README.md).'
+    )
+  resnet152, resnext101 = weights
+  files = {
+    'resnet152': resnet152 or feature_extractor.STAND_IN,
+    'resnext101': resnext101,
+  }
+  files = {key: os.path.expanduser(file) for key, file in files.items()}
+  tfds.disable_progress_bar()  # The preparation shows bars of its own.
+  common: dict[str, Any] = {
+    'data_dir': data_dir,
+    'media_dir': media_dir,
+    'networks_of': lambda digest: networks.names_of(**files, digest=digest),
+    'make_extractor': lambda: feature_extractor.Extractor(**files),
+    'limits': Limits(**decoding),
+    'workers': workers,
+  }
+  with _explain_full_disk(name, data_dir):
+    if _is_narrated(name):
+      narrated_videos.prepare(name, options=narrated, **common)
+    else:
+      preparation.prepare(name.partition('/')[2], **common)
+      synthetic.mark(catalog.load(name, data_dir).data_dir, media_dir)
 
 
 def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
@@ -88,8 +165,8 @@ def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
 def check_name(name: str, data_dir: str) -> None:
   """Raises DataError unless this program can prepare the data set."""
   family, _, config = name.partition('/')
-  builders = _builders()
-  if family not in builders:
+  configs = _configs(family)
+  if not configs:
     raise DataError(
       f'The records of {name!r} are not in {catalog.data_folder(data_dir)}, '
       'and this program cannot prepare them. Write them as TFDS records '
@@ -98,11 +175,23 @@ def check_name(name: str, data_dir: str) -> None:
       'have the right to use. To try the program without them, run '
       '`python main.py --config=configs/stamps.py`.'
     )
-  if config not in builders[family].builder_configs:
+  if config not in configs:
     raise DataError(
       f'The data set {family!r} has no config {config!r}. Choose one of '
-      f'{", ".join(builders[family].builder_configs)}.'
+      f'{", ".join(configs)}.'
     )
+
+
+def _configs(family: str) -> Collection[str]:
+  """Names of a data set's configs that this program can prepare; (): none."""
+  if family == 'own_videos':
+    return 'untrimmed', 'clips'
+  if family == 'narrated_videos':
+    from input_pipeline.datasets.narrated_videos import listing
+
+    return listing.NAMES
+  builders = _builders()
+  return builders[family].builder_configs if family in builders else ()
 
 
 def _prepare_one(
@@ -119,8 +208,7 @@ def _prepare_one(
       **options,
     ).download_and_prepare()
     builder = catalog.load(name, data_dir)
-    if _is_synthetic(media_dir):
-      (pathlib.Path(builder.data_dir) / catalog.SYNTHETIC).touch()
+    synthetic.mark(builder.data_dir, media_dir)
   sizes = ', '.join(
     f'{info.num_examples:,} in {split}'
     for split, info in builder.info.splits.items()
@@ -128,15 +216,6 @@ def _prepare_one(
   logs.write(
     f'Prepared {name}: {sizes}. Skipped examples are listed in '
     f'{builder.data_dir}/skipped.json.'
-  )
-
-
-def _is_synthetic(media_dir: str) -> bool:
-  """Whether one of the media folders is marked as synthetic."""
-  return any(
-    (pathlib.Path(folder).expanduser() / catalog.SYNTHETIC).exists()
-    for folder in media_dir.split(os.pathsep)
-    if folder
   )
 
 
@@ -153,25 +232,3 @@ def _explain_full_disk(name: str, data_dir: str) -> Iterator[None]:
       f'The disk with {catalog.data_folder(data_dir)} is full. No records of '
       f'{name} were kept. Free some space or choose another data_dir.'
     ) from error
-
-
-def _open_extraction(resnet152: str, resnext101: str, data_dir: str):
-  """The networks of these weights, and a cache folder for their features."""
-  from avl_jax.backbones.feature_extractor import Extractor
-  from avl_jax.extraction.video_features import Extraction
-
-  files = [os.path.expanduser(file) for file in (resnet152, resnext101)]
-  extractor = Extractor(resnet152=files[0], resnext101=files[1])
-  facts = [
-    (file, os.path.getsize(file), os.path.getmtime(file))
-    if os.path.isfile(file)
-    else file
-    for file in files
-  ]
-  weights_id = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-  folder = catalog.data_folder(data_dir) / 'extracted' / weights_id
-  logs.write(
-    f'Extracted features are cached in {folder}, so an interrupted preparation '
-    'can resume. Delete the folder once preparation has finished.'
-  )
-  return Extraction(extractor, extractor.widths, folder)

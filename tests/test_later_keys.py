@@ -65,7 +65,7 @@ def test_an_old_checkpoint_loads_and_resumes(path, tmp_path):
   """With the metadata of a model as the earlier commit described it."""
   old = json.loads(path.read_text())['model'] | SMALL
   description = metadata.describe(old, 5, 'data', seed=1, batch_size=8)
-  for key in ('examples', 'initial'):
+  for key in ('examples', 'initial', 'networks'):
     del description[key]
   state = create_state(
     init_variables(AVLnet(**SMALL), 5), make_optimizer(learning_rate=1e-3)

@@ -119,7 +119,8 @@ class BottleneckNetwork(nn.Module):
       convolve: see `Bottleneck`.
 
     Returns:
-      [N, 8 * width * expansion], float32 or wider.
+      [N, 8 * width * expansion], float32 or wider; 'grid' of the collection
+      'intermediates' is the map before the average.
     """
     axes = x.ndim - 2
     # Explicit padding: 'SAME' would pad (2, 3) where sizes are even.
@@ -150,6 +151,7 @@ class BottleneckNetwork(nn.Module):
           name=f'stage{i + 1}_block{j}',
         )(x, not train)
     x = x.astype(jnp.promote_types(self.dtype, jnp.float32))
+    self.sow('intermediates', 'grid', x)
     return x.mean(range(1, axes + 1))
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -132,13 +132,16 @@ class EfficientNetLite0(nn.Module):
       images: uint8 or floating point [N, 224, 224, 3], RGB, 0..255.
 
     Returns:
-      [N, 1280], float32, or float64 for float64 images and parameters.
+      [N, 1280], float32, or float64 for float64 images and parameters; 'grid'
+      of the collection 'intermediates' is [N, 7, 7, 1280], before the mean.
     """
     x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
     x = nn.relu6(self.bn0(self.conv_stem((x - 127) / 128)))
     for block in self.blocks:
       x = block(x)
-    return nn.relu6(self.bn1(self.conv_head(x))).mean((1, 2))
+    grid = nn.relu6(self.bn1(self.conv_head(x)))
+    self.sow('intermediates', 'grid', grid)
+    return grid.mean((1, 2))
 
   def logits(self, images: jax.Array) -> jax.Array:
     """Logits [N, 1000] of the ImageNet classes, in their usual order."""
@@ -215,8 +218,11 @@ def packaged_weights() -> pathlib.Path:
   return path
 
 
-def backbone() -> Callable[[jax.Array], jax.Array]:
+def backbone(has_grid: bool = False) -> Callable[[jax.Array], Any]:
   """Compiles the network with its packaged weights.
+
+  Args:
+    has_grid: return (features, grid), see `EfficientNetLite0`.
 
   Returns:
     A function that maps uint8 images [N, 224, 224, 3], RGB, to float32
@@ -230,7 +236,11 @@ def backbone() -> Callable[[jax.Array], jax.Array]:
   @jax.jit
   def features(variables, images):
     with jax.default_matmul_precision('float32'):
-      return EfficientNetLite0().apply(variables, images)
+      network = EfficientNetLite0()
+      if not has_grid:
+        return network.apply(variables, images)
+      pooled, kept = network.apply(variables, images, mutable='intermediates')
+      return pooled, kept['intermediates']['grid'][0]
 
   variables = jax.device_put(load_variables(packaged_weights()))
   return functools.partial(features, variables)

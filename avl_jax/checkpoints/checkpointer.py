@@ -93,9 +93,9 @@ class Checkpoints:
         'start over.'
       )
     for step, found in self._steps.items():
-      name = f'The checkpoint {self._folder / str(step)}'
-      metadata.check_model(found, self._description, name)
-      metadata.check_training(found, self._description, name)
+      path = self._folder / str(step)
+      metadata.check_model(found, self._description, f'The checkpoint {path}')
+      metadata.check_training(found, self._description, path)
       # From the checkpoint: the initial workdir may be gone by now.
       self.set_initial_provenance(found.get('initial', ''))
 

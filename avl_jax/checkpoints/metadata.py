@@ -6,6 +6,7 @@ It is stored as JSON in description.json, beside the arrays.
 import json
 import pathlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def describe(
   best_metric: str = '',
   examples: int = 0,
   learnt: Iterable[str] = (),
+  networks: Mapping[str, str] = MappingProxyType({}),
 ) -> dict:
   """Makes the metadata of a run's checkpoints.
 
@@ -49,12 +51,14 @@ def describe(
       last checkpoint.
     examples: number of examples of the training data; 0: unknown.
     learnt: names in params['loss'], what the loss learns.
+    networks: stream -> name of the network of its features, where known.
   """
   description: dict[str, Any] = {
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,
     'examples': examples,
+    'networks': dict(networks),
     'initial': '',  # data on which the initial variables were trained, if any
     'seed': seed,
     'batch_size': batch_size,
@@ -124,22 +128,56 @@ def check_model(
     )
 
 
-def check_training(found: Mapping, expected: Mapping, name: str) -> None:
-  """Raises CheckpointError unless both use the same examples at each step.
+def check_networks(found: Mapping, expected: Mapping, name: str) -> None:
+  """Raises CheckpointError if features of a stream are of two networks.
+
+  Args:
+    found: metadata of a checkpoint.
+    expected: metadata with the 'networks' of the records.
+    name: subject of the message.
+  """
+  old = later_keys.complete_metadata(found)['networks']
+  for stream, network in expected['networks'].items():
+    if old.get(stream, network) != network:
+      raise CheckpointError(
+        f'{name} takes {stream} of the network {old[stream]}. The records have '
+        f'{network}. Use records of the same network, or train a new model.'
+      )
+
+
+def check_training(
+  found: Mapping, expected: Mapping, path: pathlib.Path
+) -> None:
+  """Checks that two runs use the same examples at each step.
 
   Their losses must learn the same scalars, too. What the metadata of an early
   checkpoint lack is unknown, and not compared.
+
+  Args:
+    found: metadata of a checkpoint.
+    expected: metadata of this run.
+    path: of the checkpoint, WORKDIR/checkpoints/STEP.
+
+  Raises:
+    CheckpointError: they do not. The message names the keys, and the command
+      that goes on from the model.
   """
+  name = f'The checkpoint {path}'
+  check_networks(found, expected, name)
+  keys = ['data', 'seed', 'batch_size']
+  if found.get('examples', 0) and expected['examples']:  # They are known.
+    keys.insert(0, 'examples')
   differing = [
     f'{key}: {found[key]!r} in the checkpoint, {expected[key]!r} in this run'
-    for key in ('data', 'seed', 'batch_size')
+    for key in keys
     if key in found and found[key] != expected[key]
   ]
   if differing:
     raise CheckpointError(
       f'{name} comes from training on other data or in another order '
       f'({"; ".join(differing)}). Choose another workdir, or use the same '
-      'settings.'
+      'settings. To go on from this model, add to the command '
+      f'--config.initial_workdir={path.parents[1]} --workdir=NEW.'
     )
   old, new = found.get('learnt', []), expected.get('learnt', [])
   if old != new:

@@ -4,107 +4,53 @@ Results are cached in a folder, one file per piece of a video, so that an
 interrupted preparation, which may take days, can resume.
 """
 
-import hashlib
-import io
-import json
+import collections
+import contextlib
+import copy
 import math
-import os
 import pathlib
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import tqdm
 
+from avl_jax.extraction import feature_cache
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.workers import Workers, number
 from avl_jax.features import (
-  MissingError,
+  MediaError,
   NetworkError,
   TooShortError,
   UnexpectedError,
-  UnsafeNameError,
   audio,
   reading,
 )
-from avl_jax.files import OutsideError, inside, write_atomically
 
 VERSION = 2  # of decoding: features that an earlier one extracted are not used
-SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi')
 
-# (path, start, end or None) -> {'visual_2d': [S, V], 'visual_3d': [S', V']}
+# (path, start, end or None, see `feature_extractor.Frames`) ->
+# {'visual_2d': [S, V], 'visual_3d': [S', V']}
 Extractor = Callable[
-  [pathlib.Path, float, float | None], Mapping[str, np.ndarray]
+  [pathlib.Path, float, float | None, Callable[..., Iterator[np.ndarray]]],
+  Mapping[str, np.ndarray],
 ]
-
-
-class VideoFiles:
-  """The video files below a folder, by name without suffix.
-
-  If the folder has a subfolder `videos`, only that one is searched. Links to
-  folders are not followed, and links to files must not lead out of the folder.
-  If several files have the same name, the first one is taken, in the order of
-  folders, then of names, that has content and does not lead out of the folder.
-
-  Attributes:
-    root: the folder that is searched.
-
-  Example:
-    files = VideoFiles(pathlib.Path('media'))
-    path = files('dQw4w9WgXcQ')  # media/videos/a/dQw4w9WgXcQ.mp4
-  """
-
-  def __init__(self, root: pathlib.Path):
-    """Lists the files without opening them."""
-    videos = root / 'videos'
-    self.root = videos if videos.is_dir() else root
-    self._names: dict[str, str] = {}
-    self._others: dict[str, list[str]] = {}  # of the same name, later in order
-    for folder, folders, files in os.walk(self.root):
-      folders.sort()
-      for file in sorted(files):
-        stem, suffix = os.path.splitext(file)
-        if suffix.lower() in SUFFIXES:
-          path = os.path.relpath(os.path.join(folder, file), self.root)
-          if stem in self._names:
-            self._others.setdefault(stem, []).append(path)
-          else:
-            self._names[stem] = path
-
-  def __contains__(self, video: str) -> bool:
-    """Whether there is a file of this name."""
-    return video in self._names
-
-  def __call__(self, video: str) -> pathlib.Path:
-    """Returns the path of a video.
-
-    Raises:
-      MissingError: no file has this name.
-      UnsafeNameError: the name or a link leads out of the folder.
-    """
-    if not video or '..' in video.split('/') or set(video) & set('/\\\0'):
-      raise UnsafeNameError(
-        f'{video!r} is not a file name. Expected a name without a folder.'
-      )
-    if video not in self._names:
-      kinds = ', '.join(SUFFIXES)
-      raise MissingError(f'{video} ({kinds}) is not below {self.root}.')
-    for name in (self._names[video], *self._others.get(video, ())):
-      try:
-        path = inside(self.root, name)
-        if video not in self._others or path.stat().st_size:
-          return path
-      except (OutsideError, OSError):  # perhaps a link that leads nowhere
-        continue
-    try:
-      return inside(self.root, self._names[video])
-    except OutsideError as error:
-      raise UnsafeNameError(str(error)) from error
+Piece = tuple[pathlib.Path, float, float, type]  # see `Extraction.__call__`
 
 
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
+  Videos are decoded in child processes, because they may be strangers' files.
+
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.
     folder: of the cache.
+    networks: stream -> name of its network; {}: not known.
+    seconds: how long each part of the work has taken: 'sound', 'features',
+      'writing' (of the cache).
 
   Example:
     extractor = feature_extractor.Extractor(resnet152='resnet152.pth')
@@ -118,6 +64,12 @@ class Extraction:
     extractor: Extractor,
     widths: Mapping[str, int],
     folder: pathlib.Path,
+    decoder: Decoder | None = None,
+    *,
+    skip_silent: bool = False,
+    networks: Mapping[str, str] = MappingProxyType({}),
+    outputs: Sequence[str] = ('pooled',),
+    workers: int = 1,
   ):
     """Sets the visual networks and the cache.
 
@@ -126,9 +78,22 @@ class Extraction:
         video, except NetworkError.
       widths: V of each visual stream of the extractor.
       folder: cache of this extractor alone; created if it is missing.
+      decoder: decodes the videos; None: one of its own.
+      skip_silent: raise SilentMediaError for sound that is not audible.
+      networks: stream -> name of its network, for the records.
+      outputs: of the extractor, see `feature_extractor.Extractor`. What a
+        cached file has beyond them stays in it and is not returned.
+      workers: of `ahead`, see `workers.number`.
     """
+    self._grids = [f'{s}_grid' for s in widths if 'grid' in outputs]
     self.widths, self.folder = dict(widths), folder
-    self._extractor = extractor
+    self.networks = dict(networks)
+    self.seconds: dict[str, float] = collections.defaultdict(float)
+    self._extractor, self._skip_silent = extractor, skip_silent
+    self._decoder = decoder or Decoder()
+    self._workers = number(workers)
+    # Of `ahead`: cached file -> class and text of its error.
+    self._failed: dict[pathlib.Path, tuple[type[MediaError], str]] = {}
 
   def __call__(
     self,
@@ -136,6 +101,7 @@ class Extraction:
     start: float = 0.0,
     end: float = math.inf,
     dtype: type = np.float32,
+    content: str = '',
   ) -> dict[str, np.ndarray]:
     """Returns the arrays of a record.
 
@@ -144,10 +110,13 @@ class Extraction:
       start: of the piece, seconds.
       end: of the piece, seconds; a video that is shorter ends the piece.
       dtype: of the spectrogram.
+      content: digest of the file's content, under which the result is cached;
+        '': it is cached under the file's name, size and time.
 
     Returns:
       spectrogram [T, 40], dB below the loudest cell of the piece, and the
-      features of each stream, float16 [S, V].
+      features of each stream, float16 [S, V]; with the output 'grid' also
+      'visual_2d_grid' and so on, [S, ..., V].
 
     Raises:
       MediaError: the video or its audio cannot be used, whatever the readers
@@ -155,37 +124,99 @@ class Extraction:
       NetworkError: the extractor's networks fail or have another width.
       UserError: the disk is full.
     """
-    with reading.guard(path):
-      stat = path.stat()
-    facts = [
-      VERSION,
-      path.name,
-      stat.st_size,
-      stat.st_mtime_ns,
-      start,
-      end,
-      str(dtype),
-    ]
-    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    cached = self.folder / name[:2] / f'{name}.npz'
-    arrays = _read_cached(cached, {'spectrogram', *self.widths})
+    cached = self.cache_file(path, start, end, dtype, content)
+    if cached in self._failed:
+      error, text = self._failed[cached]
+      raise error(text)
+    names = {'spectrogram', *self.widths, *self._grids}
+    arrays = feature_cache.read(cached, names)
     if not arrays:
       arrays = self._extract(path, start, end)
       arrays['spectrogram'] = arrays['spectrogram'].astype(dtype)
-      buffer = io.BytesIO()
-      items: dict[str, Any] = arrays  # Any: the type of savez's own options
-      np.savez(buffer, **items)
-      write_atomically(cached, buffer.getvalue())
+      self._timed('writing', feature_cache.write, cached, arrays)
     return arrays
+
+  def ahead(self, title: str, pieces: Iterable[Piece]) -> None:
+    """Extracts pieces, several at once, before they are asked for.
+
+    The arrays go into the cache; the errors of pieces are kept. With one worker
+    nothing is done ahead.
+
+    Args:
+      title: of the bar.
+      pieces: see `__call__`.
+
+    Raises:
+      NetworkError, UserError: as `__call__` raises them.
+    """
+    if self._workers == 1:
+      return
+    new = {}
+    for piece in pieces:
+      with contextlib.suppress(MediaError):  # It will be missed.
+        if not (cached := self.cache_file(*piece)).is_file():
+          new[cached] = piece
+    count = min(self._workers, len(new))
+    if not count:
+      return
+    with Workers(count, self._decoder) as threads:
+      by = {decoder: copy.copy(self) for decoder in threads.decoders}
+      for decoder, extraction in by.items():
+        extraction._decoder = decoder
+        extraction.seconds = collections.defaultdict(float)
+
+      def work(cached: pathlib.Path, decoder: Decoder) -> None:
+        try:
+          by[decoder](*new[cached])
+        except MediaError as error:
+          self._failed[cached] = type(error), str(error)
+
+      bar = tqdm.tqdm(threads.each(new, work), title, len(new), mininterval=1)
+      for _ in bar:
+        bar.set_postfix_str(f'{len(self._failed):,} unusable', refresh=False)
+
+  def cache_file(
+    self,
+    path: pathlib.Path,
+    start: float,
+    end: float,
+    dtype: type,
+    content: str = '',
+  ) -> pathlib.Path:
+    """Path of the .npz file of a result; see `__call__`."""
+    facts = [content]
+    if not content:
+      with reading.guard(path):
+        stat = path.stat()
+      facts = [path.name, stat.st_size, stat.st_mtime_ns]
+    facts = [VERSION, *facts, start, end, str(dtype)]
+    return feature_cache.file_of(self.folder, facts)
+
+  def _timed(self, part: str, function: Callable, *args, **kwargs) -> Any:
+    """Calls a function, and adds its time to a part of the work."""
+    began = time.perf_counter()
+    result = function(*args, **kwargs)
+    self.seconds[part] += time.perf_counter() - began
+    return result
 
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
+    last = end if end < math.inf else None
     with reading.guard(path):
-      waveform = audio.read_audio(path, start=start, end=end)
-      arrays = {'spectrogram': audio.log_mel_spectrogram(waveform)}
-      last = end if end < math.inf else None
-      features = self._extractor(path, start, last)
+      waveform, features = self._decoder.run(
+        path,
+        lambda media: (
+          self._timed('sound', media.waveform, start, end),
+          self._timed(
+            'features', self._extractor, path, start, last, media.frames
+          ),
+        ),
+      )
+      if self._skip_silent:
+        audio.check_audible(waveform, str(path))
+      spectrogram = self._timed('sound', audio.log_mel_spectrogram, waveform)
+    arrays = {'spectrogram': spectrogram}
     for stream, width in self.widths.items():
       array = np.asarray(features[stream], np.float16)
       if not len(array):
@@ -200,14 +231,4 @@ class Extraction:
       if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
         raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
       arrays[stream] = array
-    return arrays
-
-
-def _read_cached(path: pathlib.Path, names: set[str]) -> dict[str, np.ndarray]:
-  """The arrays of a cached file; empty if it is missing or damaged."""
-  try:
-    with path.open('rb') as file, np.load(file, allow_pickle=False) as cached:
-      arrays = dict(cached)
-  except Exception:  # A damaged file may raise anything; it is written again.
-    return {}
-  return arrays if arrays.keys() == names else {}
+    return arrays | {name: features[name] for name in self._grids}

@@ -1,15 +1,12 @@
 """Reads audio of any container; log-mel spectrograms."""
 
 import functools
-import io
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import librosa
 import numpy as np
-import soundfile
 import soxr
 
 from avl_jax.features import (
@@ -23,13 +20,11 @@ from avl_jax.features import (
   SilentMediaError,
   TooShortError,
   ffmpeg,
+  soundfile_audio,
 )
 
 SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
-_BLOCK = 2**20  # samples read at a time
-_UNTRUSTED = ('MP3', 'MPEG', 'OGG')  # formats whose length must be checked
-_TOLERATED = 0.2  # seconds of padding in a codec's packets
 
 
 def read_audio(
@@ -45,11 +40,12 @@ def read_audio(
   Channels are averaged, then resampled with soxr's high-quality setting. If a
   piece is asked for, memory holds no more than the piece. In a video, what the
   sound lacks at its beginning and in gaps is silence, so that second k of the
-  result belongs to second k of the picture.
+  result belongs to second k of the picture. (An AVI has no times of its sound,
+  so its gaps are lost.) Of a file that is cut off, what is there is read.
 
   Args:
-    source: path of a file, or its content. The container is one that
-      libsndfile reads, or one of the formats in `ffmpeg`.
+    source: path or content of a file, or an `OpenFile`. The container and the
+      codec are some of `formats`.
     sample_rate: of the result, Hz.
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
@@ -70,14 +66,13 @@ def read_audio(
     spectrogram = audio.log_mel_spectrogram(waveform)  # [751, 40]
   """
   if isinstance(source, bytes):
-    name, size = f'Audio of {len(source)} bytes', len(source)
+    name = f'Audio of {len(source)} bytes'
+    if not source:
+      raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   else:
     name = os.fspath(source)
     source = ffmpeg.check_file(source)
-    size = os.path.getsize(source)
-  if not size:
-    raise EmptyMediaError(f'{name}: The file has 0 bytes.')
-  runs = _decode_soundfile(source, name, start, end)
+  runs = soundfile_audio.decode(source, name, start, end, LONGEST)
   if not runs:
     from avl_jax.features import ffmpeg_audio
 
@@ -174,66 +169,3 @@ def _resample(
     else:
       joined.append(run)
   return np.concatenate(joined) if len(joined) != 2 else joined[1]
-
-
-def _decode_soundfile(
-  source: str | bytes, name: str, start: float, end: float
-) -> list[tuple[np.ndarray, int]]:
-  """Reads mono samples from `start` to `end` s with libsndfile; their rate.
-
-  The result is empty if libsndfile cannot read the file, finds no samples in
-  it, or reads less or more than the file has.
-  """
-  # Bytes, because soundfile refuses names that are not UTF-8.
-  is_path = isinstance(source, str)
-  file: Any = os.fsencode(source) if is_path else io.BytesIO(source)
-  try:
-    with soundfile.SoundFile(file) as sound:
-      if not sound.frames or not _is_whole(source, sound):
-        return []
-      first, last = (
-        round(min(seconds * sound.samplerate, sound.frames))
-        for seconds in (start, end)
-      )
-      if first:
-        sound.seek(first)
-      return [(_mono(sound, max(0, last - first), name), sound.samplerate)]
-  # TypeError: for a file named *.raw, libsndfile needs to be told the format.
-  except (soundfile.LibsndfileError, TypeError):
-    return []
-
-
-def _mono(sound: soundfile.SoundFile, count: int, name: str) -> np.ndarray:
-  """Reads up to `count` samples; RefusedError beyond `LONGEST`."""
-  joined, length = [np.zeros(0, np.float32)], 0
-  while length < count:
-    # Not `sound.blocks`: where the file ends early, it returns old memory.
-    wanted = min(_BLOCK, count - length)
-    block = sound.read(wanted, dtype='float32', always_2d=True)
-    joined.append(block.mean(axis=1))
-    length += len(block)
-    if length > LONGEST:
-      raise RefusedError(
-        f'{name}: The audio has more than {LONGEST:,} samples.'
-      )
-    if len(block) < wanted:
-      break
-  return np.concatenate(joined)
-
-
-def _is_whole(source: str | bytes, sound: soundfile.SoundFile) -> bool:
-  """Whether libsndfile reads all of the file, at the right speed.
-
-  It believes the header of an MP3, or guesses the length from the first
-  packet, and it reads the first of several Ogg streams in a file.
-  """
-  from avl_jax.features import ffmpeg_audio
-
-  if sound.format not in _UNTRUSTED:
-    return True
-  try:
-    seconds, kinds = ffmpeg_audio.packets(source)
-  except MediaError:
-    return True  # FFmpeg cannot read it either.
-  length = sound.frames / sound.samplerate
-  return kinds < 2 and abs(seconds - length) < _TOLERATED

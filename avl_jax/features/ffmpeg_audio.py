@@ -9,18 +9,23 @@ from typing import Any
 import av
 import numpy as np
 
-from avl_jax.features import NoAudioError, RefusedError, ffmpeg
+from avl_jax.features import (
+  NoAudioError,
+  RefusedError,
+  ffmpeg,
+  ffmpeg_mixer,
+  formats,
+)
+from avl_jax.features.open_file import OpenFile
 
 PREROLL = 1  # second decoded before a piece
-SLACK = Fraction(
-  1, 10
-)  # seconds by which the samples may leave the file's time
+SLACK = Fraction(1, 10)  # seconds that samples may leave the file's time
 Run = tuple[np.ndarray, int]  # mono samples and their rate, Hz
 _PROBLEM = 'Neither libsndfile nor FFmpeg can read the file'
 
 
 def decode(
-  source: str | bytes,
+  source: str | bytes | OpenFile,
   name: str,
   start: float,
   end: float,
@@ -34,7 +39,7 @@ def decode(
   alone have no such clock; their samples follow each other.
 
   Args:
-    source: path from `ffmpeg.check_file`, or the content of a file.
+    source: result of `ffmpeg.check_file`, or the content of a file.
     name: of the file, for messages.
     start: of the piece, seconds.
     end: of the piece, seconds.
@@ -49,18 +54,18 @@ def decode(
   """
   with ffmpeg.media_errors(name, _PROBLEM):
     if start > 0:
-      with _open(source) as container:
+      with _open(source, name) as container:
         reader = _Reader(container, name, start, end, longest)
         if reader.seek():
           try:
             return reader.read(tolerance)
           except (_AstrayError, av.FFmpegError):
             pass
-    with _open(source) as container:
+    with _open(source, name) as container:
       return _Reader(container, name, start, end, longest).read(tolerance)
 
 
-def packets(source: str | bytes) -> tuple[float, int]:
+def packets(source: str | bytes | OpenFile) -> tuple[float, int]:
   """Seconds in all packets of the sound, and the number of its formats.
 
   Raises:
@@ -68,10 +73,10 @@ def packets(source: str | bytes) -> tuple[float, int]:
   """
   seconds, kinds = Fraction(0), set()
   name = 'The file'
-  with ffmpeg.media_errors(name, _PROBLEM), _open(source) as container:
+  with ffmpeg.media_errors(name, _PROBLEM), _open(source, name) as container:
     stream = _stream(container, name)
-    for packet in container.demux(stream):
-      seconds += (packet.duration or 0) * packet.time_base
+    for packet in ffmpeg.demux(container, stream):
+      seconds += ffmpeg.duration(packet)
       if stream.codec_context.name.startswith('mp3') and packet.size > 4:
         # Version, layer, rate and whether it is mono, in the frame's header.
         head = bytes(packet)[1:4]
@@ -83,20 +88,23 @@ class _AstrayError(Exception):
   """Seeking has led to a place after the start of the piece."""
 
 
-def _open(source: str | bytes) -> av.container.InputContainer:
+def _open(
+  source: str | bytes | OpenFile, name: str
+) -> av.container.InputContainer:
   file = io.BytesIO(source) if isinstance(source, bytes) else source
-  formats = ffmpeg.VIDEO_FORMATS + ffmpeg.AUDIO_FORMATS
-  return ffmpeg.open_container(file, formats)
+  allowed = (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS)
+  return ffmpeg.open_container(file, name, allowed)
 
 
 def _stream(container, name: str):
-  """The first audio stream that FFmpeg can decode."""
+  """The first audio stream whose codec is read."""
   if not container.streams.audio:
     raise NoAudioError(f'{name}: The file has no audio stream.')
   for stream in container.streams.audio:
-    if stream.codec_context is not None:
+    if formats.is_allowed(stream, formats.AUDIO_CODECS):
       return stream
-  raise RefusedError(f'{name}: The codec of the sound is unknown.')
+  first = container.streams.audio[0]
+  raise formats.refusal(name, 'sound', first, formats.AUDIO_CODECS)
 
 
 class _Reader:
@@ -105,6 +113,7 @@ class _Reader:
   def __init__(self, container, name, start, end, longest):
     self._container, self._name = container, name
     self._stream = _stream(container, name)
+    self._stream.codec_context.open(strict=False)
     self._start, self._end = Fraction(max(0.0, start)), end
     self._longest, self._length = longest, 0
     self._runs: list[tuple[int, list[np.ndarray]]] = []
@@ -120,7 +129,7 @@ class _Reader:
 
   def seek(self) -> bool:
     """Goes to a place before the piece; whether it is possible."""
-    if not self._has_clock:
+    if not self._has_clock or ffmpeg.clock_restarts(self._container):
       return False
     time = self._origin + max(Fraction(0), self._start - PREROLL)
     try:
@@ -133,7 +142,7 @@ class _Reader:
   def read(self, tolerance: float) -> list[Run]:
     """Decodes the piece; _AstrayError if its start has been missed."""
     damage = ffmpeg.Damage(self._name, 'sound', tolerance)
-    mixer = _Mixer()
+    mixer = ffmpeg_mixer.Mixer()
     for frame in self._decoded(damage):
       rate, at = frame.sample_rate, self._place(frame)
       if at >= self._end * rate:
@@ -151,9 +160,8 @@ class _Reader:
 
   def _decoded(self, damage: ffmpeg.Damage) -> Iterator[av.AudioFrame]:
     """Yields the frames; damaged packets become silence."""
-    for packet in self._container.demux(self._stream):
-      duration = (packet.duration or 0) * packet.time_base
-      seconds = duration or self._usual
+    for packet in ffmpeg.demux(self._container, self._stream):
+      seconds = max(Fraction(0), ffmpeg.duration(packet)) or self._usual
       frames = self._decode(packet, seconds, damage)
       if frames is None:
         self._add_silence(seconds, self._rate)
@@ -189,7 +197,7 @@ class _Reader:
     gap = stamp - self._time
     if abs(gap) <= SLACK:
       return round(float(stamp) * rate)
-    if gap > 0 and stamp <= self._last:
+    if 0 < gap <= ffmpeg.LONGEST_PAUSE and stamp <= self._last:
       self._add_silence(gap, rate)
     else:  # The file's time jumps; the sound goes on.
       self._shift -= gap
@@ -224,27 +232,8 @@ class _Reader:
     self._runs[-1][1].append(block)
 
 
-class _Mixer:
-  """Averages the channels of frames, whatever their format and layout."""
-
-  def __init__(self):
-    self._kind: tuple[str, str, int] | None = None
-    self._pack = av.AudioResampler(format='flt')
-
-  def __call__(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
-    """Yields float32 [samples]."""
-    kind = frame.format.name, frame.layout.name, frame.sample_rate
-    if kind != self._kind:
-      # Packed: av reads beyond the planes of eight and more channels.
-      self._kind, self._pack = kind, av.AudioResampler(format='flt')
-    channels = frame.layout.nb_channels
-    for block in self._pack.resample(frame):
-      packed = block.to_ndarray().reshape(-1, channels)
-      yield np.ascontiguousarray(packed.T).mean(axis=0)
-
-
 def _has_clock(container) -> bool:
   """Whether the file says when its sound is heard."""
-  formats = {'ogg'} | set(ffmpeg.AUDIO_FORMATS)
-  alone = formats & set(container.format.name.split(','))
+  alone = {'ogg'} | set(formats.AUDIO_FORMATS)
+  alone &= set(container.format.name.split(','))
   return not alone or ('ogg' in alone and bool(container.streams.video))

@@ -15,10 +15,8 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from avl_jax import features
-from avl_jax.features import reading
+from avl_jax.features import formats, reading
 
-# Formats are listed, because some of Pillow's readers start programs (EPS).
-_FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
 # What Pillow raises for many pixels; the warning where warnings are errors.
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -53,7 +51,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
       size, file = os.path.getsize(source), source
     if not size:
       raise features.EmptyMediaError(f'{name}: The file has 0 bytes.')
-    with Image.open(file, formats=_FORMATS) as image:
+    with Image.open(file, formats=tuple(formats.IMAGE_FORMATS)) as image:
       # Pillow warns here, and refuses only images of twice as many pixels.
       limit = Image.MAX_IMAGE_PIXELS
       if limit and image.width * image.height > limit:

@@ -37,8 +37,8 @@ def frames(
   the file, which is the beginning of its earliest stream.
 
   Args:
-    path: of a local file in a container of `ffmpeg.VIDEO_FORMATS`. The first
-      video stream that is not cover art is used.
+    path: of a local file, or `OpenFile`, of one of `formats.VIDEO_FORMATS`.
+      The first video stream that is not cover art is used.
     fps: frames per second of the result.
     size: the shorter side, in pixels; the longer one is rounded down. The
       aspect ratio of the pixels is ignored.
@@ -67,10 +67,9 @@ def frames(
     )
   if end is not None and not end >= start:
     raise ValueError(f'end {end}: Expected at least the start, {start}.')
-  name = os.fspath(path)
   return _frames(
-    name,
-    ffmpeg_video.open_video(name),
+    path,
+    ffmpeg_video.open_video(path),
     tolerance=tolerance,
     # Rates are ratios such as 24000/1001, and times are compared exactly.
     fps=Fraction(fps).limit_denominator(1001),
@@ -81,10 +80,11 @@ def frames(
   )
 
 
-def _frames(name, container, *, fps, size, crop, start, end, tolerance):
+def _frames(path, container, *, fps, size, crop, start, end, tolerance):
   """The iterator that `frames` returns; closes the container."""
+  name = os.fspath(path)
   with ffmpeg.media_errors(name, 'The file is damaged or cut off'):
-    timed = ffmpeg_video.timed_frames(name, container, start, tolerance)
+    timed = ffmpeg_video.timed_frames(path, container, start, tolerance)
     shown = resample(timed, fps, start, end)
     yield from ffmpeg_filters.scale(name, shown, size, crop)
 

@@ -35,9 +35,10 @@ def compare(
     logs.write(f'Run {name}, seed {seed}: {folder}')
     if settings.num_steps:
       train.run(settings, folder, pipeline, time.perf_counter())
-      model, variables, _ = loading.load(folder)
+      model, variables, facts = loading.load(folder)
     else:
-      model, variables = _initial_model(settings)
+      model, variables, facts = _initial_model(settings)
+    evaluate.check_networks(facts, evaluations, f'The model of {folder}')
     model = embedding.in_dtype(model, settings.eval_dtype)
     evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
     results[name].append(evaluate_all(variables))
@@ -52,12 +53,12 @@ def compare(
   print(f'Report: {workdir}/report.html')
 
 
-def _initial_model(config: ConfigDict) -> tuple[AVLnet, dict]:
-  """The model of `initial_workdir`, with a new text branch if it has none."""
+def _initial_model(config: ConfigDict) -> tuple[AVLnet, dict, dict]:
+  """As `loading.load`, with a new text branch if the model has none."""
   _, source, facts = loading.load(config.initial_workdir)
   model = AVLnet(**config.model)
   fresh = init_variables(model, facts['visual_width'], config.seed)
-  return model, carry_over(source, fresh)
+  return model, carry_over(source, fresh), facts
 
 
 def expand(

@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from avl_jax import later_keys, multihost
-from avl_jax.checkpoints import loading
+from avl_jax.checkpoints import loading, metadata
 from avl_jax.errors import ConfigError
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
@@ -31,6 +31,7 @@ def evaluate(
   model, variables, facts = loading.load(workdir)
   check_not_empty(config, 'eval_data')
   evaluations = open_evaluations(config, pipeline)
+  check_networks(facts, evaluations, f'The model of {workdir}')
   model = embedding.in_dtype(model, config.eval_dtype)
   evaluate_all = evaluation.make_evaluate(model, evaluations, **config.eval)
   results = evaluate_all(variables)
@@ -39,15 +40,23 @@ def evaluate(
   facts |= {'checkpoint': evaluation.fingerprint(variables)}
   facts |= {'recipe': config.recipe, 'seed': config.seed}
   evaluation.write_record(workdir / 'evaluation.json', results, facts)
+  videos = {name: each.num_videos for name, each in evaluations.items()}
   retrieval_report.write(
     workdir,
     f'AVLnet: {workdir.name}',
-    {key: json.dumps(value).strip('"') for key, value in facts.items()},
+    {
+      key: json.dumps(value).strip('"')
+      for key, value in facts.items()
+      if value != {}
+    },
     results,
     evaluation.media_of(evaluations),
     read_history(workdir / 'metrics.jsonl'),
+    videos,
   )
   print(f'\n{_which(facts)}\n\n{retrieval_report.scores(results).markdown()}')
+  for sentence in retrieval_report.galleries(results, videos):
+    print(sentence)
   print(f'\nReport: {workdir}/report.html')
 
 
@@ -62,6 +71,23 @@ def _which(facts: Mapping[str, Any]) -> str:
   start = 'as its initial workdir left it' if facts['initial'] else 'untrained'
   text += f' That is the model before the first step, {start}.'
   return f'{text} No later step was better.' if metric else text
+
+
+def check_networks(
+  facts: Mapping[str, Any], evaluations: Mapping[str, EvalBatches], name: str
+) -> None:
+  """Checks that evaluations have features of the networks of a model.
+
+  Args:
+    facts: metadata of the model's checkpoint.
+    evaluations: name -> batches.
+    name: of the model, for the message.
+
+  Raises:
+    CheckpointError: they have those of another network.
+  """
+  for batches in evaluations.values():
+    metadata.check_networks(facts, {'networks': batches.networks}, name)
 
 
 def check_not_empty(config: ConfigDict, part: str) -> None:

@@ -19,11 +19,13 @@ class TrainBatches(Protocol):
 
   Attributes:
     fingerprint: of the records that are read.
+    networks: stream -> name of the network of its features, where known.
     visual_width: V of the batches; None: they have images.
     from_step: (first, last) -> the batches of steps `first` to `last` - 1.
   """
 
   fingerprint: str
+  networks: Mapping[str, str]
   visual_width: int | None
   from_step: Callable[[int, int], Iterator[Batch]]
 

@@ -88,7 +88,7 @@ def run(
     loop.Loop(
       step=step,
       batches=batches.from_step,
-      evaluate=_make_evaluate(config, model, pipeline, stop),
+      evaluate=_make_evaluate(config, model, pipeline, stop, description),
       writer=writer,
       checkpoints=checkpoints,
       clock=clock,
@@ -160,6 +160,7 @@ def _describe(
       config.train_data.datasets, config.train_data.split, config.data_dir
     ),
     learnt=losses.initial_values(**config.loss),
+    networks=batches.networks,
   )
 
 
@@ -195,12 +196,18 @@ def _start_clock(
 
 
 def _make_evaluate(
-  config: ConfigDict, model: AVLnet, pipeline: InputPipeline, stop: Stop
+  config: ConfigDict,
+  model: AVLnet,
+  pipeline: InputPipeline,
+  stop: Stop,
+  description: dict,
 ) -> Callable[[Mapping], dict[str, float]]:
   """Returns evaluate(variables) -> metrics by name, interrupted by `stop`."""
+  evaluations = evaluate.open_evaluations(config, pipeline)
+  evaluate.check_networks(description, evaluations, 'The model of this run')
   evaluate_all = evaluation.make_evaluate(
     embedding.in_dtype(model, config.eval_dtype),
-    evaluate.open_evaluations(config, pipeline),
+    evaluations,
     stop.check,
     **config.eval,
   )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from avl_jax.features.media import Media
@@ -20,6 +21,8 @@ RECALL = (
   ' gallery items.'
 )
 
+SMALL = 100  # items of a gallery, under which a score says little
+
 Curve = charts.Curve
 
 
@@ -30,6 +33,7 @@ def write(
   retrievals: Sequence[Retrieval],
   media: Mapping[str, Sequence[Media]],
   history: Sequence[Mapping[str, Any]],
+  videos: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
   """Writes report.md and report.html, with pictures and sounds in figures/.
 
@@ -45,6 +49,7 @@ def write(
       only where they are shown, so a lazy sequence will do. Evaluations without
       media get no examples.
     history: rows of metrics.jsonl, `step` and metrics by name; may be empty.
+    videos: by evaluation, see `galleries`.
 
   Raises:
     ValueError: an evaluation's media are not those of its ids.
@@ -55,6 +60,7 @@ def write(
     page.Heading(2, 'Scores'),
     page.Text(f'{RECALL} Ranks start at 1; lower is better.'),
     scores(retrievals),
+    *map(page.Text, galleries(retrievals, videos)),
     *_curves(history, retrievals),
     *_times(history),
   ]
@@ -68,6 +74,35 @@ def scores(retrievals: Sequence[Retrieval]) -> page.Table:
   """Table of the scores, a row for each task and subset."""
   rows = [_cells(row) for r in retrievals for row in r.results]
   return page.Table(HEADER, rows, 'scores')
+
+
+def galleries(
+  retrievals: Sequence[Retrieval], videos: Mapping[str, int]
+) -> list[str]:
+  """Sentences about the galleries that are of videos, or small.
+
+  Args:
+    retrievals: of the evaluations.
+    videos: by evaluation, the number of videos that its clips are from; 0 or
+      missing: they are no clips.
+  """
+  sentences = []
+  sizes = {r.evaluation: r.results[0].gallery for r in retrievals}
+  for name, size in sizes.items():
+    number = videos.get(name, 0)
+    what = f'{size:,} clip{"s" * (size != 1)}'
+    what += f' of {number:,} video{"s" * (number != 1)}'
+    what = what if number else f'{size:,} items'
+    small = ''
+    if size < SMALL:
+      small = (
+        f' Under {SMALL}, a score says little: by chance, R@10 is'
+        f' {page.percent(min(10, size) / size)}, and one question is'
+        f' {page.percent(1 / size)}.'
+      )
+    if number or small:
+      sentences.append(f'The gallery of {name} has {what}.{small}')
+  return sentences
 
 
 def _cells(row: Result) -> list[str]:

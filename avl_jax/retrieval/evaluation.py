@@ -37,9 +37,12 @@ class EvalBatches(Protocol):
   def num_queries(self) -> int:
     """Number of queries by the data set's own definition, or 0."""
 
+  fingerprint: str  # of the examples
+  networks: Mapping[str, str]  # stream -> name, where known
+
   @property
-  def fingerprint(self) -> str:
-    """Fingerprint of the examples."""
+  def num_videos(self) -> int:
+    """Number of videos that the clips are from; 0: they are no clips."""
 
   @property
   def has_media(self) -> bool:

@@ -105,11 +105,10 @@ def initialize(
   """
   pretrained = pretrained or Pretrained()
   if pretrained.variables:
+    name = f'The checkpoint in the initial workdir {pretrained.initial_workdir}'
+    metadata.check_networks(pretrained.description, description, name)
     metadata.check_model(
-      pretrained.description,
-      description,
-      f'The checkpoint in the initial workdir {pretrained.initial_workdir}',
-      shapes_alone=True,
+      pretrained.description, description, name, shapes_alone=True
     )
   variables = init_variables(
     model, description['visual_width'], description['seed']

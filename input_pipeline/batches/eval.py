@@ -33,6 +33,7 @@ class EvalBatches:
     num_examples: N, of all hosts, without repetitions. The other attributes
       are of all hosts, too.
     fingerprint: of the records, and of the word vectors if there are any.
+    networks: see `reader.Records`.
     subsets: str [N], the split of each example.
     num_queries: number of queries in the data set's definition, or 0.
   """
@@ -57,15 +58,14 @@ class EvalBatches:
     self._batch_size = batch_size
     self.num_queries = num_queries
     self.fingerprint = fingerprint
+    self.networks = records.networks
     self.num_examples = len(indices)
     self.subsets = records.labels[indices]
     self._own = _own_places(self.num_examples, *host)
 
   def __iter__(self) -> Iterator[Batch]:
-    size = self._batch_size
-    for start in tqdm.trange(
-      0, len(self._own), size, desc=f'evaluate {self._name}', leave=False
-    ):
+    title, size = f'evaluate {self._name}', self._batch_size
+    for start in tqdm.trange(0, len(self._own), size, desc=title, leave=False):
       places = self._own[start : start + size]
       clips = self._clips(self._indices[places].tolist())
       yield collate.stack(clips, len(places)) | {'subset': self.subsets[places]}
@@ -76,6 +76,11 @@ class EvalBatches:
       # The augmentation of an example is the same in every evaluation.
       rng = np.random.default_rng(index)
       yield from self._clip_sampler(raise_if_bad(example), rng)
+
+  @property
+  def num_videos(self) -> int:
+    """Number of videos that the clips are from; 0: they are no clips."""
+    return self._records.num_videos(self._indices)
 
   @property
   def has_media(self) -> bool:

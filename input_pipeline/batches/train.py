@@ -76,6 +76,7 @@ class TrainBatches:
 
   Attributes:
     fingerprint: of the records, and of the word vectors if there are any.
+    networks: of the records' features, see `reader.Records`.
     visual_width: V, the width of `visual`; None if the batches have images.
     bad_records: the bad records found so far, see `bad_records.BadRecords`.
   """
@@ -97,6 +98,7 @@ class TrainBatches:
     self._clip_sampler = clip_sampler
     self.bad_records = bad_records
     self.fingerprint = fingerprint
+    self.networks = records.networks
     self._seed = seed
     self._host, self._num_hosts = host
     example = self._first_usable(range(len(records)))

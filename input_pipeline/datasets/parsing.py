@@ -8,7 +8,7 @@ import csv
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from avl_jax.errors import UserError
@@ -145,3 +145,33 @@ def read_table(path: pathlib.Path, columns: list[str]) -> Iterator[list[str]]:
         f'{len(fields)}.'
       )
     yield [fields[header.index(column)] for column in columns]
+
+
+def read_numbered(
+  path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+  """Yields (line number, column -> field) for each line below the header.
+
+  Args:
+    path: of the table.
+    columns: that the table must have.
+    optional: that it may have; '' where it has not. Others are an error.
+  """
+  rows = _rows(path, ',')
+  _, header = next(rows, (1, []))
+  known, found = (*columns, *optional), set(header)
+  is_complete = set(columns) <= found <= set(known)
+  if not is_complete or len(found) < len(header):
+    others = f', and perhaps {", ".join(optional)}' if optional else ''
+    raise AnnotationError(
+      f'{path}: line 1: Expected the columns {", ".join(columns)}{others}, '
+      f'got {", ".join(header)}.'
+    )
+  for number, fields in rows:
+    if len(fields) != len(header):
+      raise AnnotationError(
+        f'{path}: line {number}: Expected {len(header)} fields, got '
+        f'{len(fields)}.'
+      )
+    found = dict(zip(header, fields, strict=True))
+    yield number, {name: found.get(name, '') for name in known}

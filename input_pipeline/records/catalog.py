@@ -1,5 +1,6 @@
 """Prepared data sets on disk: where they are, finding and counting them."""
 
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -8,11 +9,13 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-from input_pipeline.records.bad_records import DataError
+from input_pipeline.records.bad_records import REMEDY, DataError
 
 # A file of this name in a media folder marks the media as synthetic. The
 # records keep the mark, so that no table of results takes them for real ones.
 SYNTHETIC = 'SYNTHETIC'
+# A file beside the records: stream -> name of the network of its features.
+NETWORKS = 'networks.json'
 
 
 def data_folder(data_dir: str) -> pathlib.Path:
@@ -44,6 +47,21 @@ def load(name: str, data_dir: str) -> DatasetBuilder:
       '`python main.py --mode=prepare` with the same config first.'
     )
   return builder
+
+
+def networks(folder: str | os.PathLike) -> dict[str, str]:
+  """Networks of the features of records, stream -> name; {}: not known.
+
+  Raises:
+    DataError: the file that names them is damaged.
+  """
+  path = pathlib.Path(folder) / NETWORKS
+  try:
+    return dict(json.loads(path.read_bytes()))
+  except FileNotFoundError:
+    return {}
+  except (OSError, TypeError, ValueError) as error:
+    raise DataError(f'{path} is damaged: {error}. {REMEDY}') from error
 
 
 def count(datasets: Sequence[str], split: str, data_dir: str) -> int:

@@ -2,12 +2,16 @@
 
 import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from input_pipeline.records import catalog
-from input_pipeline.records.bad_records import BadRecordError, raise_if_bad
+from input_pipeline.records.bad_records import (
+  BadRecordError,
+  DataError,
+  raise_if_bad,
+)
 from input_pipeline.records.splits import STORED_ONLY, Needs, open_splits
 
 
@@ -17,6 +21,7 @@ class Records:
   Attributes:
     labels: str [N], the split of each record.
     features: names of the features that all records have.
+    networks: stream -> name of the network of its features, where known.
     mark: 'synthetic-' if the media are marked as synthetic, else ''.
     fingerprint: the mark, and a hash of names, versions, features and sizes
       of the records.
@@ -36,15 +41,17 @@ class Records:
       data_dir: folder of the records; '': see `catalog.data_folder`.
 
     Raises:
-      DataError: a data set is not prepared, or its files are damaged; see
-        `shards`.
+      DataError: a data set is not prepared, its files are damaged, see
+        `shards`, or two data sets have features of different networks.
     """
+    self.networks: dict[str, str] = {}
     self._splits, labels, facts, self.mark = [], [], [], ''
     features = []
     for name in datasets:
       for split, builder in open_splits(name, splits, data_dir):
         if (pathlib.Path(builder.data_dir) / catalog.SYNTHETIC).exists():
           self.mark = 'synthetic-'
+        self._add_networks(name, catalog.networks(builder.data_dir))
         self._splits.append(split)
         info, count = builder.info, len(split.records)
         labels += [split.name] * count
@@ -57,6 +64,15 @@ class Records:
     self.features = set.intersection(*features) if features else set()
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()
     self.fingerprint = self.mark + digest[:16]
+
+  def _add_networks(self, name: str, found: Mapping[str, str]) -> None:
+    for stream, network in found.items():
+      known = self.networks.setdefault(stream, network)
+      if known != network:
+        raise DataError(
+          f'{stream} of {name!r} is of the network {network}. The other data '
+          f'sets have {known}. Choose data sets of one network.'
+        )
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -108,6 +124,16 @@ class Records:
   def scan(self) -> Iterator[dict | BadRecordError]:
     """Yields every record in order, or the error of one that is unreadable."""
     yield from self._fetch(range(len(self)))
+
+  def num_videos(self, indices: np.ndarray) -> int:
+    """Number of videos that the clips at `indices` are from; 0: no clips.
+
+    Raises:
+      BadRecordError: a record cannot be read.
+    """
+    if not {'start', 'group'} <= self.features:
+      return 0
+    return len(np.unique(np.array(self.column('group'))[indices]))
 
   def column(self, feature: str) -> list:
     """Returns one feature of all records, in order.

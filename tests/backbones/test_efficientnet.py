@@ -69,6 +69,7 @@ def float64_outputs(variables, images):
       mutable=['intermediates'],
     )
     layers = state['intermediates']
+    layers.pop('grid')  # the map before pooling, see `__call__`
     return logits, {name: layers[name]['__call__'][0] for name in layers}
 
   with jax.enable_x64(True):

@@ -1,6 +1,8 @@
 """Features of video files: golden runs of the authors' extractor, edges."""
 
 import re
+import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from avl_jax import torch_files
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.features import MediaError, video
 from avl_jax.features import images as image_files
-from tests.features.test_video import numbered, pattern, write
+from tests.features.test_video import numbered, pattern, write, write_numbered
 from tests.helpers import golden
 
 DESCRIPTION, ARRAYS = golden.load('visual/extractor')
@@ -151,3 +153,58 @@ def test_what_is_no_video(extract, tmp_path):
     extract(path)
   with pytest.raises(torch_files.ReleaseError, match=r'none\.pth'):
     feature_extractor.Extractor(resnet152='none.pth')
+
+
+def test_the_grid_before_pooling(extract, files, tmp_path, monkeypatch):
+  path = tmp_path / 'video.mkv'
+  write_numbered(path, 30, rate=10, size=(224, 224))
+  monkeypatch.setattr(feature_extractor, '_IMAGES', 1)
+  both = feature_extractor.Extractor(
+    resnet152=files['resnet152'], outputs=('pooled', 'grid')
+  )
+  found, plain = both(path), extract(path)['visual_2d']
+  assert found.keys() == {'visual_2d', 'visual_2d_grid'}
+  grid = found['visual_2d_grid']
+  assert grid.dtype == np.float16
+  assert grid.shape == (3, 7, 7, 2048)
+  rows = grid.astype(np.float32).mean((1, 2))
+  np.testing.assert_allclose(found['visual_2d'], plain, atol=1e-3)
+  np.testing.assert_allclose(image_files.normalise(rows), plain, atol=1e-3)
+  image = np.full((224, 224, 3), 99, np.uint8)
+  assert both.image_features([image]).shape == (1, 2048)
+  with pytest.raises(ValueError, match=r"Choose one of \(\('pooled',\), "):
+    feature_extractor.Extractor(**files, outputs=('grid',))
+
+
+def test_threads_get_the_bits_of_one(extract):
+  """Videos of other lengths, so other places of the frames in their batches."""
+  rng = np.random.default_rng(1)
+  together = threading.Barrier(3)
+
+  def reader(images, small, is_alone):
+    def read(fps, size, crop, start, end):
+      del fps, crop, start, end
+      if not is_alone and size == 224:
+        together.wait(timeout=60)
+      return iter(images if size == 224 else small)
+
+    return read
+
+  videos = [
+    (
+      rng.integers(0, 256, (images, 224, 224, 3), np.uint8),
+      rng.integers(0, 256, (small, 112, 112, 3), np.uint8),
+    )
+    for images, small in ((2, 0), (4, 16), (5, 0))
+  ]
+  alone = [extract('', 0, None, reader(*video, True)) for video in videos]
+  extract.seconds.clear()
+  with futures.ThreadPoolExecutor(3) as threads:
+    found = [
+      threads.submit(extract, '', 0, None, reader(*video, False))
+      for video in videos
+    ]
+  np.testing.assert_equal([each.result() for each in found], alone)
+  assert {*extract.seconds} == {
+    *('decoding', 'waiting', 'visual_2d', 'visual_3d')
+  }

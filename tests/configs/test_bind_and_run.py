@@ -37,6 +37,8 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'finetune': (*finetune.ARGUMENTS, 'youcook2,alone', 'stamps_fr', 'stamps_el'),
   'fraction': tuple(map(str, fraction.SHARES)),
   'low_resource': ('', 'es'),
+  'narrated_videos': ('', 'es'),
+  'own_videos': ('', 'untrimmed', 'clips'),
   'places': places.ARGUMENTS,
   'sounds': ('', 'es'),
   'stamps': ('', 'es', 'fr+es', 'fr,tri', 'es+ru,fused'),

@@ -3,7 +3,7 @@
 import pytest
 
 from avl_jax.errors import UserError
-from avl_jax.extraction.video_features import VideoFiles
+from avl_jax.extraction.video_files import VideoFiles
 
 
 def test_files_of_videos(tmp_path):

@@ -225,7 +225,7 @@ def test_read_audio_names_what_is_wrong(tmp_path):
     (tmp_path / 'missing.wav', 'There is no such file', 'missing'),
     (empty, '0 bytes', 'unreadable'),
     (silent, '0 samples', 'too short'),
-    (text, 'Neither', 'unreadable'),
+    (text, 'format of the file is not read', 'refused'),
     (broken, 'NaN', 'unreadable'),
     (mute, 'no audio stream', 'no sound'),
   ):

@@ -113,15 +113,23 @@ def test_mp3_of_variable_rate_without_a_header(tmp_path):
   assert heard(audio.read_audio(content, start=8, end=11)) == [8, 9, 10]
 
 
-@pytest.mark.parametrize('kind', ['mp3', 'ogg', 'opus'])
+def recording(path: pathlib.Path, seconds: int) -> bytes:
+  """Content of a file of tones: MP3, Vorbis (.ogg), Opus (.opus) or FLAC."""
+  is_opus = path.suffix == '.opus'
+  soundfile.write(
+    path,
+    tones(16_000, seconds),
+    16_000,
+    subtype='OPUS' if is_opus else None,
+    format='OGG' if is_opus else None,
+  )
+  return path.read_bytes()
+
+
+@pytest.mark.parametrize('kind', ['mp3', 'ogg', 'opus', 'flac'])
 def test_a_file_that_is_cut_off_has_no_more_than_it_has(tmp_path, kind):
   path = tmp_path / f'sound.{kind}'
-  subtype = 'OPUS' if kind == 'opus' else None
-  container = 'OGG' if kind == 'opus' else None
-  soundfile.write(
-    path, tones(16_000, 20), 16_000, subtype=subtype, format=container
-  )
-  content = path.read_bytes()
+  content = recording(path, 20)
   for share in (0.6, 0.97):
     path.write_bytes(content[: round(len(content) * share)])
     found = audio.read_audio(path)
@@ -133,21 +141,58 @@ def test_a_file_that_is_cut_off_has_no_more_than_it_has(tmp_path, kind):
     np.testing.assert_array_equal(audio.read_audio(path), found)
 
 
-@pytest.mark.parametrize('kind', ['mp3', 'ogg', 'opus'])
-def test_several_recordings_in_one_file(tmp_path, kind):
+@pytest.mark.parametrize(
+  'suffix', ['.flac', '.aac', '.mp4', '.mkv', '.avi', '.flv', '.ts']
+)
+def test_short_sound_that_is_cut_off_is_used(tmp_path, suffix):
+  """The packet in which the file ends is more than 1 % of so few."""
+  path = tmp_path / f'sound{suffix}'
+  rate = 44_100 if suffix == '.flv' else 16_000
+  with av.open(str(path), 'w', options={'movflags': 'faststart'}) as container:
+    codec = 'flac' if suffix == '.flac' else 'aac'
+    sound = container.add_stream(codec, rate=rate, layout='mono')
+    media.write_sound(container, sound, tones(rate, 3))
+  content = path.read_bytes()
+  for share in (0.75, 0.9):
+    path.write_bytes(content[: round(share * len(content))])
+    found = audio.read_audio(path)
+    assert 1.5 < len(found) / 16_000 < 2.95
+    assert heard(found)[:2] == [0, 1][: len(found) // 16_000]
+
+
+@pytest.mark.parametrize(
+  'kinds',
+  [
+    *(['mp3'] * 3, ['ogg'] * 3, ['opus'] * 3, ['flac'] * 3),
+    *(['ogg', 'opus', 'ogg'], ['opus', 'ogg', 'opus']),
+  ],
+)
+def test_several_recordings_in_one_file(tmp_path, kinds):
   content = b''
-  for seconds in (3, 5, 2):
-    path = tmp_path / f'sound.{kind}'
-    subtype = 'OPUS' if kind == 'opus' else None
-    container = 'OGG' if kind == 'opus' else None
-    soundfile.write(
-      path, tones(16_000, seconds), 16_000, subtype=subtype, format=container
-    )
-    content += path.read_bytes()
-  found = audio.read_audio(content)
+  for kind, seconds in zip(kinds, (3, 5, 2), strict=True):
+    content += recording(tmp_path / f'sound.{kind}', seconds)
+  path = tmp_path / 'sounds'
+  path.write_bytes(content)
+  found = audio.read_audio(path)
   assert abs(len(found) / 16_000 - 10) < 0.3
   assert heard(found)[:3] == [0, 1, 2]
   assert heard(found[3 * 16_000 + 1_500 :])[:5] == [0, 1, 2, 3, 4]
+  np.testing.assert_array_equal(audio.read_audio(content), found)
+  if 'mp3' not in kinds:  # exact to the sample
+    assert len(found) == 160_000
+    assert heard(found) == [0, 1, 2, 0, 1, 2, 3, 4, 0, 1]
+    piece = audio.read_audio(path, start=2, end=9)
+    assert heard(piece) == [2, 0, 1, 2, 3, 4, 0]
+
+
+def test_recordings_of_other_rates_in_one_file(tmp_path):
+  content = b''
+  for rate in (16_000, 44_100):
+    path = tmp_path / 'sound.flac'
+    soundfile.write(path, tones(rate, 3), rate)
+    content += path.read_bytes()
+  assert heard(audio.read_audio(content)) == [0, 1, 2, 0, 1, 2]
+  assert heard(audio.read_audio(content, start=2, end=5)) == [2, 0, 1]
 
 
 @pytest.mark.parametrize(

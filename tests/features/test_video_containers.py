@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from avl_jax.features import MediaError, video
+from avl_jax.features import MediaError, audio, video
 from tests.helpers import media
 
 SOUND = np.sin(np.arange(16_000 * 12) / 5).astype(np.float32) / 4
@@ -125,6 +125,18 @@ def test_an_index_that_is_missing_or_wrong(tmp_path):
   assert seen(path, 9, 12) == [9, 10, 11]
 
 
+@pytest.mark.parametrize('text', [b'1/0', b'1e99999999', b'-9', b'x'])
+def test_durations_that_are_no_numbers(tmp_path, text):
+  """Matroska has them as texts."""
+  path = tmp_path / 'film.mkv'
+  media.write(path, SOUND, seconds=12)
+  content = path.read_bytes()
+  written = b'00:00:12.000000000'
+  assert written in content
+  path.write_bytes(content.replace(written, b'00:00:' + text.ljust(12, b'\0')))
+  assert seen(path) == list(range(12))
+
+
 def test_folders_whose_names_are_not_utf_8(tmp_path):
   folder = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9'))
   folder.mkdir()
@@ -162,3 +174,83 @@ def test_a_few_damaged_pictures_are_tolerated(tmp_path, capsys):
   )
   with pytest.raises(MediaError, match=r'film.mov: 3 of 240 .*at most 1%'):
     damage([10, 100, 200])
+
+
+def test_the_clock_of_joined_files_goes_on(tmp_path):
+  """Each begins at zero again; without an index, seeking would mislead."""
+  path, picture = tmp_path / 'film', {'.ts': 'libx264', '.mpg': 'mpeg1video'}
+  tones = np.sin(np.arange(16_000 * 5) / 5).astype(np.float32) / 4
+  for suffix, codec in picture.items():
+    content = b''
+    for seconds in (5, 12, 5):
+      part = path.with_suffix(suffix)
+      with av.open(str(part), 'w') as container:
+        stream = container.add_stream(codec, rate=25, options={'g': '25'})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        sound = container.add_stream('mp2', rate=16_000, layout='mono')
+        for k in range(25 * seconds):
+          values = np.full((48, 64, 3), 20 * (k // 25), np.uint8)
+          container.mux(stream.encode(av.VideoFrame.from_ndarray(values)))
+        container.mux(stream.encode(None))
+        media.write_sound(container, sound, np.resize(tones, 16_000 * seconds))
+      content += part.read_bytes()
+    part.write_bytes(content)
+    expected = [*range(5), *range(12), *range(5)]
+    assert seen(part) == expected
+    assert abs(len(audio.read_audio(part)) / 16_000 - 22) < 0.3
+    for start, end in ((3, 7), (7, 9), (15, 20)):
+      assert seen(part, start, end) == expected[start:end]
+      piece = audio.read_audio(part, start=start, end=end)
+      assert abs(len(piece) / 16_000 - (end - start)) < 0.05
+
+
+def test_a_wmv_whose_sound_begins_late(tmp_path):
+  """Each of its streams claims the duration of the file."""
+  path = tmp_path / 'film.wmv'
+  media.write(
+    tmp_path / 'x.avi', SOUND[: 16_000 * 8], 16_000, codec='mp2', seconds=12
+  )
+  with av.open(str(tmp_path / 'x.avi')) as old, av.open(str(path), 'w') as new:
+    streams = {s: new.add_stream_from_template(s) for s in old.streams}
+    for packet in old.demux():
+      if packet.dts is None:
+        continue
+      if packet.stream.type == 'audio':
+        packet.pts += round(4 / packet.time_base)
+        packet.dts = packet.pts
+      packet.stream = streams[packet.stream]
+      new.mux(packet)
+  assert seen(path) == list(range(12))
+  assert seen(path, 9, 12) == [9, 10, 11]
+  found = audio.read_audio(path)
+  assert abs(len(found) / 16_000 - 12) < 0.2
+  assert np.abs(found[:60_000]).max() < 0.01
+  assert found[70_000:180_000].std() > 0.1
+
+
+def test_one_damaged_time_is_no_pause_of_hours(tmp_path):
+  """In FLV, each packet has a byte that counts 16,777 s."""
+  path = tmp_path / 'film.flv'
+  sound = np.sin(np.arange(44_100 * 8) / 9) / 4
+  media.write(path, sound, 44_100, codec='libmp3lame', seconds=8, picture='flv')
+  content = path.read_bytes()
+  clean, places, place = audio.read_audio(path), {8: [], 9: []}, 13
+  while place < len(content):
+    kind, size = content[place], int.from_bytes(content[place + 1 : place + 4])
+    places.setdefault(kind, []).append(place)
+    place += 11 + size + 4
+
+  def damage(kind, number):
+    damaged = bytearray(content)
+    damaged[places[kind][number] + 7] = 2
+    path.write_bytes(damaged)
+
+  damage(8, 100)
+  found = audio.read_audio(path)
+  assert abs(len(found) - len(clean)) < 1_000
+  assert found.std() > 0.1
+  damage(9, 40)
+  assert seen(path) == list(range(8))
+  damage(9, 0)
+  with pytest.raises(MediaError, match=r'time 33554\.\d s\. Expected less'):
+    seen(path)

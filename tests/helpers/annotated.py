@@ -24,7 +24,7 @@ class Extractor:
     self.widths = {'visual_2d': 6, 'visual_3d': 4}
     self.calls = []
 
-  def __call__(self, path, start, end):
+  def __call__(self, path, start, end, frames=None):
     """Returns 1 and 1.5 rows per second."""
     self.calls.append((path.name, start, end))
     end = SECONDS if end is None else end

@@ -29,7 +29,7 @@ def batch(seed: int) -> dict:
 class MadeUpTraining:
   """Batches of noise, a function of the step."""
 
-  fingerprint, visual_width = 'made up', VISUAL
+  fingerprint, visual_width, networks = 'made up', VISUAL, {}
 
   def from_step(self, first, last):
     return (batch(step) for step in range(first, last))
@@ -39,7 +39,7 @@ class MadeUpEvaluation:
   """One batch of noise, with media."""
 
   num_examples, num_queries, fingerprint = CLIPS, 0, 'made up too'
-  has_media = True
+  has_media, networks, num_videos = True, {}, 0
 
   def __iter__(self):
     yield batch(99) | {'subset': np.array(['test'] * CLIPS)}

@@ -1,5 +1,6 @@
 """Reports of evaluations: tables, curves, example queries."""
 
+import dataclasses
 import html.parser
 import io
 import re
@@ -330,6 +331,20 @@ def test_media_must_be_those_of_the_ids(tmp_path):
   with pytest.raises(ValueError, match='in the order of the ids'):
     _write(tmp_path, items[::-1], history=())
   assert not _files(tmp_path)
+
+
+def test_galleries_of_videos_and_small_ones_are_named(tmp_path):
+  (sentence,) = retrieval_report.galleries(RETRIEVALS, {})
+  assert sentence.startswith('The gallery of narrated has 8 items. Under 100,')
+  assert sentence.endswith('R@10 is 100.0 %, and one question is 12.5 %.')
+  (sentence,) = retrieval_report.galleries(RETRIEVALS, {'narrated': 3})
+  assert 'has 8 clips of 3 videos. Under 100' in sentence
+  many = dataclasses.replace(RETRIEVALS[0].results[0], gallery=1234)
+  large = (dataclasses.replace(RETRIEVALS[0], results=(many,)),)
+  assert retrieval_report.galleries(large, {'narrated': 0}) == []
+  assert retrieval_report.galleries(large, {'narrated': 1}) == [
+    'The gallery of narrated has 1,234 clips of 1 video.'
+  ]
 
 
 def test_text_alone_is_written_in_its_cell():

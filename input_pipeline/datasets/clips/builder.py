@@ -24,6 +24,7 @@ from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import MEL_BINS, MediaError, Status, reading
+from input_pipeline.datasets import networks
 from input_pipeline.datasets.clips import configs as clip_configs
 from input_pipeline.datasets.clips import (
   from_pickles,
@@ -200,6 +201,8 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         shortfall=f'{split}: videos fewer than expected',
       )
     self._skipped.write(self.data_dir)
+    if self._extraction and not self._pickled:
+      networks.write(self.data_dir, self._extraction.networks)
 
   def _generate_by_words(self, split: str) -> Iterator[tuple[str, dict]]:
     """Yields the clips of the evaluated split without speech, or with it."""

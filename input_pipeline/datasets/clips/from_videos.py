@@ -1,16 +1,19 @@
 """Converts annotated clips of raw videos to the schema of records."""
 
 import collections
+import contextlib
 import functools
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.extraction.video_features import Extraction, VideoFiles
+from avl_jax.extraction.video_features import Extraction, Piece
+from avl_jax.extraction.video_files import VideoFiles
+from avl_jax.features import MediaError, reading
 from input_pipeline.datasets.clips.annotations import Clip
 from input_pipeline.datasets.parsing import Skip
 
@@ -70,16 +73,26 @@ class VideoClips:
     return 'annotated'
 
   def entries(self, split: str) -> list[tuple[str, Callable[[], dict]]]:
-    """Lists (name, function that returns the record or raises) per clip."""
+    """Lists (name, function that returns the record or raises) per clip.
+
+    What takes time is done here, of several videos at once.
+    """
+    self._extraction.ahead(f'extracting {split}', self._pieces(split))
     return [
       (clip.id, functools.partial(self._example_of, clip))
       for clip in self._clips[split]
     ]
 
+  def _pieces(self, split: str) -> Iterator[Piece]:
+    """The pieces of the clips whose videos are there."""
+    for clip in self._clips[split]:
+      with contextlib.suppress(MediaError), reading.guard(clip.id):
+        yield self._videos(clip.video), clip.start, clip.end, np.float32
+
   def _example_of(self, clip: Clip) -> dict:
     """Extracts the record of a clip, without its language."""
     path = self._videos(clip.video)
-    arrays = self._extraction(path, clip.start, clip.end)
+    arrays = self._extraction(path, clip.start, clip.end, np.float32)
     is_whole = math.isinf(clip.end)
     seconds = len(arrays['spectrogram']) / 100
     short = not is_whole and seconds < clip.end - clip.start - 1

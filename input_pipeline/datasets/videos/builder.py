@@ -19,7 +19,9 @@ TFDS shuffles records by a hash of the id, so `train[:10%]` is a random tenth
 of the videos that contains `train[:2%]`.
 """
 
+import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -31,10 +33,11 @@ import tqdm
 from avl_jax import torch_files
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
-from avl_jax.extraction.video_features import Extraction, VideoFiles
+from avl_jax.extraction.video_features import Extraction, Piece
+from avl_jax.extraction.video_files import VideoFiles
 from avl_jax.features import MEL_BINS, MediaError, Status, reading
 from avl_jax.files import inside
-from input_pipeline.datasets import parsing
+from input_pipeline.datasets import networks, parsing
 from input_pipeline.datasets.uncompressed_array_record import (
   write_uncompressed,
 )
@@ -156,6 +159,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
     indices = pathlib.Path(self.data_dir).parents[2] / 'captions'
     captions, count = Captions(self._features, indices), 0
     seen: set[str] = set()
+    if self._extraction:
+      self._extraction.ahead(f'{name}: extracting', self._pieces(paths))
     for path in tqdm.tqdm(paths, name, mininterval=1):
       video = path.rsplit('/', 1)[-1]
       if video in seen:
@@ -184,11 +189,24 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       remedy='Correct the list or its files, then run the same command again.',
     )
     self._skipped.write(self.data_dir)
+    if self._extraction:
+      networks.write(self.data_dir, self._extraction.networks)
+
+  def _pieces(self, paths: list[str]) -> Iterator[Piece]:
+    """The videos of the list that are there."""
+    for path in paths:
+      with contextlib.suppress(MediaError), reading.guard(path):
+        yield self._find(path), 0.0, math.inf, np.float16
+
+  def _find(self, path: str) -> pathlib.Path:
+    """The file of a path of the list."""
+    assert self._videos is not None
+    inside(self._features, path)  # raises OutsideError
+    return self._videos(path.rsplit('/', 1)[-1])
 
   def _read_arrays(self, path: str, video: str) -> dict[str, np.ndarray]:
     if self._extraction and self._videos:
-      inside(self._features, path)  # raises OutsideError
-      return self._extraction(self._videos(video), dtype=np.float16)
+      return self._extraction(self._find(path), dtype=np.float16)
     spectrogram = self._read(self._audio, path, f'{video}_spec', 'arr_0').T
     if spectrogram.ndim != 2 or spectrogram.shape[1] != MEL_BINS:
       raise MediaError(

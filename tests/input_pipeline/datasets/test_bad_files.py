@@ -17,13 +17,19 @@ from avl_jax.backbones import efficientnet
 from avl_jax.errors import UserError
 from avl_jax.extraction import model_inputs
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import MediaError, NetworkError, audio, images, video
+from avl_jax.features import MediaError, NetworkError, audio, images
 from input_pipeline.datasets.clips import builder as clips
 from input_pipeline.datasets.clips import from_pickles
 from input_pipeline.datasets.spoken_captions import media as caption_media
 from input_pipeline.datasets.videos import builder as videos
 from input_pipeline.records import reader
-from tests.helpers import annotated, howto100m_files, media, places_files
+from tests.helpers import (
+  annotated,
+  decoders,
+  howto100m_files,
+  media,
+  places_files,
+)
 
 SURPRISES = {
   'bad0': RuntimeError('odd'),
@@ -71,7 +77,9 @@ def _check(data_dir, name, split):
 
 def _extraction(folder, extractor=None):
   extractor = extractor or annotated.Extractor()
-  return Extraction(extractor, extractor.widths, folder / 'extracted')
+  return Extraction(
+    extractor, extractor.widths, folder / 'extracted', decoders.InProcess()
+  )
 
 
 @pytest.fixture
@@ -199,7 +207,7 @@ def test_what_is_no_fault_of_a_file_ends_the_work(stubs, monkeypatch):
   """A network, a network's width, a full disk."""
 
   class Wrong(annotated.Extractor):
-    def __call__(self, path, start, end):
+    def __call__(self, path, start, end, frames):
       if path.stem == 'bad0':
         raise NetworkError('Out of memory.')
       features = super().__call__(path, start, end)
@@ -234,9 +242,8 @@ class _Pictures:
   def __init__(self):
     self.widths = {'visual_2d': 1}
 
-  def __call__(self, path, start, end):
-    shown = video.frames(path, 1, 16, True, start, end)
-    rows = [[frame.mean()] for frame in shown]
+  def __call__(self, path, start, end, frames):
+    rows = [[frame.mean()] for frame in frames(1, 16, True, start, end)]
     return {'visual_2d': np.reshape(np.float32(rows), (-1, 1))}
 
 
@@ -257,7 +264,9 @@ def test_each_word_has_real_files(tmp_path, monkeypatch):
   (folder / 'empty.mp4').touch()
   names = ['good', 'short', 'mute', 'strip', 'blind', 'garbled', 'loop']
   names += ['empty', 'gone', '../up', 'a\0b', 'good', 'good2']
-  _prepare_videos(tmp_path, names, _extraction(tmp_path, _Pictures()))
+  extractor = _Pictures()
+  extraction = Extraction(extractor, extractor.widths, tmp_path / 'extracted')
+  _prepare_videos(tmp_path, names, extraction)
   found, listed = _result(tmp_path, 'videos/howto100m', 'train')
   assert sorted(found) == ['good', 'good2']
   assert {

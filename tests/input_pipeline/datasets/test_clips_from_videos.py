@@ -240,7 +240,7 @@ def test_an_interrupted_preparation_resumes(tmp_path, youcook2):
 
 def test_malformed_features_are_skipped(tmp_path, youcook2):
   class Wrong(annotated.Extractor):
-    def __call__(self, path, start, end):
+    def __call__(self, path, start, end, frames):
       features = super().__call__(path, start, end)
       if start == 1:
         features['visual_2d'][0, 0] = np.nan
@@ -259,7 +259,7 @@ def test_malformed_features_are_skipped(tmp_path, youcook2):
 
 def test_no_usable_clip_is_an_error(tmp_path, youcook2):
   class Blind(annotated.Extractor):
-    def __call__(self, path, start, end):
+    def __call__(self, path, start, end, frames):
       raise OSError('nothing to see')
 
   with pytest.raises(

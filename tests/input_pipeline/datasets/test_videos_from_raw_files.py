@@ -34,13 +34,15 @@ def folder(tmp_path_factory):
   return folder
 
 
-def _prepare(folder, data_dir, config='howto100m'):
+def _prepare(folder, data_dir, config='howto100m', workers=1):
   extractor = annotated.Extractor()
   videos.Videos(
     config=config,
     data_dir=data_dir,
     media_dir=str(folder),
-    extraction=Extraction(extractor, extractor.widths, data_dir / 'extracted'),
+    extraction=Extraction(
+      extractor, extractor.widths, data_dir / 'extracted', workers=workers
+    ),
   ).download_and_prepare()
   return extractor.calls
 
@@ -146,3 +148,13 @@ def test_no_usable_video_is_an_error(folder, tmp_path):
   (root / 'HowTo100M_1166_videopaths.txt').write_text('path\ncars/gone\n')
   with pytest.raises(UserError, match=r"None of the 1 videos.*'missing': 1"):
     _prepare(root, tmp_path)
+
+
+def test_two_workers_make_the_same_records(folder, data_dir, tmp_path):
+  assert len(_prepare(folder, tmp_path, workers=2)) == 2
+  np.testing.assert_equal(_read(tmp_path), _read(data_dir))
+  one, two = (
+    next(path.glob('videos/howto100m/*/skipped.json')).read_text()
+    for path in (data_dir, tmp_path)
+  )
+  assert one == two

@@ -1,0 +1,1 @@
+"""Narrated videos made of stamps: a miniature of HowTo100M and YouCook2."""

@@ -1,0 +1,167 @@
+"""Generates narrated videos into a folder that own videos can be prepared from.
+
+Files of the folder:
+
+  manifest.csv         the untrimmed videos
+  captions.csv         what is said in them, with times
+  clips.csv            the annotated clips of other videos
+  human.csv            clips in which a volunteer speaks
+  ID.mp4, ID.json      a video, and the truth about it (see `truth`)
+  settings.json        the settings; written last
+  SYNTHETIC            marks the records as made up
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+
+import tqdm
+
+from avl_jax import logs
+from avl_jax.errors import UserError
+from avl_jax.features import MediaError, images, reading
+from avl_jax.files import Lock, write_atomically
+from input_pipeline.datasets.narrated_videos import (
+  casting,
+  film,
+  listing,
+  pictures,
+  scripts,
+  settings,
+  truth,
+  voices,
+)
+from input_pipeline.datasets.narrated_videos.casting import Cast
+from input_pipeline.datasets.narrated_videos.settings import Settings
+from input_pipeline.datasets.stamps import narration, tuxpaint
+from input_pipeline.datasets.stamps.tuxpaint import Stamp
+from input_pipeline.records import catalog
+
+
+def generate(
+  root: pathlib.Path, stamps_folder: pathlib.Path, chosen: Settings
+) -> pathlib.Path:
+  """Generates the videos of some settings, unless they are there.
+
+  The result is a function of the settings and stamps: the same bytes in any
+  order and with any number of cores, by the same version of FFmpeg. What an
+  interrupted call has made is kept.
+
+  Args:
+    root: gets a folder for these settings and stamps.
+    stamps_folder: of the stamps, or of the unpacked package.
+    chosen: settings.
+
+  Returns:
+    The folder; see the module.
+
+  Raises:
+    UserError: there are too few stamps, or a file cannot be written.
+  """
+  stamps = read_stamps(stamps_folder, chosen.language)
+  contents = [(stamp.name, stamp.group, stamp.captions) for stamp in stamps]
+  facts = chosen.text + json.dumps(contents, sort_keys=True)
+  digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
+  folder = root / f'{chosen.language}-{digest}'
+  with Lock(folder):
+    if not settings.are_those_of(folder, chosen):
+      _generate(folder, chosen, casting.cast(chosen, stamps))
+  return folder
+
+
+def read_stamps(folder: pathlib.Path, language: str) -> list[Stamp]:
+  """The stamps with a picture, a caption and a recording in a language.
+
+  Of those with the same picture, caption or recording, the first is taken.
+
+  Raises:
+    UserError: there are none.
+  """
+  found = []
+  for stamp in tuxpaint.read_stamps(folder):
+    if language not in stamp.captions or language not in stamp.recordings:
+      continue
+    try:
+      with reading.guard(stamp.name):
+        images.read_image(stamp.picture)
+    except MediaError:
+      continue
+    found.append(stamp)
+  if not found:
+    raise UserError(
+      f'No stamp in {folder} has a caption and a recording in {language!r}. '
+      'Choose another language, or the whole folder of the stamps.'
+    )
+  return tuxpaint.drop_duplicates(found, language)
+
+
+def _generate(
+  folder: pathlib.Path, chosen: Settings, casts: Sequence[Cast]
+) -> None:
+  began, narrator = time.perf_counter(), narration.Narrator()
+
+  def make(cast: Cast) -> tuple[truth.Truth, bool]:
+    return make_video(folder, chosen, cast, narrator)
+
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Longer ones first, so that the cores end at the same time.
+    order = sorted(casts, key=lambda cast: -cast.seconds)
+    title = f'narrated videos ({chosen.language})'
+    bar = tqdm.tqdm(
+      pool.map(make, order), title, total=len(order), mininterval=1
+    )
+    made = {video['id']: (video, is_new) for video, is_new in bar}
+  videos = [made[cast.id][0] for cast in casts]
+  listing.write(folder, videos)
+  write_atomically(folder / catalog.SYNTHETIC, '')
+  write_atomically(folder / settings.FILE, chosen.text)
+  elapsed = time.perf_counter() - began
+  seconds = sum(video['seconds'] for video, is_new in made.values() if is_new)
+  logs.write(
+    f'Generated {len(videos):,} videos, {seconds / 3600:.2f} hours of them now '
+    f'in {elapsed:.0f} s: {seconds / elapsed:.0f} s of video a second. They '
+    f'are in {folder}.'
+  )
+
+
+def make_video(
+  folder: pathlib.Path,
+  chosen: Settings,
+  cast: Cast,
+  narrator: narration.Narrator,
+) -> tuple[truth.Truth, bool]:
+  """Writes a video and the truth about it, unless they are there.
+
+  Returns:
+    The truth, and whether the video is new.
+
+  Raises:
+    UserError: a file cannot be written.
+  """
+  path = folder / f'{cast.id}.mp4'
+  notes = path.with_suffix('.json')
+  if notes.is_file():  # It is written after the video.
+    return json.loads(notes.read_bytes()), False
+  script = scripts.write(
+    chosen,
+    cast,
+    speak=voices.speaker(cast, narrator),
+    natural_sound=voices.natural_sound,
+  )
+  stage = pictures.Stage(chosen, script)
+  temporary = folder / f'.{cast.id}.mp4'
+  film.write(
+    temporary,
+    stage.frames(),
+    pictures.FRAME_RATE,
+    (scripts.WIDTH, scripts.HEIGHT),
+    voices.mix(chosen, script),
+  )
+  os.replace(temporary, path)
+  video = truth.of_video(script, stage)
+  write_atomically(notes, json.dumps(video, ensure_ascii=False) + '\n')
+  return video, True

@@ -1,0 +1,122 @@
+"""Settings of generated narrated videos."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from avl_jax.errors import ConfigError
+from input_pipeline.datasets.stamps import tuxpaint
+
+FILE = 'settings.json'  # in the folder of the videos, and beside the records
+_SCHEMA = 1  # of what is made; a change makes other videos of the same settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """What the videos are a function of, beside the stamps.
+
+  The default is five hours of video; the test split of its `clips` has more
+  than 300 clips.
+
+  Attributes:
+    language: code of the captions and voices.
+    seed: of everything.
+    num_videos: untrimmed videos of train, val and test.
+    num_clip_videos: annotated videos of train, val and test.
+    num_human_videos: annotated videos for test, in which a volunteer speaks.
+    lengths: least and greatest seconds of a video.
+    scene_lengths: least and greatest seconds of a scene.
+    things_at_once: most stamps of a scene that may be named.
+    clutter: most small stamps of a scene that are never named.
+    shift: a thing is named up to so many seconds earlier or later than while
+      it is shown.
+    speech_share: share of the scenes whose things are named.
+    sound_share: share of the showings with the natural sound, of the things
+      that have one.
+  """
+
+  language: str
+  seed: int = 1
+  num_videos: tuple[int, int, int] = (100, 3, 3)
+  num_clip_videos: tuple[int, int, int] = (10, 3, 26)
+  num_human_videos: int = 14
+  lengths: tuple[float, float] = (30.0, 300.0)
+  scene_lengths: tuple[float, float] = (4.0, 9.0)
+  things_at_once: int = 2
+  clutter: int = 2
+  shift: float = 1.5
+  speech_share: float = 0.8
+  sound_share: float = 0.5
+
+  def __post_init__(self):
+    """Checks the values; sequences become tuples.
+
+    Raises:
+      ConfigError: a value is not possible.
+    """
+    for name in ('num_videos', 'num_clip_videos', 'lengths', 'scene_lengths'):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
+    for name, is_good, expected in (
+      ('language', self.language in tuxpaint.LANGUAGES, tuxpaint.LANGUAGES),
+      (
+        'num_videos',
+        _are_counts(self.num_videos, 1),
+        'three numbers, 1 or more of train',
+      ),
+      (
+        'num_clip_videos',
+        _are_counts(self.num_clip_videos),
+        'three numbers, 0 or more',
+      ),
+      ('num_human_videos', self.num_human_videos >= 0, 'a number, 0 or more'),
+      ('lengths', _is_range(self.lengths, 2.0), 'two, from 2 s upwards'),
+      ('scene_lengths', _is_range(self.scene_lengths, 1.0), 'two, from 1 s'),
+      ('things_at_once', 1 <= self.things_at_once <= 4, '1 to 4'),
+      ('clutter', 0 <= self.clutter <= 10, '0 to 10'),
+      ('shift', self.shift >= 0, 'seconds, 0 or more'),
+      ('speech_share', 0 <= self.speech_share <= 1, '0 to 1'),
+      ('sound_share', 0 <= self.sound_share <= 1, '0 to 1'),
+    ):
+      if not is_good:
+        raise ConfigError(
+          f'prepare.narrated.{name} is {getattr(self, name)!r}. Expected '
+          f'{expected}. Set it.'
+        )
+
+  @property
+  def text(self) -> str:
+    """JSON of all settings, a line each."""
+    values = {'schema': _SCHEMA, **dataclasses.asdict(self)}
+    return json.dumps(values, indent=2) + '\n'
+
+
+def make(language: str, options: Mapping[str, Any]) -> Settings:
+  """Makes the settings of options, as of `config.prepare.narrated`.
+
+  Raises:
+    ConfigError: an option is unknown, or a value is not possible.
+  """
+  names = [field.name for field in dataclasses.fields(Settings)][1:]
+  for name in options:
+    if name not in names:
+      raise ConfigError(
+        f'prepare.narrated has an unknown key {name!r}. Choose one of '
+        f'{", ".join(names)}.'
+      )
+  return Settings(language=language, **options)
+
+
+def are_those_of(folder: pathlib.Path, settings: Settings) -> bool:
+  """Whether the complete videos or records in a folder have these settings."""
+  path = folder / FILE
+  return path.is_file() and path.read_text('utf-8') == settings.text
+
+
+def _are_counts(values: tuple[int, ...], least: int = 0) -> bool:
+  return len(values) == 3 and min(values) >= 0 and values[0] >= least
+
+
+def _is_range(values: tuple[float, ...], least: float) -> bool:
+  return len(values) == 2 and least <= values[0] <= values[1]

@@ -1,0 +1,139 @@
+"""Extracts what is new of a collection, several files at once."""
+
+import collections
+import pathlib
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import tqdm
+
+from avl_jax import logs
+from avl_jax.extraction import workers as pool
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.video_features import Extraction
+from avl_jax.features import Status
+from input_pipeline.datasets import networks
+from input_pipeline.datasets.own_videos import tables
+from input_pipeline.datasets.own_videos.extracted import (
+  Extracted,
+  LazyExtractor,
+)
+from input_pipeline.datasets.own_videos.tables import Line
+
+
+def extract(
+  title: str,
+  lines: Sequence[Line],
+  *,
+  folder: pathlib.Path,
+  names: Mapping[str, str],
+  make_extractor: Callable[[], Callable[..., Mapping]],
+  limits: Limits | None,
+  workers: int,
+) -> Extracted:
+  """Extracts what is new; prints how fast, and what took the time.
+
+  Features do not depend on the number of workers. Whenever the work ends, what
+  has been extracted is kept: at most the files in the workers' hands are lost.
+
+  Args:
+    title: of the data set.
+    lines: of all files. Those that cannot be used are set aside.
+    folder: cache of the features of these networks.
+    names: of the networks.
+    make_extractor: reads their weights.
+    limits: of what a video may cost.
+    workers: see `workers.number`.
+
+  Raises:
+    UserError, OSError: the disk is full, or another fault of the machine.
+  """
+  extractor = LazyExtractor(make_extractor)
+
+  def by(decoder: Decoder | None) -> Extracted:
+    # One for each decoder: they count their own time, and share the cache.
+    widths = networks.widths_of(names)
+    extraction = Extraction(
+      extractor, widths, folder, decoder, skip_silent=True, networks=names
+    )
+    return Extracted(extraction)
+
+  extracted, began = by(None), time.perf_counter()
+  new: dict[pathlib.Path, list[Line]] = {}  # lines of the same piece
+  for line in tables.usable(lines):
+    if not extracted.is_known(line):
+      new.setdefault(extracted.key(line), []).append(line)
+  if not new:
+    return extracted
+  extractor.open()
+  count = min(pool.number(workers), len(new))
+  with pool.Workers(count, Decoder(limits)) as threads:
+    of_thread = {decoder: by(decoder) for decoder in threads.decoders}
+
+    def work(piece: Sequence[Line], decoder: Decoder) -> None:
+      for line in piece:  # The first one's features are all the others need.
+        if not of_thread[decoder].is_known(line):
+          of_thread[decoder].extract(line)
+
+    _show(title, lines, new.values(), threads.each(new.values(), work))
+  used, elapsed = [*of_thread.values()], time.perf_counter() - began
+  _tell(title, used, extractor.seconds, elapsed)
+  return extracted
+
+
+def _show(
+  title: str,
+  lines: Sequence[Line],
+  new: Collection[Sequence[Line]],
+  done: Iterator[Sequence[Line]],
+) -> None:
+  """Waits for the new pieces, and shows a bar.
+
+  It has the files done and the time left, hours of video an hour, and the
+  number of failures by reason.
+  """
+  began, seconds = time.perf_counter(), 0.0
+  failed = collections.Counter(line.status for line in lines)
+  count = failed.pop(Status.OK)
+  known = count - sum(map(len, new))
+  with tqdm.tqdm(None, title, count, initial=known, mininterval=1) as bar:
+    for piece in done:
+      seconds += piece[0].seconds
+      failed.update(x.status for x in piece if x.status != Status.OK)
+      speed = seconds / (time.perf_counter() - began)
+      parts = [f'{number:,} {status}' for status, number in failed.items()]
+      bar.set_postfix_str(
+        ', '.join([f'{speed:.1f} hours of video an hour', *parts]),
+        refresh=False,
+      )
+      bar.update(len(piece))
+
+
+def _tell(
+  title: str,
+  workers: Sequence[Extracted],
+  of_networks: Mapping[str, float],
+  elapsed: float,
+) -> None:
+  """Prints how fast the work was, and what took the time of the workers."""
+  parts: dict[str, float] = collections.defaultdict(float, of_networks)
+  for worker in workers:
+    for part, seconds in worker.extraction.seconds.items():
+      parts[part] += seconds
+  if of_networks:
+    parts.pop('features', None)  # It is the sum of the networks' own parts.
+  whole = elapsed * len(workers)
+  parts['other'] = max(0.0, whole - sum(parts.values()))
+  shares = ', '.join(
+    f'{name} {seconds / whole:.0%}'
+    for name, seconds in sorted(parts.items(), key=lambda part: -part[1])
+  )
+  count = sum(worker.count for worker in workers)
+  seconds = sum(worker.seconds for worker in workers)
+  who = f'{len(workers)} workers' if len(workers) > 1 else 'one worker'
+  logs.write(
+    f'{title}: extracted {count:,} files with {seconds / 3600:.2f} hours of '
+    f'video in {elapsed:.0f} s: {seconds / elapsed:.1f} hours of video an '
+    f'hour. Of the time of {who}: {shares}.'
+  )

@@ -1,0 +1,204 @@
+"""Prepares own videos: only what has changed, and all or nothing.
+
+The order: list the files, read what is new of them for their digests, extract
+the features of contents that have none, divide the videos, write records of a
+new version if the content has changed, delete the old version. Until the new
+records are complete, the old ones are valid.
+"""
+
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from avl_jax import logs
+from avl_jax.errors import UserError
+from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.files import InUseError, Lock
+from input_pipeline.datasets import networks
+from input_pipeline.datasets.own_videos import (
+  builder,
+  extracting,
+  manifest,
+  splits,
+  survey,
+  tables,
+)
+from input_pipeline.datasets.own_videos.digests import Digests
+from input_pipeline.datasets.own_videos.tables import Line
+from input_pipeline.records import catalog
+
+FAMILY = 'own_videos'
+_WAIT = 1.0  # seconds, until a lock is tried again
+
+
+def prepare(
+  kind: str,
+  *,
+  data_dir: str,
+  media_dir: str,
+  networks_of: Callable[[Digests], Mapping[str, str]],
+  make_extractor: Callable[[], Callable[..., Mapping]],
+  make_builder: Callable[..., builder.OwnVideos] = builder.OwnVideos,
+  title: str = '',
+  limits: Limits | None = None,
+  workers: int = 1,
+) -> None:
+  """Makes the records of a folder or manifest, or brings them up to date.
+
+  Args:
+    kind: 'untrimmed' or 'clips'.
+    data_dir: folder of the records; '': see `catalog.data_folder`.
+    media_dir: FOLDER, MANIFEST.csv or MANIFEST.csv:FOLDER.
+    networks_of: names the networks; gets the function that digests files.
+    make_extractor: reads their weights.
+    make_builder: the class of the records' builder.
+    title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
+    limits: of what a video may cost; None: the usual ones.
+    workers: videos that are decoded at once; 0: see `workers.number`.
+
+  Raises:
+    UserError: the list is malformed, nothing can be used, or the records that
+      exist are of other networks or files.
+  """
+  title = title or f'{FAMILY}/{kind}'
+  folder = catalog.data_folder(data_dir)
+  root, items = survey.read_list(media_dir)
+  _check_kind(kind, media_dir, items[0].is_clip)
+  captions = manifest.read_captions(root / manifest.CAPTIONS)
+  cache = folder / 'extracted' / FAMILY
+  with _wait_for_lock(cache):
+    digests = Digests(cache / 'digests.json')
+    names = networks_of(digests)
+    records = catalog.find(title, data_dir)
+    old = pathlib.Path(records.data_dir) if records else None
+    if old:
+      _check_networks(old, catalog.networks(old), names)
+    lines = survey.look(root, items, digests, title)
+    extracted = extracting.extract(
+      title,
+      lines,
+      folder=cache / '-'.join(names.values()).replace(':', '_'),
+      names=names,
+      make_extractor=make_extractor,
+      limits=limits,
+      workers=workers,
+    )
+    _divide(title, lines)
+    if old:
+      _compare(title, old, lines)
+    made = make_builder(
+      kind=kind,
+      config_name=title.partition('/')[2],
+      lines=lines,
+      captions=captions,
+      extracted=extracted,
+      data_dir=folder,
+    )
+    _write(made, lines)
+
+
+def _wait_for_lock(cache: pathlib.Path) -> Lock:
+  """Takes the lock; waits while another preparation or host has it."""
+  is_told = False
+  while True:
+    try:
+      return Lock(cache)
+    except InUseError:
+      if not is_told:
+        logs.write(f'Waiting for another preparation that uses {cache}.')
+      is_told = True
+      time.sleep(_WAIT)
+
+
+def _check_kind(kind: str, media_dir: str, has_times: bool) -> None:
+  """Raises UserError if the list has not what the config trains on."""
+  if has_times and kind != 'clips':
+    raise UserError(
+      f'{media_dir} names clips: its lines have a start and an end. Use '
+      '--config=configs/own_videos.py:clips.'
+    )
+  if not has_times and kind == 'clips':
+    raise UserError(
+      f'{media_dir} names no clips. Expected a manifest whose lines have a '
+      'start and an end. Use --config=configs/own_videos.py for whole videos.'
+    )
+
+
+def _check_networks(
+  folder: pathlib.Path, found: Mapping[str, str], names: Mapping[str, str]
+) -> None:
+  """Raises UserError if records have features of other networks."""
+  if found and dict(found) != dict(names):
+    raise UserError(
+      f'The records in {folder} have features of {networks.text(found)}. This '
+      f'command names {networks.text(names)}. Name the same networks '
+      '(prepare.resnet152, prepare.resnext101), choose another data_dir, or '
+      'delete that folder to extract all features again.'
+    )
+
+
+def _divide(title: str, lines: Sequence[Line]) -> None:
+  """Sets the splits.
+
+  Raises:
+    UserError: the videos that can be used do not fill the splits.
+  """
+  named: dict[str, str] = {}
+  for line in tables.usable(lines):
+    split = named.setdefault(line.digest, line.item.split)
+    if split != line.item.split:
+      raise UserError(
+        f'{line.item.path} is in the splits {split!r} and {line.item.split!r}. '
+        'Expected one split for all clips of a video. Correct the manifest.'
+      )
+  if len(named) < 3 and not any(named.values()):
+    raise UserError(
+      f'{tables.summary(title, lines)}\n{len(named)} of these videos can be '
+      'used. Expected at least 3: one to train on, one to select a checkpoint, '
+      'one to test. Add videos, or name the splits in a manifest.'
+    )
+  chosen = splits.divide(named)
+  for line in tables.usable(lines):
+    line.split = chosen[line.digest]
+
+
+def _compare(title: str, old: pathlib.Path, lines: Sequence[Line]) -> None:
+  """Prints what differs from the files of the old records.
+
+  Raises:
+    UserError: no file is the same, so they are of another collection.
+  """
+  before = tables.read_files(old)
+  if changes := tables.changes(before, lines):
+    logs.write(f'{title}: since the records were made: {changes}.')
+  now = {line.digest for line in tables.usable(lines)}
+  if before and not now & set(before.values()):
+    raise UserError(
+      f'The records in {old} are of other videos: they have none of these '
+      'files. Choose another folder for the new records '
+      f'(--config.data_dir=FOLDER), or delete {old}.'
+    )
+
+
+def _write(made: builder.OwnVideos, lines: Sequence[Line]) -> None:
+  """Writes records unless this version of them exists; deletes others."""
+  folder, title = pathlib.Path(made.data_dir), made.info.full_name
+  if folder.is_dir():
+    logs.write(f'{title}: the records are up to date.')
+    if tables.write(folder, lines):
+      logs.write(tables.summary(title, lines))
+  else:
+    made.download_and_prepare()
+    logs.write(tables.summary(title, lines))
+    sizes = ', '.join(
+      f'{info.num_examples:,} in {split}'
+      for split, info in made.info.splits.items()
+    )
+    logs.write(
+      f'Prepared {title}: {sizes}. {folder}/{tables.FILES} has a line for each '
+      f'file, {tables.AVAILABILITY} what was there.'
+    )
+  for version in folder.parent.iterdir():
+    if version.is_dir() and version != folder:
+      shutil.rmtree(version)  # An older one, or one that was not completed.
