@@ -24,8 +24,8 @@ if __name__ == '__main__':  # Ctrl-C during the imports: no traceback.
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from avl_jax import config as configs
 from avl_jax import config_checks
-from avl_jax.config import choose, default_workdir, expand_home, read_config
 from avl_jax.errors import Interrupted, UserError
 
 MODES = {
@@ -62,11 +62,11 @@ def read_arguments(
   add('--num_processes', type=int)
   add('--process_id', type=int, help='from 0')
   options, overrides = parser.parse_known_args(argv[1:])
-  name = choose(options.config, options.workdir, options.mode)
-  workdir = pathlib.Path(options.workdir or default_workdir(name)).expanduser()
-  config = expand_home(_override(read_config(name), [argv[0], *overrides]))
+  name = configs.choose(options.config, options.workdir, options.mode)
+  workdir = pathlib.Path(options.workdir or configs.default_workdir(name))
+  config = _override(configs.read_config(name), [argv[0], *overrides])
   config_checks.check(config)
-  return options, config, workdir
+  return options, config, workdir.expanduser()
 
 
 def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
@@ -78,10 +78,11 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
     )
     _, *unknown = values(argv)
   except (AttributeError, KeyError, flags.Error) as error:
-    raise UserError(f'Invalid arguments: {error}') from error
+    expected = configs.choices(config, argv)
+    raise UserError(f'Invalid arguments: {error}{expected}') from error
   if unknown:
     raise UserError(f'Unknown arguments: {" ".join(unknown)}. See --help.')
-  return values.config
+  return configs.expand_home(values.config)
 
 
 def main(argv: list[str]) -> None:

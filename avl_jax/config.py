@@ -5,7 +5,7 @@ import importlib.util
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -80,6 +80,26 @@ def expand_home(config: ConfigDict) -> ConfigDict:
     if isinstance(tree[last], str) and tree[last].startswith('~'):
       tree[last] = os.path.expanduser(tree[last])
   return config
+
+
+def choices(config: ConfigDict, argv: Sequence[str]) -> str:
+  """Sentence with the keys beside the first unknown one; '': all are known.
+
+  Args:
+    config: of the run.
+    argv: arguments such as '--config.loss.name=bce'.
+  """
+  for argument in argv:
+    option, _, path = argument.partition('=')[0].partition('.')
+    tree, outer = config, ''
+    for key in path.split('.') if option == '--config' else ():
+      if not isinstance(tree, ConfigDict):
+        break
+      if key not in tree:
+        known = ', '.join(tree) or 'none'
+        return f' Expected one of the keys {outer or "of the config"}: {known}.'
+      tree, outer = tree[key], f'{outer}{"." if outer else "of "}{key}'
+  return ''
 
 
 def read_config(name: str) -> ConfigDict:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from avl_jax import loss_options
 from avl_jax.errors import ConfigError
 from avl_jax.retrieval import metrics
 
@@ -60,6 +61,11 @@ _SEEDS = _Kind(
   lambda x: _is_sequence(x) and x and all(_SEED.fits(seed) for seed in x),
   'a tuple of seeds, such as (1, 2, 3)',
 )
+_BOOL = _Kind(lambda x: isinstance(x, bool), 'True or False')
+_NUMBER = _Kind(_is_number, 'a number')
+_SHARE = _Kind(
+  lambda x: _is_number(x) and 0 <= x < 1, 'a number from 0 to 1, without 1'
+)
 _POSITIVE = _Kind(lambda x: _is_number(x) and x > 0, 'a number above 0')
 _POSITIVE_OR_0 = _Kind(
   lambda x: _is_number(x) and x >= 0, 'a number, 0 or more'
@@ -100,6 +106,7 @@ _KINDS = {  # key -> what its value must be
   'train_data.datasets': _SOME_NAMES,
   'train_data.batch_size': _COUNT,
   'train_data.clips_per_example': _COUNT_OR_0,
+  'train_data.candidates': _COUNT,
   'train_data.num_frames': _COUNT,
   'train_data.min_time': _POSITIVE_OR_0,
   'train_data.max_bad_records': _COUNT_OR_0,
@@ -111,7 +118,15 @@ _KINDS = {  # key -> what its value must be
   'model.initial_text_scale': _POSITIVE_OR_0,
   'model.image_blocks': _IMAGE_BLOCKS,
   'loss.pairs': _PAIRS,
+  'loss.name': _one_of(tuple(loss_options.OPTIONS)),
   'loss.margin': _POSITIVE_OR_0,
+  'loss.infonce.symmetric': _BOOL,
+  'loss.max_margin.margin': _POSITIVE_OR_0,
+  'loss.max_margin.diagonal': _BOOL,
+  'loss.max_margin.intra_video': _SHARE,
+  'loss.bce.balanced': _BOOL,
+  'loss.sigmoid.initial_scale': _POSITIVE,
+  'loss.sigmoid.initial_bias': _NUMBER,
   'optimizer.learning_rate': _POSITIVE,
   'optimizer.decay_rate': _POSITIVE,
   'optimizer.decay_steps': _COUNT,
@@ -159,6 +174,7 @@ def check(config: ConfigDict) -> None:
     ConfigError: a value is not possible. The message, one line, names the key,
       the value, and what was expected.
   """
+  _check_loss(config)
   for key, kind in _KINDS.items():
     _check(key, _value(config, key), kind)
   if len(config.model.widths) != len(config.model.blocks) + 1:
@@ -168,6 +184,7 @@ def check(config: ConfigDict) -> None:
       f'each stage, so {len(config.model.blocks) + 1} widths for '
       f'{len(config.model.blocks)} blocks. Set both.'
     )
+  _check_candidates(config)
   for name, evaluation in _evaluations(config):
     for key, kind in _EVALUATION.items():
       if key in evaluation:
@@ -185,6 +202,29 @@ def check(config: ConfigDict) -> None:
       f'no {first!r}. Expected a metric of one of its evaluations ({names}), '
       "such as EVALUATION/SPLIT/audio_to_video/R@10, or '' for the last "
       'checkpoint. Set best_metric.'
+    )
+
+
+def _check_loss(config: ConfigDict) -> None:
+  """Checks the names of the loss and of its options."""
+  options = dict(config.loss.items())
+  name, margin, _ = map(options.pop, ('name', 'margin', 'pairs'))
+  loss_options.check(name, options, margin)
+
+
+def _check_candidates(config: ConfigDict) -> None:
+  loss, train_data = config.loss.name, config.train_data
+  count, clips = train_data.candidates, train_data.clips_per_example
+  if count > 1 and loss != 'mil_nce':
+    raise ConfigError(
+      f'train_data.candidates is {count}, but loss.name is {loss!r}. Expected '
+      "1: only 'mil_nce' has several candidates. Set one of the two."
+    )
+  if count > 1 and (not clips or clips % count or train_data.min_time):
+    raise ConfigError(
+      f'train_data.candidates is {count}, train_data.clips_per_example {clips} '
+      f'and train_data.min_time {train_data.min_time}. Expected a multiple of '
+      'candidates as clips_per_example, and a min_time of 0. Set these.'
     )
 
 

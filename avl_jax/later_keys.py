@@ -33,6 +33,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.decoding.files': 1000,
   'words.vectors': '',
   'words.max_words': 20,
+  'train_data.candidates': 1,
   'train_data.min_time': 0.0,
   'train_data.word_order': 'time',
   'train_data.streams': _STREAMS,
@@ -40,8 +41,18 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'model.word_dim': 0,
   'model.fused': False,
   'model.initial_text_scale': 1.0,
+  'model.head': 'gated',
+  'model.normalize': False,
   'model.image_blocks': (),
   'model.frozen_image': True,
+  'loss.name': 'mms',
+  'loss.infonce.symmetric': True,
+  'loss.max_margin.margin': 0.1,
+  'loss.max_margin.diagonal': True,
+  'loss.max_margin.intra_video': 0.0,
+  'loss.bce.balanced': False,
+  'loss.sigmoid.initial_scale': 10.0,
+  'loss.sigmoid.initial_bias': -10.0,
   'train.max_skipped': 1,  # the first step that was not finite ended the run
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
@@ -54,8 +65,10 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.curve': (),
   'comparison.amount': '',
 }
-# That came later as a whole.
-_PARTS = ('release', 'words', 'comparison', 'prepare.decoding')
+_PARTS = (  # that came later as a whole
+  *('release', 'words', 'comparison', 'prepare.decoding'),
+  *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
+)
 _METADATA = {  # of a checkpoint
   'examples': 0,
   'networks': {},

@@ -187,6 +187,14 @@ def of_first_device(tree: Tree) -> Tree:
   )
 
 
+def gather(x: jax.Array) -> jax.Array:
+  """Joins arrays [n, ...] of all devices to [N, ...]; inside a mapped step.
+
+  Gradients flow back to each device's part.
+  """
+  return jax.lax.all_gather(x, AXIS, tiled=True)
+
+
 def gathered_scores(
   x: jax.Array, y: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -208,10 +216,9 @@ def gathered_scores(
   accumulate = jnp.promote_types(x.dtype, jnp.float32)
 
   def scores(local: jax.Array, other: jax.Array) -> jax.Array:
-    gathered = jax.lax.all_gather(other, AXIS, tiled=True)  # [N, D]
     return jnp.matmul(  # [n, D] @ [D, N] -> [n, N]
       local,
-      gathered.T,
+      gather(other).T,
       precision=jax.lax.Precision.HIGHEST,
       preferred_element_type=accumulate,
     )

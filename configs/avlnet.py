@@ -93,6 +93,11 @@ def get_config() -> ml_collections.ConfigDict:
       'split': 'train',
       'batch_size': 128,  # videos
       'clips_per_example': 32,  # N = 128 x 32 = 4,096; 0: whole recordings
+      # For loss.name='mil_nce': how many clips, one after the other, are the
+      # candidates of the first of them: itself and the nearest ones of its
+      # video that do not overlap. It divides clips_per_example; 1: itself. The
+      # thesis does not state the number; MIL-NCE has 4 or 5.
+      'candidates': 1,
       'num_frames': 1000,  # T: 10 s
       # Seconds of windows around captions, at least; 0: windows anywhere.
       'min_time': 0.0,
@@ -117,6 +122,9 @@ def get_config() -> ml_collections.ConfigDict:
       'fused': False,  # audio and text share a gate; False: a head for each
       # Scale of the fused text term; 0: as if there were no text.
       'initial_text_scale': 1.0,
+      # Of each modality: 'gated' (eq. 3.1, 3.2), 'linear' or 'nonlinear'.
+      'head': 'gated',
+      'normalize': False,  # embeddings of length 1: scores are cosines
       'structure': 'thesis',  # 'release': gate before the projection
       'pooling': 'mean',  # in training, padding included; or 'masked'
       # Freeze BatchNorm's statistics, as the release does in fine-tuning.
@@ -133,7 +141,28 @@ def get_config() -> ml_collections.ConfigDict:
     {
       # Pairs of embeddings to align; their losses are summed.
       'pairs': (('audio', 'video'),),
-      'margin': 0.001,  # eq. 3.4
+      # 'mms' (Masked Margin Softmax), 'infonce', 'max_margin', 'bce' (binary
+      # cross entropy), 'mil_nce' or 'sigmoid' (SigLIP); see avl_jax/losses.
+      'name': 'mms',
+      'margin': 0.001,  # of mms, eq. 3.4
+      # Options of the loss of this name; the others are not used. The thesis
+      # (section 3.3.4) names the losses of its ablations, and no option.
+      'infonce': {
+        'symmetric': True,  # both directions; False: x chooses among y only
+      },
+      'max_margin': {
+        'margin': 0.1,  # the default of HowTo100M's program
+        'diagonal': True,  # count the pairs themselves, as HowTo100M's code
+        # Share of the weight of the pairs of one video, 0.5 in HowTo100M's
+        # code; 0.0: all pairs weigh the same.
+        'intra_video': 0.0,
+      },
+      'bce': {
+        'balanced': False,  # True: half of the weight for what belongs together
+      },
+      # Start values of what the loss learns, those of SigLIP, which has
+      # model.normalize=True.
+      'sigmoid': {'initial_scale': 10.0, 'initial_bias': -10.0},
     }
   )
   config.optimizer = ml_collections.ConfigDict(

@@ -10,6 +10,10 @@ A batch is a dict of numpy arrays, N = videos x clips on this host:
   words        float32 [N, W, E]       vectors of the caption's words,
                                        zero-padded; present if word vectors are
                                        configured
+  candidates   int32 [N, K]            where the K candidates of the clip are,
+                                       relative to its own row; the first is
+                                       itself, unless the clip is a candidate
+                                       only; present if K > 1
   id           str [N]                 never sent to a device
 Evaluation batches also have `subset`, str [N]: the split of each example.
 

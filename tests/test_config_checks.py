@@ -5,9 +5,9 @@ import pathlib
 import pytest
 
 import main
-from avl_jax import config_checks
+from avl_jax import config_checks, loss_options
 from avl_jax.config import read_config
-from avl_jax.errors import ConfigError
+from avl_jax.errors import ConfigError, UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 WRONG = (
@@ -26,6 +26,10 @@ WRONG = (
   *('model.widths=(32,32,64)', 'model.widths=(0,32,64,128,256)'),
   *("model.widths=('a','b')", 'model.blocks=()', 'model.blocks=(2,2,2,0)'),
   *('model.image_blocks=(3,-8)', 'loss.margin=-1', 'loss.margin=inf'),
+  *('loss.name=infonec', 'loss.max_margin.margin=-1'),
+  *('loss.max_margin.intra_video=1.0', 'loss.max_margin.intra_video=-0.1'),
+  *('loss.sigmoid.initial_scale=0', 'loss.sigmoid.initial_bias=nan'),
+  *('train_data.candidates=0', 'train_data.candidates=3'),
   *("loss.pairs=('audio','video')", 'loss.pairs=()'),
   *("loss.pairs=(('audio','video','text'),)", "eval.tasks=('audio','video')"),
   *("eval.tasks=(('audio','video'))", "eval.tasks=(('audio',''),)"),
@@ -73,3 +77,53 @@ def test_values_that_only_files_can_have(changes, message):
     config.eval_data[key] = value
   with pytest.raises(ConfigError, match=message):
     config_checks.check(config)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (('loss.bce.balance=True',), r'keys of loss\.bce: balanced\.$'),
+    (('loss.max_margin.weights=1',), 'max_margin: diagonal, intra_video, m'),
+    (('colour=1',), 'keys of the config: .*loss'),
+    (('loss.name=max_margin', 'loss.margin=0.2'), 'loss.margin is 0.2, but'),
+    (('loss.name=infonec',), "Did you mean 'infonce'.*'mil_nce', 'sigmoid'"),
+    (('loss.name=mil_nce', 'train_data.candidates=3'), 'clips_per_example 0'),
+    (
+      (
+        *('loss.name=mil_nce', 'train_data.candidates=3'),
+        *('train_data.clips_per_example=8', 'train_data.min_time=0.0'),
+      ),
+      'clips_per_example 8',
+    ),
+    (
+      (
+        *('loss.name=mil_nce', 'train_data.candidates=2'),
+        *('train_data.clips_per_example=8', 'train_data.min_time=3.0'),
+      ),
+      'min_time 3.0',
+    ),
+  ],
+)
+def test_choices_that_do_not_fit(options, message, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  options = [f'--config.{option}' for option in options]
+  with pytest.raises(UserError, match=message):
+    main.read_arguments(['main.py', '--config=configs/stamps.py', *options])
+
+
+def test_an_option_that_only_a_config_can_misspell():
+  config = read_config(f'{ROOT}/configs/stamps.py').unlock()
+  config.loss.max_margin.margn = 0.2
+  with pytest.raises(ConfigError, match=r"'margn'.*Expected one of .*diagonal"):
+    config_checks.check(config)
+
+
+def test_the_config_has_every_option_with_its_default():
+  loss = read_config(f'{ROOT}/configs/avlnet.py').loss.to_dict()
+  for name, options in loss_options.OPTIONS.items():
+    assert loss.pop(name, {}) == options
+  assert loss == {
+    'pairs': (('audio', 'video'),),
+    'name': 'mms',
+    'margin': loss_options.MARGIN,
+  }

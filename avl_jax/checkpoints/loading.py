@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from avl_jax import later_keys
 from avl_jax.checkpoints import metadata, storage
@@ -23,8 +24,9 @@ def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
 
   Returns:
     The model; the variables of its best checkpoint by the run's best_metric, as
-    numpy arrays; its metadata (`metadata.describe`) with 'step' and without
-    'run', the part about the course of training.
+    numpy arrays, with params['loss'] if its loss learns; its metadata
+    (`metadata.describe`) with 'step' and without 'run', the part about the
+    course of training.
 
   Raises:
     CheckpointError: there is no checkpoint, or the best one is damaged.
@@ -45,6 +47,9 @@ def load(workdir: str | os.PathLike) -> tuple[AVLnet, Tree, dict]:
   template = jax.eval_shape(
     lambda: init_variables(model, description['visual_width'])
   )
+  if learnt := description.get('learnt'):
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    template['params']['loss'] = dict.fromkeys(learnt, scalar)
   variables = storage.restore(path / 'variables', template)
   return model, variables, {k: v for k, v in description.items() if k != 'run'}
 

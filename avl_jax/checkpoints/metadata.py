@@ -5,8 +5,9 @@ It is stored as JSON in description.json, beside the arrays.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from avl_jax.checkpoints import early_layout
 from avl_jax.errors import UserError
 
 NAME = 'description.json'
-_SHAPING = ('embed_dim', 'widths', 'blocks', 'structure', 'visual_width')
+_SHAPING = (
+  *('embed_dim', 'widths', 'blocks', 'structure', 'head'),
+  'visual_width',
+)
 
 
 class CheckpointError(UserError):
@@ -31,6 +35,7 @@ def describe(
   batch_size: int = 0,
   best_metric: str = '',
   examples: int = 0,
+  learnt: Iterable[str] = (),
   networks: Mapping[str, str] = MappingProxyType({}),
 ) -> dict:
   """Makes the metadata of a run's checkpoints.
@@ -45,9 +50,10 @@ def describe(
       beside the last ones, and `loading.load` takes it; '': `load` takes the
       last checkpoint.
     examples: number of examples of the training data; 0: unknown.
+    learnt: names in params['loss'], what the loss learns.
     networks: stream -> name of the network of its features, where known.
   """
-  description = {
+  description: dict[str, Any] = {
     'model': dict(model),
     'visual_width': visual_width,
     'data': data,
@@ -58,6 +64,8 @@ def describe(
     'batch_size': batch_size,
     'best_metric': best_metric,
   }
+  if learnt := sorted(learnt):
+    description['learnt'] = learnt
   # Through JSON, so that it equals what `read` returns.
   return json.loads(json.dumps(description))
 
@@ -142,7 +150,8 @@ def check_training(
 ) -> None:
   """Checks that two runs use the same examples at each step.
 
-  What the metadata of an early checkpoint lack is unknown, and not compared.
+  Their losses must learn the same scalars, too. What the metadata of an early
+  checkpoint lack is unknown, and not compared.
 
   Args:
     found: metadata of a checkpoint.
@@ -169,6 +178,13 @@ def check_training(
       f'({"; ".join(differing)}). Choose another workdir, or use the same '
       'settings. To go on from this model, add to the command '
       f'--config.initial_workdir={path.parents[1]} --workdir=NEW.'
+    )
+  old, new = found.get('learnt', []), expected.get('learnt', [])
+  if old != new:
+    raise CheckpointError(
+      f'{name} comes from training with another loss: what it learns is '
+      f'{old} in the checkpoint, {new} in this run. Choose another workdir, or '
+      'use the same loss.name.'
     )
 
 

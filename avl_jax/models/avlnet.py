@@ -13,6 +13,8 @@ and in the release's structure
   audio_projection        linear: after the audio_head, or before the fusion
   text_pool               {linear}: applied to each word, before the maximum
   audio_text_head         {audio, text, gate}; `audio` and `text` have biases
+In linear heads there is no `gate`; in non-linear ones `output`, {kernel, bias},
+replaces it. A training adds `loss`, what its loss learns, if it does.
 """
 
 import functools
@@ -25,9 +27,10 @@ from flax import linen as nn
 from avl_jax.backbones import resnet
 from avl_jax.errors import ConfigError
 from avl_jax.features import MEL_BINS
-from avl_jax.models import davenet, heads
+from avl_jax.models import audio_text, davenet, heads
 
 _CHOICES = {
+  'head': heads.HEADS,
   'structure': ('thesis', 'release'),
   'pooling': ('mean', 'masked'),
   'dtype': ('float32', 'bfloat16', 'float16', 'float64'),
@@ -47,6 +50,10 @@ class AVLnet(nn.Module):
       text, a fused model in the thesis' structure is AVLnet.
     initial_text_scale: factor of the fused text term's initial values; 0: the
       model starts as without text. The thesis leaves it open (section 4.2.2).
+    head: of each modality, see `heads.Embedding`; 'gated' is the thesis' own
+      choice, 'linear' and 'nonlinear' are its ablations (Table 3.3).
+    normalize: scale embeddings to length 1, so that scores are cosines; a sum
+      of embeddings ('audio+video') is not scaled again.
     structure: 'thesis' gates the audio in the embedding space (eq. 3.1, 3.2)
       and max-pools word vectors (eq. 4.1, 4.3). 'release' is the structure of
       the released weights (their `model.py`): it gates the audio before a
@@ -66,7 +73,7 @@ class AVLnet(nn.Module):
       embeddings are float32 or wider; 'float64' needs `jax.enable_x64`.
 
   Raises:
-    ConfigError: `structure`, `pooling` or `dtype` has an unknown value.
+    ConfigError: `head`, `structure`, `pooling` or `dtype` has an unknown value.
 
   Example:
     model = AVLnet(embed_dim=512)
@@ -81,6 +88,8 @@ class AVLnet(nn.Module):
   word_dim: int = 0
   fused: bool = False
   initial_text_scale: float = 1.0
+  head: str = 'gated'
+  normalize: bool = False
   structure: str = 'thesis'
   pooling: str = 'mean'
   frozen_statistics: bool = False
@@ -127,17 +136,32 @@ class AVLnet(nn.Module):
       pooled['audio'] = self._pooled_audio(batch, train, dtype)
     if 'words' in batch and self.word_dim:
       pooled['text'] = self._pooled_text(batch['words'], dtype)
-    embed = self._fused_embeddings if self.fused else self._separate_embeddings
-    embeddings = embed(**pooled, dtype=dtype)
+    options = {
+      'embed_dim': self.embed_dim,
+      'head': self.head,
+      'structure': self.structure,
+      'dtype': dtype,
+    }
+    if self.fused:
+      embeddings = audio_text.fused_embeddings(
+        **pooled, **options, initial_text_scale=self.initial_text_scale
+      )
+    else:
+      embeddings = audio_text.separate_embeddings(**pooled, **options)
     visual = batch.get('visual')
     if 'image' in batch and self.image_blocks:
       visual = self._encoded_image(batch['image'], train, dtype)
     if visual is not None:
       self._check_visual(visual.shape[-1])
-      head = heads.GatedEmbedding(self.embed_dim, dtype, name='video_head')
+      head = heads.Embedding(
+        self.embed_dim, dtype, self.head, name='video_head'
+      )
       embeddings['video'] = head(visual)
     wide = jnp.promote_types(dtype, jnp.float32)
-    return {name: x.astype(wide) for name, x in embeddings.items()}
+    embeddings = {name: x.astype(wide) for name, x in embeddings.items()}
+    if self.normalize:
+      embeddings = jax.tree.map(heads.l2_normalize, embeddings)
+    return embeddings
 
   def _pooled_audio(
     self, batch: Mapping[str, jax.Array], train: bool, dtype: jnp.dtype
@@ -191,39 +215,6 @@ class AVLnet(nn.Module):
       return heads.max_over_words(words)
     width = self.embed_dim // 2 if self.fused else self.embed_dim
     return heads.WordMaxPool(width, dtype, name='text_pool')(words)
-
-  def _separate_embeddings(
-    self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
-  ) -> dict[str, jax.Array]:
-    embeddings, thesis = {}, self.structure == 'thesis'
-    if audio is not None:
-      width = self.embed_dim if thesis else self.widths[-1]
-      audio = heads.GatedEmbedding(width, dtype, name='audio_head')(audio)
-      if not thesis:
-        project = heads.Linear(self.embed_dim, dtype, name='audio_projection')
-        audio = project(audio)
-      embeddings['audio'] = audio
-    if text is not None:
-      head = heads.GatedEmbedding(self.embed_dim, dtype, name='text_head')
-      embeddings['text'] = head(text)
-    return embeddings
-
-  def _fused_embeddings(
-    self, audio: jax.Array | None, text: jax.Array | None, dtype: jnp.dtype
-  ) -> dict[str, jax.Array]:
-    release = self.structure == 'release'
-    if release and audio is not None:
-      project = heads.Linear(
-        self.embed_dim // 2, dtype, name='audio_projection'
-      )
-      audio = project(audio)
-    return heads.FusedEmbedding(
-      self.embed_dim,
-      dtype,
-      separate_biases=release,
-      initial_text_scale=self.initial_text_scale,
-      name='audio_text_head',
-    )(audio, text)
 
 
 def init_variables(model: AVLnet, visual_width: int, seed: int = 0) -> dict:

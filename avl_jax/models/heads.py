@@ -11,6 +11,7 @@ from flax.linen import dtypes
 from jaxtyping import Float
 
 Array = jax.Array | np.ndarray
+HEADS = ('gated', 'linear', 'nonlinear')
 
 
 def uniform(bound: float) -> Callable:
@@ -65,22 +66,48 @@ class ContextGate(nn.Module):
     return y * nn.sigmoid(gate)
 
 
-class GatedEmbedding(nn.Module):
-  """Gated embedding y * sigmoid(W2 y + b2), y = W1 x + b1, eq. 3.1 and 3.2.
+def _make_last(head: str, width: int, dtype: Any) -> Callable:
+  """Makes what follows y = W1 x + b1 in a head; inside a compact method.
+
+  The thesis compares the three heads (Table 3.3) without the hidden width and
+  the activation of the non-linear one. Here these are D and ReLU. It then has
+  as many parameters as the gated one, and is SimCLR's head (Chen et al. 2020),
+  which the thesis cites, except that SimCLR's hidden layer is as wide as its
+  input.
+
+  Args:
+    head: 'gated': y * sigmoid(W2 y + b2); 'linear': y; 'nonlinear':
+      W2 max(0, y) + b2.
+    width: D, of y and of the result.
+    dtype: compute type.
+  """
+  if head == 'gated':
+    return ContextGate(dtype, name='gate')
+  if head == 'linear':
+    return lambda y: y
+  output = Linear(width, dtype, name='output')
+  return lambda y: output(nn.relu(y))
+
+
+class Embedding(nn.Module):
+  """Head of one modality: y = W1 x + b1, then see `head`.
 
   Attributes:
     features: width D of the embedding.
     dtype: compute type; parameters are float32.
+    head: 'gated', y * sigmoid(W2 y + b2), eq. 3.1 and 3.2; 'linear', y;
+      'nonlinear', W2 max(0, y) + b2 with D hidden units.
   """
 
   features: int
   dtype: Any = jnp.float32
+  head: str = 'gated'
 
   @nn.compact
   def __call__(self, x: Float[Array, '*n C']) -> Float[jax.Array, '*n D']:
     """Maps [..., C] to [..., D]."""
     y = Linear(self.features, self.dtype, name='linear')(x)
-    return ContextGate(self.dtype, name='gate')(y)
+    return _make_last(self.head, self.features, self.dtype)(y)
 
 
 class FusedEmbedding(nn.Module):
@@ -95,12 +122,14 @@ class FusedEmbedding(nn.Module):
     separate_biases: give each term a bias of its own instead of b1, as the
       release does.
     initial_text_scale: `initial_scale` of the text term; see `Linear`.
+    head: see `Embedding`; y is the sum.
   """
 
   features: int
   dtype: Any = jnp.float32
   separate_biases: bool = False
   initial_text_scale: float = 1.0
+  head: str = 'gated'
 
   @nn.compact
   def __call__(
@@ -132,8 +161,8 @@ class FusedEmbedding(nn.Module):
     if not self.separate_biases:
       fan_in = sum(x.shape[-1] for x, _ in inputs.values() if x is not None)
       bias = self.param('bias', uniform(fan_in**-0.5), (self.features,))
-    gate = ContextGate(self.dtype, name='gate')
-    return {name: gate(y + bias.astype(y.dtype)) for name, y in terms.items()}
+    last = _make_last(self.head, self.features, self.dtype)
+    return {name: last(y + bias.astype(y.dtype)) for name, y in terms.items()}
 
 
 def max_over_words(

@@ -10,8 +10,9 @@ from avl_jax.errors import ConfigError
 
 Arrays = dict[tuple[str, ...], jax.Array]  # By path.
 
-# Modules that the source may lack: the text branch, the image encoder.
-_NEW = {'text', 'text_head', 'text_pool', 'image_encoder'}
+# Modules that the source may lack: the text branch, the image encoder, what the
+# loss learns.
+_NEW = {'text', 'text_head', 'text_pool', 'image_encoder', 'loss'}
 # Parameters of AVLnet's audio head -> their paths in the fused head.
 _FUSED: dict[tuple[str, ...], tuple[str, ...]] = {
   ('linear', 'kernel'): ('audio', 'kernel'),
@@ -28,7 +29,8 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
   the fused model without its text term. In the release's structure it is not,
   because its audio projection is in another place: train a fused model without
   text first. A model trained on visual features becomes one that encodes
-  images in the same way (chapter 5).
+  images in the same way (chapter 5). What the source's loss learnt is left out
+  if the new loss does not learn it.
 
   Args:
     source: variables of the trained model.
@@ -50,6 +52,7 @@ def carry_over(source: Mapping, fresh: Mapping) -> dict:
   )
   if ('params', 'audio_text_head', 'bias') in new:
     old = {_fused_path(path): array for path, array in old.items()}
+  old = {p: x for p, x in old.items() if p[1] != 'loss' or p in new}
   misfits = {
     path
     for path, array in old.items()

@@ -149,13 +149,16 @@ def export_release(*, file: str, workdir: str | os.PathLike) -> None:
       '--config.release.file=FILE.pth or FILE.safetensors.'
     )
   network, variables, description = loading.load(workdir)
+  variables['params'].pop('loss', None)  # no part of the model
   table = weight_map.weights_of(variables)
-  if table is None:
+  if table is None or network.normalize:
     raise UserError(
       f"The authors' code has no model like that of {workdir}: its structure "
-      f'is {network.structure!r}, its blocks {network.blocks}, fused '
+      f'is {network.structure!r}, its head {network.head!r}, normalize '
+      f'{network.normalize}, its blocks {network.blocks}, fused '
       f'{network.fused} with word_dim {network.word_dim}. Expected '
-      f"'release', {weight_map.BLOCKS}, and fused only with words."
+      f"'release', 'gated', False, {weight_map.BLOCKS}, and fused only with "
+      'words.'
     )
   unused, kept = {}, pathlib.Path(workdir) / UNUSED
   if kept.exists():

@@ -17,7 +17,10 @@ from avl_jax.files import write_atomically
 FOLDER = 'starts'  # of a workdir
 # They determine the examples of a step. The checkpoint has the others: the
 # fingerprint of the data, the seed and the batch size.
-_ORDER = ('train_data.distinct_groups', 'train_data.clips_per_example')
+_ORDER = (
+  *('train_data.distinct_groups', 'train_data.clips_per_example'),
+  'train_data.candidates',
+)
 _INITIAL = ('initial_workdir', 'image_weights')  # matter before step 1 only
 
 

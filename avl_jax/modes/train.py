@@ -8,7 +8,7 @@ import optax
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from avl_jax import logs, multihost, parallel
+from avl_jax import logs, losses, multihost, parallel
 from avl_jax.backbones import resnet
 from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.config import write_config
@@ -59,10 +59,8 @@ def run(
   embedding.in_dtype(model, config.eval_dtype)  # Raises before data are opened.
   schedule = {**config.optimizer, 'num_steps': config.num_steps}
   optimizer = optimizers.make_optimizer(**schedule)
-  step = parallel.pmap_step(
-    training_step.make_step(model, optimizer, **config.loss)
-  )
   clips = config.train_data.clips_per_example or 1
+  step = _make_step(config, model, optimizer, clips)
   parallel.check_divisible(config.train_data.batch_size * clips)
   with contextlib.ExitStack() as stack:
     lock = None
@@ -78,7 +76,9 @@ def run(
         workdir if multihost.is_first() else None, description
       )
     )
-    state = _first_state(model, optimizer, description, checkpoints, pretrained)
+    state = _first_state(
+      config, model, optimizer, description, checkpoints, pretrained
+    )
     # What was logged after the last checkpoint is logged again.
     last = -1 if checkpoints.is_empty else int(state.step)
     writer = _open_writer(config, workdir, pipeline, last)
@@ -97,6 +97,19 @@ def run(
       learning_rate=optimizers.make_learning_rate(**schedule),
       **config.train,
     ).run(state)
+
+
+def _make_step(
+  config: ConfigDict,
+  model: AVLnet,
+  optimizer: optax.GradientTransformation,
+  clips_per_video: int,
+) -> Callable:
+  """The training step, mapped over the devices."""
+  step = training_step.make_step(
+    model, optimizer, clips_per_video=clips_per_video, **config.loss
+  )
+  return parallel.pmap_step(step)
 
 
 def _load_pretrained(
@@ -146,11 +159,13 @@ def _describe(
     examples=pipeline.count(
       config.train_data.datasets, config.train_data.split, config.data_dir
     ),
+    learnt=losses.initial_values(**config.loss),
     networks=batches.networks,
   )
 
 
 def _first_state(
+  config: ConfigDict,
   model: AVLnet,
   optimizer: optax.GradientTransformation,
   description: dict,
@@ -160,7 +175,8 @@ def _first_state(
   """State of the last checkpoint, or a new one; the same on all devices."""
   if pretrained:
     checkpoints.set_initial_provenance(pretrained.provenance)
-  variables = initialization.initialize(model, description, pretrained)
+  learnt = losses.initial_values(**config.loss)
+  variables = initialization.initialize(model, description, pretrained, learnt)
   if multihost.is_first():
     print(parameter_overview.get_parameter_overview(variables['params']))
   state = checkpoints.restore(training_step.create_state(variables, optimizer))

@@ -82,7 +82,10 @@ def load_pretrained(
 
 
 def initialize(
-  model: AVLnet, description: Mapping, pretrained: Pretrained | None = None
+  model: AVLnet,
+  description: Mapping,
+  pretrained: Pretrained | None = None,
+  learnt: Mapping | None = None,
 ) -> dict:
   """Creates the variables before the first step.
 
@@ -90,9 +93,11 @@ def initialize(
     model: model of the run.
     description: metadata of the run, from `metadata.describe`.
     pretrained: weights to start from; None: all variables are random.
+    learnt: what the loss learns, `losses.initial_values`; None: nothing.
 
   Returns:
-    {'params', 'batch_stats'}.
+    {'params', 'batch_stats'}; params['loss'] is what the loss learns, if it
+    does.
 
   Raises:
     ConfigError: the initial workdir's variables do not fit into the model.
@@ -108,6 +113,8 @@ def initialize(
   variables = init_variables(
     model, description['visual_width'], description['seed']
   )
+  if learnt:
+    variables['params']['loss'] = dict(learnt)
   for collection, tree in pretrained.image_encoder.items():
     variables[collection][_ENCODER] = tree
   if not pretrained.variables:

@@ -51,7 +51,8 @@ def make_step(
   optimizer: optax.GradientTransformation,
   *,
   pairs: Sequence[tuple[str, str]],
-  margin: float,
+  clips_per_video: int = 1,
+  **loss: Any,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """Makes a training step, to be mapped by `parallel.pmap_step`.
 
@@ -64,7 +65,8 @@ def make_step(
     optimizer: from `optimizer.make_optimizer`.
     pairs: pairs of expressions over the embeddings; their losses are added.
       AVLnet has (('audio', 'video'),).
-    margin: see `losses.masked_margin_softmax`.
+    clips_per_video: consecutive rows of a batch that are of one video.
+    **loss: see `losses.choose`; what it learns is in params['loss'].
 
   Returns:
     step(state, batch) -> (state, metrics), where batch is this device's share
@@ -72,12 +74,11 @@ def make_step(
     'skipped' (`TrainState.skipped`).
 
   Example:
-    step = parallel.pmap_step(
-      make_step(model, optimizer, pairs=(('audio', 'video'),), margin=0.001)
-    )
+    step = parallel.pmap_step(make_step(model, optimizer, pairs=pairs))
     state, metrics = step(state, parallel.shard(batch))
   """
-  gradient = jax.value_and_grad(_make_loss(model, pairs, margin), has_aux=True)
+  chosen = losses.choose(clips_per_video=clips_per_video, **loss)
+  gradient = jax.value_and_grad(_make_loss(model, pairs, chosen), has_aux=True)
 
   def step(state, batch):
     variables = state.variables
@@ -107,7 +108,7 @@ def make_step(
   return step
 
 
-def _make_loss(model, pairs, margin) -> Callable:
+def _make_loss(model, pairs, chosen) -> Callable:
   """Makes loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
 
   def loss_function(params, batch_stats, batch):
@@ -117,12 +118,17 @@ def _make_loss(model, pairs, margin) -> Callable:
       train=True,
       mutable=['batch_stats'],
     )
+    given = {
+      'candidates': batch.get('candidates'),
+      'gather': parallel.gather,
+      **params.get('loss', {}),
+    }
     loss = sum(
-      losses.masked_margin_softmax(
+      chosen(
         *parallel.gathered_scores(
           combine(embeddings, x), combine(embeddings, y)
         ),
-        margin=margin,
+        given,
       )
       for x, y in pairs
     )

@@ -23,6 +23,9 @@ Arguments of `train_batches`, most of them keys of config.train_data:
   batch_size: examples (videos) in a batch; N is a multiple of it.
   clips_per_example: windows cut from each untrimmed video; 0: the whole
     recording is one clip.
+  candidates: K, how many windows in a row are the candidates of the first of
+    them: itself and the nearest ones of its video that do not overlap. It
+    divides clips_per_example. 1: each window has itself.
   num_frames: T, 100 a second.
   augmentation: keyword arguments of `audio_augmentation.Augmentation`,
     applied to the waveform; empty: the stored spectrogram is used.
@@ -154,6 +157,7 @@ def train_batches(
   words: Mapping = NO_WORDS,
   min_time: float = 0.0,
   word_order: str = 'time',
+  candidates: int = 1,
   streams: Sequence[str] = features.STREAMS,
   data_dir: str = '',
   max_bad_records: int = 100,
@@ -184,6 +188,7 @@ def train_batches(
     num_frames=num_frames,
     min_time=min_time,
     word_order=word_order,
+    candidates=candidates,
   )
   return TrainBatches(
     records,

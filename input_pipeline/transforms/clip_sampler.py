@@ -67,6 +67,7 @@ class ClipSampler:
     }
     self.dtypes |= {'image': np.uint8} if has_image else {'visual': np.float32}
     self.dtypes |= {'words': np.float32} if caption_vectors else {}
+    self.dtypes |= {'candidates': np.int32} if cutter.candidates > 1 else {}
 
   def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
     """Yields the clips of an example, rows of a batch; see `schema`.

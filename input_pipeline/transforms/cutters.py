@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from avl_jax.features import clips, image_crops
+from input_pipeline.records.bad_records import DataError
+from input_pipeline.transforms.nearest_windows import nearest_starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +18,14 @@ class Cutter:
     num_frames: T, frames of a clip.
     num_clips: clips of an example.
     needs_captions: whether examples without captions cannot be cut.
+    candidates: how many clips, one after the other, are the candidates of the
+      first of them; 1: each has itself, and the clips do not say so.
   """
 
   num_frames: int
   num_clips: int = 1
   needs_captions: bool = dataclasses.field(default=False, init=False)
+  candidates: int = dataclasses.field(default=1, init=False)
 
   def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
     """Yields clips, see `clips.cut_clip`, each with its 'caption': str."""
@@ -52,15 +57,39 @@ class RandomClip(Cutter):
     yield clip | {'caption': draw_caption(example, rng)}
 
 
+@dataclasses.dataclass(frozen=True)
 class RandomWindows(Cutter):
-  """Random windows of an untrimmed video; they have no captions."""
+  """Random windows of an untrimmed video; they have no captions.
+
+  Attributes:
+    candidates: 1; or more: each random window is followed by the nearest ones
+      that do not overlap with it, see `nearest_windows`.
+  """
+
+  candidates: int = dataclasses.field(default=1, kw_only=True)
+
+  def __post_init__(self):
+    if self.num_clips % self.candidates:
+      raise DataError(
+        f'{self.num_clips} windows are no multiple of {self.candidates} '
+        'candidates. Set train_data.clips_per_example to one.'
+      )
 
   def __call__(self, example: dict, rng: np.random.Generator) -> Iterator[dict]:
-    """Yields `num_clips` windows."""
-    length = len(example['spectrogram'])
-    for start in random_starts(length, self.num_frames, self.num_clips, rng):
-      clip = clips.cut_clip(example, start, self.num_frames)
-      yield clip | {'caption': ''}
+    """Yields `num_clips` windows, a multiple of `candidates`.
+
+    With several candidates, each clip has 'candidates': int32 [candidates],
+    where these are in the batch, relative to the clip.
+    """
+    length, count = len(example['spectrogram']), self.candidates
+    drawn = random_starts(length, self.num_frames, self.num_clips // count, rng)
+    for first in drawn:
+      starts = nearest_starts(length, self.num_frames, first, count)
+      for place, start in enumerate(starts):
+        clip = clips.cut_clip(example, start, self.num_frames)
+        if count > 1:
+          clip['candidates'] = np.arange(count, dtype=np.int32) - place
+        yield clip | {'caption': ''}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +124,7 @@ def training_cutter(
   num_frames: int,
   min_time: float,
   word_order: str,
+  candidates: int = 1,
 ) -> Cutter:
   """Returns the cutter of a training; see `batches.train` for the arguments."""
   if not clips_per_example:
@@ -103,7 +133,7 @@ def training_cutter(
     return CaptionWindows(
       num_frames, clips_per_example, min_time=min_time, word_order=word_order
     )
-  return RandomWindows(num_frames, clips_per_example)
+  return RandomWindows(num_frames, clips_per_example, candidates=candidates)
 
 
 def random_starts(

@@ -78,7 +78,7 @@ def test_pictures_are_embedded_as_their_features(weights, variables):
   encode = jax.jit(functools.partial(network.apply, train=False))
   features = np.asarray(encode(loaded, batch['image']))
   visual = features / np.linalg.norm(features, axis=1, keepdims=True)
-  by_hand = heads.GatedEmbedding(6).apply(
+  by_hand = heads.Embedding(6).apply(
     {'params': variables['params']['video_head']}, visual
   )
   np.testing.assert_allclose(found['video'], by_hand, rtol=1e-4, atol=1e-6)

@@ -79,7 +79,8 @@ def test_what_only_begins_a_run_is_not_taken(config, begun, key, capsys):
 
 
 @pytest.mark.parametrize(
-  ('key', 'value'), [('distinct_groups', False), ('clips_per_example', 4)]
+  ('key', 'value'),
+  [('distinct_groups', False), ('clips_per_example', 4), ('candidates', 2)],
 )
 def test_another_order_is_refused(config, begun, key, value):
   before = (begun / 'config.json').read_bytes()

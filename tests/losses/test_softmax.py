@@ -1,4 +1,4 @@
-"""Losses against golden numbers, closed numbers and a naive loop."""
+"""Masked Margin Softmax: golden numbers, closed numbers, a naive loop."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""Contrastive losses, as pure functions of scores."""
+"""Softmax over scores: Masked Margin Softmax and InfoNCE."""
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,33 @@ def masked_margin_softmax(
     loss = masked_margin_softmax(scores, scores.T, jnp.arange(len(scores)))
   """
   return _one_way(rows, partners, margin) + _one_way(columns, partners, margin)
+
+
+def infonce(
+  rows: Float[Array, 'n N'],
+  columns: Float[Array, 'n N'],
+  partners: Int[Array, ' n'],
+  *,
+  symmetric: bool = True,
+) -> Float[jax.Array, '']:
+  """InfoNCE loss (van den Oord et al. 2018): a softmax without a margin.
+
+  All other pairs of the batch are negatives, those of the same video too
+  (thesis, section 3.3.4).
+
+  Args:
+    rows: [n, N], see `masked_margin_softmax`.
+    columns: [n, N].
+    partners: int [n].
+    symmetric: add both directions, as Masked Margin Softmax does. False:
+      L(x, y) alone, in which x_i chooses among all y. The thesis does not say
+      which; it calls Masked Margin Softmax "two applications of InfoNCE".
+
+  Returns:
+    Scalar float32 (float64 for float64 scores).
+  """
+  loss = _one_way(rows, partners, 0.0)
+  return loss + _one_way(columns, partners, 0.0) if symmetric else loss
 
 
 def _one_way(
