@@ -45,9 +45,18 @@ def chosen(choice):
   return losses.choose(clips_per_video=CLIPS, **CHOICES[choice])
 
 
-def given(gather=lambda x: x, candidates=BAGS):
-  """What differs from step to step."""
-  return {'candidates': candidates, 'gather': gather, **LEARNT}
+@jax.jit
+def _compiled(scores, candidates, learnt):
+  given = {'candidates': candidates, 'gather': lambda x: x, **learnt}
+  return {
+    choice: chosen(choice)(scores, scores.T, jnp.arange(N), given)
+    for choice in CHOICES
+  }
+
+
+def _every_loss(scores):
+  """All losses of CHOICES, compiled together."""
+  return _compiled(scores, BAGS, LEARNT)
 
 
 def _closed_scores():
@@ -74,7 +83,9 @@ def _closed_scores():
 def test_closed_numbers(options, expected):
   scores = _closed_scores()
   with jax.enable_x64(True):
-    loss = losses.choose(**options)(scores, scores.T, np.arange(6), given())
+    loss = jax.jit(losses.choose(**options))(
+      scores, scores.T, np.arange(6), LEARNT
+    )
     assert loss.dtype == 'float64'
     np.testing.assert_allclose(loss, expected, rtol=1e-13)
 
@@ -98,7 +109,9 @@ def test_mil_nce_of_three_videos_with_two_candidates(in_a_batch):
     scores, first = wide, everyone
     candidates = np.array([[0, 1], [-1, 0]] * 3)
   with jax.enable_x64(True):
-    loss = losses.mil_nce(scores, scores.T, first, candidates=candidates)
+    loss = jax.jit(losses.mil_nce)(
+      scores, scores.T, first, candidates=candidates
+    )
   np.testing.assert_allclose(loss, 1.8821400154829124, rtol=1e-13)
 
 
@@ -179,12 +192,10 @@ NAIVE = {
 def test_equals_a_naive_loop(choice):
   scores = np.random.default_rng(0).normal(size=(N, N))
   expected = NAIVE[choice](scores)
-  loss = chosen(choice)
   with jax.enable_x64(True):
-    found = loss(scores, scores.T, np.arange(N), given())
+    found = _every_loss(scores)[choice]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-  narrow = jnp.asarray(scores, jnp.bfloat16)
-  found = loss(narrow, narrow.T, np.arange(N), given())
+  found = _every_loss(jnp.asarray(scores, jnp.bfloat16))[choice]
   assert found.dtype == jnp.float32
   np.testing.assert_allclose(found, expected, rtol=0.02)
 
@@ -218,7 +229,7 @@ def test_mil_nce_with_its_own_candidate_alone():
   """The least value is log 2: the own score is in the row and the column."""
   scores, everyone = np.eye(4) * 80, np.arange(4)
   with jax.enable_x64(True):
-    loss = losses.mil_nce(scores, scores.T, everyone)
+    loss = jax.jit(losses.mil_nce)(scores, scores.T, everyone)
   np.testing.assert_allclose(loss, math.log(2), rtol=1e-12)
 
 

@@ -28,7 +28,8 @@ def _embed(**options):
   """Variables of a model, and its embeddings of the batch."""
   network = avlnet.AVLnet(**_SMALL, **options)
   variables = jax.device_get(avlnet.init_variables(network, 7, seed=1))
-  embeddings = network.apply(variables, _batch(), train=False)
+  embed = jax.jit(functools.partial(network.apply, train=False))
+  embeddings = embed(variables, _batch())
   return variables['params'], jax.device_get(embeddings)
 
 

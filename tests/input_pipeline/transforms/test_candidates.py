@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import input_pipeline
 from avl_jax.features import clips
 from input_pipeline.records.bad_records import DataError
 from input_pipeline.transforms import cutters
@@ -67,3 +68,30 @@ def test_one_candidate_changes_nothing():
 def test_a_remainder_is_refused():
   with pytest.raises(DataError, match='5 windows are no multiple of 3'):
     cutters.RandomWindows(500, 5, candidates=3)
+
+
+def test_batches_say_where_candidates_are_on_every_host(noise_records):
+  def batches(host):
+    return input_pipeline.train_batches(
+      datasets=('noise/whole',),
+      split='train',
+      batch_size=4,
+      clips_per_example=6,
+      candidates=3,
+      num_frames=100,
+      augmentation={},
+      distinct_groups=False,
+      seed=1,
+      data_dir=str(noise_records),
+      host=host,
+    )
+
+  (whole,) = batches((0, 1)).from_step(2, 3)
+  assert whole['candidates'].dtype == np.int32
+  rows = np.arange(24)[:, None] + whole['candidates']
+  np.testing.assert_array_equal(rows, np.arange(24).reshape(8, 3).repeat(3, 0))
+  assert (whole['id'][rows] == whole['id'][:, None]).all()
+  parts = [batches((i, 2)).batch(2) for i in range(2)]
+  for key, value in whole.items():
+    joined = np.concatenate([part[key] for part in parts])
+    np.testing.assert_array_equal(joined, value)
