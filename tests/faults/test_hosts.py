@@ -31,6 +31,9 @@ def _end(children):
     assert child.wait().exit_code == 0, child.stderr
 
 
+# Slow: where its programs are not compiled yet, two processes on two cores have
+# spun in their first collective for minutes.
+@pytest.mark.slow
 def test_two_by_two_is_one_by_four(pair, one, begin, tmp_path):
   """Scores too; and one process resumes from the checkpoints of two."""
   whole, alone = one
