@@ -188,15 +188,21 @@ def begin(launcher, arguments, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def pair(begin):
-  """pair(workdir, *arguments, faults=((), ())): starts two processes."""
+  """pair(workdir, *arguments, faults=((), ()), devices=2): two processes."""
 
-  def start(workdir, *more, faults=((), ())) -> list[Child]:
+  def start(workdir, *more, faults=((), ()), devices=2) -> list[Child]:
     with socket.socket() as server:
       server.bind(('127.0.0.1', 0))
       port = server.getsockname()[1]
     shared = (f'--coordinator=127.0.0.1:{port}', '--num_processes=2', *more)
     return [
-      begin(workdir, *shared, f'--process_id={index}', faults=faults[index])
+      begin(
+        workdir,
+        *shared,
+        f'--process_id={index}',
+        faults=faults[index],
+        devices=devices,
+      )
       for index in range(2)
     ]
 
