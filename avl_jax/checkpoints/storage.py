@@ -17,8 +17,9 @@ from avl_jax.checkpoints import early_layout, manifest
 Tree = Any
 FOLDER = 'checkpoints'  # of a workdir
 # Orbax takes brackets for a pattern, and 'gs:' for the beginning of an address.
-# TensorStore takes a backslash for a slash.
-_MISREAD = re.compile(r'[\[\\]|:/')
+# TensorStore takes a backslash for a slash, and UTF-8 only: Python has other
+# bytes of a name as surrogates.
+_MISREAD = re.compile(r'[\[\\\udc80-\udcff]|:/')
 
 
 def steps(folder: pathlib.Path) -> list[int]:

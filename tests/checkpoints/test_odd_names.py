@@ -15,7 +15,7 @@ SMALL = {'embed_dim': 6, 'widths': (4, 4), 'blocks': (1,)}
 NAMES = (
   *('2026-01-01T10:20:30', 'runs/10:20', 'gs:/bucket', 'file:x', 'x:/y:'),
   *('lr=[1,2]', '[a-b]*', 'what?', 'back\\slash', '{x}', '%41 50%', 'a#b'),
-  *('été 中文', ' a b/', "it's", '$HOME', '-dash'),
+  *('été 中文', ' a b/', "it's", '$HOME', '-dash', os.fsdecode(b'\xe9t\xe9')),
 )
 
 
