@@ -36,8 +36,16 @@ def choose(name: str | None, workdir: str | None, mode: str) -> str:
     mode: of main.py.
 
   Raises:
-    ConfigError: the mode is of a run, and the workdir has no config.json.
+    ConfigError: the mode is of a run, and the workdir has no config.json; or
+      the workdir's name is not UTF-8, which event files cannot have.
   """
+  try:
+    (workdir or '').encode()
+  except UnicodeEncodeError as error:
+    raise ConfigError(
+      f'The name of the workdir is {workdir!a}. Expected a name in UTF-8, '
+      'because event files can have no other. Choose another --workdir.'
+    ) from error
   if name or not workdir:
     return name or DEFAULT
   folder = pathlib.Path(workdir).expanduser()

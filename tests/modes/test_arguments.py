@@ -157,6 +157,11 @@ def test_a_misspelt_workdir_is_named(mode, tmp_path):
   assert 'avlnet' not in message
 
 
+def test_a_workdir_is_named_in_utf8():
+  with pytest.raises(UserError, match=r"'runs/caf\\udce9'.* UTF-8"):
+    main.read_arguments(['main.py', os.fsdecode(b'--workdir=runs/caf\xe9')])
+
+
 def test_a_run_without_its_config_is_not_evaluated_with_another(tmp_path):
   (tmp_path / 'checkpoints').mkdir()
   (tmp_path / 'evaluation.json').write_text(json.dumps({'rows': [1]}))
