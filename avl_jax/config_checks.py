@@ -136,6 +136,7 @@ _KINDS = {  # key -> what its value must be
   'train.save_every': _INTERVAL,
   'train.max_skipped': _COUNT,
   'train.step_timeout': _POSITIVE_OR_0,
+  'train.frozen': _NAMES,
   'eval_data.batch_size': _COUNT,
   'eval_data.num_frames': _COUNT,
   'eval_data.streams': _SOME_NAMES,

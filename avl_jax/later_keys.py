@@ -56,6 +56,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train.max_skipped': 1,  # the first step that was not finite ended the run
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
+  'train.frozen': (),
   'eval_data.streams': _STREAMS,
   'eval.missing': 'skip',
   'comparison.runs': (),

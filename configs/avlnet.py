@@ -186,6 +186,10 @@ def get_config() -> ml_collections.ConfigDict:
       # Seconds after which a step counts as hanging, compilation included;
       # 0: never.
       'step_timeout': 1_800,
+      # Branches that keep the variables of the initial workdir: some of
+      # 'audio', 'video', 'text'. With ('video',) a run in another language
+      # shares the search index of its initial workdir.
+      'frozen': (),
     }
   )
   config.eval_data = ml_collections.ConfigDict(
