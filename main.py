@@ -36,6 +36,7 @@ MODES = {
   'import': "make a run of the authors' checkpoint",
   'export': "write a run as the authors' checkpoint",
   'reproduce': "fill the thesis' tables with runs",
+  'index': 'index a folder of media with the model of a run',
 }
 
 

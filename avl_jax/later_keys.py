@@ -65,9 +65,16 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.side_by_side': (),
   'comparison.curve': (),
   'comparison.amount': '',
+  'search.media_dir': '',
+  'search.index': '',
+  'search.window': 10.0,
+  'search.step': 5.0,
+  'search.names': ('video', 'audio'),
+  'search.dtype': 'float32',
+  'search.rebuild': False,
 }
 _PARTS = (  # that came later as a whole
-  *('release', 'words', 'comparison', 'prepare.decoding'),
+  *('release', 'words', 'comparison', 'prepare.decoding', 'search'),
   *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
 )
 _METADATA = {  # of a checkpoint

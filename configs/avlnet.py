@@ -226,4 +226,18 @@ def get_config() -> ml_collections.ConfigDict:
       'amount': '',  # unit of these amounts, the label of the axis
     }
   )
+  config.search = ml_collections.ConfigDict(
+    {
+      'media_dir': '',  # folder of videos, pictures and sound files
+      'index': '',  # folder of the index
+      'window': 10.0,  # seconds of a file that have vectors of their own
+      'step': 5.0,  # seconds from window to window
+      # Vectors of a window; 'sum' is video + audio.
+      'names': ('video', 'audio'),
+      'dtype': 'float32',  # of the vectors on disk; 'float16': half the space
+      # Replace an index of another model or of other windows. The features of
+      # the files are kept, so nothing is decoded.
+      'rebuild': False,
+    }
+  )
   return config

@@ -25,7 +25,7 @@ FLOORS = {
     ('extraction',),
     ('backbones',),
     ('features', 'torch_files', 'parallel', 'multihost', 'files', 'config'),
-    ('layers', 'losses', 'loss_options', 'later_keys'),
+    ('layers', 'losses', 'loss_options', 'later_keys', 'config_kinds'),
     ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (
