@@ -3,7 +3,15 @@
 Each function takes (config, workdir, input_pipeline).
 """
 
-from avl_jax.modes import compare, convert, evaluate, prepare, reproduce, train
+from avl_jax.modes import (
+  compare,
+  convert,
+  evaluate,
+  index,
+  prepare,
+  reproduce,
+  train,
+)
 
 FUNCTIONS = {
   'train': train.train,
@@ -13,4 +21,5 @@ FUNCTIONS = {
   'import': convert.import_mode,
   'export': convert.export_mode,
   'reproduce': reproduce.reproduce,
+  'index': index.index,
 }

@@ -6,7 +6,10 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+from avl_jax.errors import UserError
 from avl_jax.search.entries import Description, Entry, IndexedFile
+
+FORMAT = 1  # Of the journal and the shards.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +30,23 @@ class Contents:
 
   @classmethod
   def begin(cls, line: dict[str, Any]) -> 'Contents':
-    """The contents of the first line of a journal."""
+    """The contents of the first line of a journal.
+
+    Raises:
+      UserError: a later version has written it.
+    """
+    if line['format'] != FORMAT:
+      raise UserError(
+        f'The index has format {line["format"]}; this version reads format '
+        f'{FORMAT}. Install a later version, or make the index again.'
+      )
     description = Description.from_json(line['description'])
     return cls(description, {}, line['next'], line['tail'])
 
   def first_line(self) -> dict[str, Any]:
     """The line that `begin` reads."""
     return {
+      'format': FORMAT,
       'description': dataclasses.asdict(self.description),
       'next': self.next,
       'tail': self.tail,
@@ -76,3 +89,18 @@ class Contents:
     if place < 0 or row >= self.by_row[place].end:
       raise KeyError(f'The index has no row {row}.')
     return self.by_row[place]
+
+  def place(self, limit: int, but: int | None = None) -> tuple[int, int]:
+    """Where the next file goes.
+
+    Args:
+      limit: rows after which a shard gets no more files.
+      but: a shard that gets no more either.
+
+    Returns:
+      The row of its first window, and the first row of its shard.
+    """
+    goes_on = self.tail in self.extents and self.tail != but
+    if goes_on and self.next - self.tail < limit:
+      return self.next, self.tail
+    return self.next, self.next

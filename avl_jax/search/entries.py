@@ -68,7 +68,8 @@ class Description:
   @classmethod
   def from_json(cls, value: dict[str, Any]) -> 'Description':
     """The description that `dataclasses.asdict` and JSON have written."""
-    return cls(**{**value, 'names': tuple(value['names'])})
+    value = dict(value)
+    return cls(names=tuple(value.pop('names')), **value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,8 @@ class IndexedFile:
   @classmethod
   def from_json(cls, value: dict[str, Any]) -> 'IndexedFile':
     """The file that `dataclasses.asdict` and JSON have written."""
-    return cls(**{**value, 'remarks': tuple(value['remarks'])})
+    value = dict(value)
+    return cls(remarks=tuple(value.pop('remarks')), **value)
 
 
 @dataclasses.dataclass(frozen=True)

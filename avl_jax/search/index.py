@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from avl_jax import files
-from avl_jax.errors import ConfigError, UserError
+from avl_jax.errors import UserError
 from avl_jax.search import journal, shards
 from avl_jax.search.contents import Contents
 from avl_jax.search.entries import Description, Entry, IndexedFile, Window
@@ -119,12 +119,17 @@ class Index(Snapshot):
     """
     windows = np.array(windows, np.float64).reshape(-1, 2)
     stored = {
-      name: self._stored(file, name, vectors[name], present[name], len(windows))
+      name: shards.stored(
+        np.asarray(vectors[name]),
+        np.asarray(present[name], bool),
+        (len(windows), self.description.dim),
+        self.description.dtype,
+        f'{name!r} of {file.path}',
+      )
       for name in self.description.names
     }
-    row, shard = self._place()
-    for name, rows in stored.items():
-      self._append(name, row, shard, rows, len(windows))
+    row, shard = self._contents.place(shards.LIMIT // self._row_bytes)
+    self._append(row, shard, stored, len(windows))
     held = {name: rows for name, rows in stored.items() if rows is not None}
     entry = Entry(
       file=file,
@@ -137,44 +142,17 @@ class Index(Snapshot):
     )
     self._commit({'add': entry.to_json()})
 
-  def _stored(
-    self,
-    file: IndexedFile,
-    name: str,
-    vectors: np.ndarray,
-    present: np.ndarray,
-    count: int,
-  ) -> np.ndarray | None:
-    """Rows [n, D] as they are stored; None if no window has such a vector."""
-    expected = (count, self.description.dim)
-    if np.shape(vectors) != expected or np.shape(present) != (count,):
-      raise ConfigError(
-        f'The vectors {name!r} of {file.path} have the shape '
-        f'{np.shape(vectors)}, {np.shape(present)} of them present. The index '
-        f'expects {expected}.'
-      )
-    if not np.any(present):
-      return None
-    kept = np.where(np.asarray(present)[:, None], vectors, np.float32(0))
-    return shards.stored(kept, self.description.dtype, file.path)
-
-  def _place(self) -> tuple[int, int]:
-    """The row of the next file, and the first row of its shard."""
-    like, contents = self.description, self._contents
-    size = np.dtype(like.dtype).itemsize * like.dim
-    filled = (contents.next - contents.tail) * size
-    if contents.tail in contents.extents and filled < shards.LIMIT:
-      return contents.next, contents.tail
-    return contents.next, contents.next
-
   def _append(
-    self, name: str, row: int, shard: int, rows: np.ndarray | None, count: int
+    self,
+    row: int,
+    shard: int,
+    stored: Mapping[str, np.ndarray | None],
+    count: int,
   ) -> None:
-    like = self.description
-    size = np.dtype(like.dtype).itemsize * like.dim
-    start = (row - shard) * size
-    path = self._path(like, name, shard)
-    shards.append(path, start, rows, start + count * size)
+    """Writes the vectors of a file behind all rows that were ever in use."""
+    start = (row - shard) * self._row_bytes
+    paths = {self._path(name, shard): rows for name, rows in stored.items()}
+    shards.append(paths, start, start + count * self._row_bytes)
 
   def move(
     self,
@@ -210,10 +188,57 @@ class Index(Snapshot):
 
   def _commit(self, *lines: dict[str, Any]) -> None:
     before = self._contents.extents
-    self._journal.commit(*lines)
+    try:
+      self._journal.commit(*lines)
+    except UserError:
+      self._journal = journal.Journal(self.folder)
+      self._load()
+      raise
     self._show(self._contents.after(lines))
     if before.keys() - self._contents.extents:
       self._clean()
+
+  def compact(self) -> None:
+    """Gives back space: call it after many changes.
+
+    Rewrites the shards of which over half is dead, file by file, and the
+    journal if over half of its lines are. Rows of the files in these shards
+    change. A crash leaves every file whole.
+
+    Raises:
+      DamageError: vectors have changed since they were written.
+      UserError: the disk is full.
+    """
+    for shard in sorted(self._contents.extents):
+      inside = [e for e in self._contents.by_row if e.shard == shard]
+      path = self._path(self.description.names[0], shard)
+      live = sum(len(entry.windows) for entry in inside) * self._row_bytes
+      if 2 * live < path.stat().st_size:
+        for entry in inside:
+          self._rewrite(entry)
+    if self._journal.lines > 2 * len(self._contents.entries) + 100:
+      lines = [{'add': e.to_json()} for e in self._contents.entries.values()]
+      journal.replace(self.folder, self._contents.first_line(), *lines)
+      self._journal = journal.Journal(self.folder)
+
+  def _rewrite(self, entry: Entry) -> None:
+    """Appends a file's vectors again, behind the others."""
+    held = {}
+    for name, digest in entry.digests.items():
+      first = entry.row - entry.shard
+      mapped = self._mapped[name, entry.shard]
+      held[name] = mapped[first : first + len(entry.windows)]
+      if shards.digest(held[name]) != digest:
+        raise journal.DamageError(
+          self._path(name, entry.shard),
+          f'has changed in the vectors of {entry.file.path}',
+        )
+    limit = shards.LIMIT // self._row_bytes
+    row, shard = self._contents.place(limit, but=entry.shard)
+    stored = {name: held.get(name) for name in self.description.names}
+    self._append(row, shard, stored, len(entry.windows))
+    moved = dataclasses.replace(entry, row=row, shard=shard)
+    self._commit({'add': moved.to_json()})
 
   def _clean(self) -> None:
     shards.remove_all_but(self.folder, self._contents.extents)

@@ -9,7 +9,6 @@ every moment, and needs no permission to write. The checksum covers every byte
 that counts: a changed, lost or added line is noticed, and so is a changed HEAD.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -129,22 +128,18 @@ class Journal:
     """Appends lines; all or none of them are there after a crash.
 
     Raises:
-      UserError: the disk is full or broken; nothing has changed.
+      UserError: the disk is full or broken. Open the journal again: HEAD says
+        what counts.
     """
     text = _text(lines)
     digest = self._hash.copy()
     digest.update(text)
-    try:
-      with files.writing(self._path), self._path.open('r+b') as file:
-        file.seek(self._size)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-      _write_head(self._path, self._size + len(text), digest.hexdigest())
-    except UserError:
-      with contextlib.suppress(OSError):
-        os.truncate(self._path, self._size)
-      raise
+    with files.writing(self._path), self._path.open('r+b') as file:
+      file.seek(self._size)
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    _write_head(self._path, self._size + len(text), digest.hexdigest())
     self._hash, self._size = digest, self._size + len(text)
     self.lines += len(lines)
 
@@ -155,7 +150,7 @@ def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
   Raises:
     UserError: the disk is full or broken; the earlier journal counts.
   """
-  taken = [int(p.stem[8:]) for p in folder.glob('journal-*.jsonl')]
+  taken = [int(p.stem[8:]) for p in folder.glob('journal-[0-9]*.jsonl')]
   path = folder / f'journal-{max(taken, default=0) + 1}.jsonl'
   text = _text(lines)
   try:

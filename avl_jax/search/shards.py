@@ -6,16 +6,17 @@ a window has no vector of a name, the file has zeros, and a hole if the whole
 media file has none. What lies behind the committed rows does not count.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import numpy as np
 
 from avl_jax import files
 from avl_jax.checkpoints import manifest
-from avl_jax.errors import UserError
+from avl_jax.errors import ConfigError, UserError
 from avl_jax.search.journal import DamageError
 
 # Bytes of a name's vectors after which a new shard begins: 16,384 rows of 4096
@@ -32,29 +33,49 @@ def path_of(
   return folder / f'{name}.{shard:012d}.{dtype}'
 
 
-def stored(vectors: np.ndarray, dtype: str, where: str) -> np.ndarray:
-  """Vectors in the type of an index.
+def stored(
+  vectors: np.ndarray,
+  present: np.ndarray,
+  shape: tuple[int, int],
+  dtype: str,
+  what: str,
+) -> np.ndarray | None:
+  """Vectors in the type of an index; zeros where there is none.
 
   Args:
     vectors: float32 [n, D].
+    present: bool [n], whether a row is a vector.
+    shape: the expected one, (n, D).
     dtype: 'float32' or 'float16'.
-    where: what they are of, for messages.
+    what: name and file of the vectors, for messages.
+
+  Returns:
+    [n, D]; None if no row is a vector.
 
   Raises:
+    ConfigError: the shape is another one.
     UserError: a number is not finite, or a vector cannot be held in this type:
-      too large for scores (float32), or infinite or more than one percent off
+      too long for scores (float32), or infinite or more than one percent off
       in half precision.
   """
-  vectors = np.ascontiguousarray(vectors, np.float32)
+  if vectors.shape != shape or present.shape != shape[:1]:
+    raise ConfigError(
+      f'The vectors {what} have the shape {vectors.shape}, with '
+      f'{present.shape} marks. The index expects {shape}. Embed the file with '
+      'the model of the index.'
+    )
+  if not present.any():
+    return None
+  vectors = np.where(present[:, None], vectors, 0).astype(np.float32)
   if not np.isfinite(vectors).all():
     raise UserError(
-      f'A vector of {where} is not finite. The model or the file is broken; '
-      'the index does not hold it.'
+      f'A vector {what} is not finite. The model or the file is broken; the '
+      'index does not hold it.'
     )
   lengths = norms(vectors)
   if lengths.max(initial=0) >= LONGEST:
     raise UserError(
-      f'A vector of {where} has the length {lengths.max():.3g}. Scores of it '
+      f'A vector {what} has the length {lengths.max():.3g}. Scores of it '
       'would not be finite in float32. Shorten the vectors.'
     )
   if dtype == 'float32':
@@ -67,7 +88,7 @@ def stored(vectors: np.ndarray, dtype: str, where: str) -> np.ndarray:
   if bad.any():
     worst = np.abs(vectors[bad]).max()
     raise UserError(
-      f'Half precision cannot hold a vector of {where}: its largest number is '
+      f'Half precision cannot hold a vector {what}: its largest number is '
       f'{worst:.3g}. Numbers from 1e-5 to 65504 can be held. Make the index '
       'in float32, or with a model that gives vectors of length 1.'
     )
@@ -86,31 +107,53 @@ def digest(rows: np.ndarray) -> str:
   return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
 
 
+def read_digest(path: pathlib.Path, start: int, size: int) -> str:
+  """SHA-256 of a part of a file, in bytes; '' if it cannot be read."""
+  found = hashlib.sha256()
+  try:
+    with path.open('rb') as file:
+      file.seek(start)
+      while size:
+        part = file.read(min(size, 1 << 22))
+        if not part:
+          return ''
+        found.update(part)
+        size -= len(part)
+  except OSError:
+    return ''
+  return found.hexdigest()
+
+
 def append(
-  path: pathlib.Path, start: int, rows: np.ndarray | None, size: int
+  paths: Mapping[pathlib.Path, np.ndarray | None], start: int, end: int
 ) -> None:
-  """Writes rows and waits until they are on the disk.
+  """Writes rows to files and waits until they are on the disk.
 
   Args:
-    path: of the file, which is created if it is missing.
+    paths: of the files, which are created if they are missing -> rows [n, D];
+      None leaves a hole.
     start: byte at which the rows start; what lies behind it is lost.
-    rows: [n, D]; None: leaves a hole.
-    size: of the file afterwards, in bytes.
+    end: size of the files afterwards, in bytes.
 
   Raises:
     UserError: the disk is full or broken.
   """
-  with files.writing(path):
-    is_new = not path.exists()
-    with path.open('ab') as file:
-      file.truncate(start)
-      if rows is not None:
-        file.write(rows.data)
-      file.flush()
-      file.truncate(size)
-      os.fsync(file.fileno())
-    if is_new:
-      manifest.sync(path.parent)
+  try:
+    for path, rows in paths.items():
+      with files.writing(path), path.open('ab') as file:
+        file.truncate(start)
+        if rows is not None:
+          file.write(rows.data)
+          file.flush()
+        file.truncate(end)
+        os.fsync(file.fileno())
+    for folder in {path.parent for path in paths if not start}:
+      manifest.sync(folder)  # The files are new.
+  except UserError:
+    for path in paths:  # Free the space of what is in part there.
+      with contextlib.suppress(OSError):
+        os.truncate(path, start)
+    raise
 
 
 def map_rows(path: pathlib.Path, count: int, dim: int) -> np.ndarray:

@@ -45,20 +45,21 @@ class Snapshot:
 
   def _show(self, contents: Contents) -> None:
     """Maps the vectors of contents, and makes them those of the index."""
+    description = contents.description
     self._mapped = {
       (name, shard): shards.map_rows(
-        self._path(contents.description, name, shard),
+        shards.path_of(self.folder, name, shard, description.dtype),
         end - shard,
-        contents.description.dim,
+        description.dim,
       )
       for shard, end in contents.extents.items()
-      for name in contents.description.names
+      for name in description.names
     }
     self._contents = contents
     self._masks: dict[str, dict[int, np.ndarray]] = {}
 
-  def _path(self, like: Description, name: str, shard: int) -> pathlib.Path:
-    return shards.path_of(self.folder, name, shard, like.dtype)
+  def _path(self, name: str, shard: int) -> pathlib.Path:
+    return shards.path_of(self.folder, name, shard, self.description.dtype)
 
   def refresh(self) -> bool:
     """Reads what has been committed since; whether that is anything."""
@@ -197,22 +198,31 @@ class Snapshot:
           yield shard + low, vectors[low:high], mask[low:high]
 
   def check(self) -> list[str]:
-    """Reads every vector; a line about each damage, [] if there is none."""
+    """Reads all that counts from the disk.
+
+    Returns:
+      A line about each damage, [] if there is none.
+    """
     damage = []
+    try:
+      journal.read(self.folder)
+    except UserError as error:
+      damage.append(str(error))
     for entry in self._contents.by_row:
       for name, digest in entry.digests.items():
-        if shards.digest(self._rows(name, entry)) != digest:
-          path = self._path(self.description, name, entry.shard)
+        path = self._path(name, entry.shard)
+        start = (entry.row - entry.shard) * self._row_bytes
+        size = len(entry.windows) * self._row_bytes
+        if shards.read_digest(path, start, size) != digest:
           damage.append(
             f'{path} has changed since it was written, in the vectors of '
-            f'{entry.file.path}.'
+            f'{entry.file.path}. Index this file again.'
           )
     return damage
 
-  def _rows(self, name: str, entry: Entry) -> np.ndarray:
-    """Stored vectors [n, D] of a file."""
-    first, end = entry.row - entry.shard, entry.end - entry.shard
-    return self._mapped[name, entry.shard][first:end]
+  @property
+  def _row_bytes(self) -> int:
+    return np.dtype(self.description.dtype).itemsize * self.description.dim
 
 
 def _masks(name: str, entries: list[Entry]) -> dict[int, np.ndarray]:
