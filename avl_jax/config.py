@@ -24,7 +24,7 @@ _PATHS = (  # keys that name files and folders
   *('words.vectors', 'search.media_dir', 'search.index'),
 )
 # Modes that take the config of the run in the workdir.
-_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index')
+_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search')
 
 
 def choose(name: str | None, workdir: str | None, mode: str) -> str:

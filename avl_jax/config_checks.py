@@ -77,6 +77,11 @@ _KINDS = {  # key -> what its value must be
   'search.names': kinds.some_of(('video', 'audio', 'sum')),
   'search.dtype': kinds.one_of(('float32', 'float16')),
   'search.rebuild': kinds.BOOL,
+  'search.part': kinds.one_of(('', 'sound', 'picture')),
+  'search.answers': kinds.one_of(('', 'video', 'audio', 'sum')),
+  'search.count': kinds.COUNT,
+  'search.threshold': kinds.SHARE,
+  'search.json': kinds.BOOL,
 }
 _EVALUATION = {  # key of an evaluation -> what its value must be
   'datasets': kinds.SOME_NAMES,

@@ -72,6 +72,13 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'search.names': ('video', 'audio'),
   'search.dtype': 'float32',
   'search.rebuild': False,
+  'search.query': '',
+  'search.words': '',
+  'search.part': '',
+  'search.answers': '',
+  'search.count': 10,
+  'search.threshold': 0.25,
+  'search.json': False,
 }
 _PARTS = (  # that came later as a whole
   *('release', 'words', 'comparison', 'prepare.decoding', 'search'),

@@ -238,6 +238,21 @@ def get_config() -> ml_collections.ConfigDict:
       # Replace an index of another model or of other windows. The features of
       # the files are kept, so nothing is decoded.
       'rebuild': False,
+      # What is asked (--mode=search): a file of sound, a picture, a video, or
+      # of one its seconds, FILE@START-END; '-': sound from standard input.
+      'query': '',
+      'words': '',  # in place of a query, for a model that reads
+      # Of a video, what is asked: 'sound' or 'picture'; '': its pictures, or
+      # its sound if it has none.
+      'part': '',
+      # What answers: 'video' (moments that show it), 'audio' (sound), 'sum';
+      # '': 'video', if the index has it.
+      'answers': '',
+      'count': 10,  # answers
+      # Share of background questions above which an answer does not fit: that
+      # have as good an answer in the index by chance.
+      'threshold': 0.25,
+      'json': False,  # for programs
     }
   )
   return config

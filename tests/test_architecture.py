@@ -29,7 +29,7 @@ FLOORS = {
     ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (
-    ('loading',),
+    ('loading', 'fingerprints'),
     ('checkpointer',),
     ('storage', 'metadata'),
     ('manifest', 'early_layout'),

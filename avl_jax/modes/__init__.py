@@ -10,6 +10,7 @@ from avl_jax.modes import (
   index,
   prepare,
   reproduce,
+  search,
   train,
 )
 
@@ -21,5 +22,6 @@ FUNCTIONS = {
   'import': convert.import_mode,
   'export': convert.export_mode,
   'reproduce': reproduce.reproduce,
+  'search': search.search,
   'index': index.index,
 }

@@ -7,6 +7,7 @@ import pathlib
 import unicodedata
 from typing import Any
 
+from avl_jax.search import confidence
 from avl_jax.search.moments import Curve
 
 _MOVED = ' (moved away)'
@@ -23,7 +24,9 @@ class Answer:
     score: dot product with the question.
     share: of the background questions, how many score as high on this window;
       None: too few are known.
-    fits: False: the share is above the threshold.
+    chance: of the background questions, how many score as high on any window of
+      the index; None: too few are known.
+    fits: False: the chance is above the threshold.
     is_there: whether the file is in the media folder; None: that is not known.
     curve: scores of its seconds; None: they are not known.
   """
@@ -33,6 +36,7 @@ class Answer:
   end: float
   score: float
   share: float | None
+  chance: float | None
   fits: bool
   is_there: bool | None
   curve: Curve | None = None
@@ -47,8 +51,7 @@ class Answers:
     branch: 'audio', 'video', 'text' or '', see `questions.Question`.
     among: the vectors it was compared with: 'video', 'audio' or 'sum'.
     items: the answers.
-    threshold: share of background questions above which an answer does not
-      fit.
+    threshold: see `Searcher.search`.
     background: number of background questions; 0: none are known.
     source: where they are from.
     media_dir: folder of the files; None: it is not known.
@@ -79,12 +82,12 @@ class Answers:
     if not self.nothing_fits:
       return f'Answers to {self.question}:'
     return (
-      f'Nothing fits {self.question}. Of the background questions more than '
-      f'{100 * self.threshold:g} % score as high on each answer. The nearest:'
+      f'Nothing fits {self.question}: more than {100 * self.threshold:g} % of '
+      'the background questions have as good an answer. The nearest:'
     )
 
   def _rows(self) -> list[list[str]]:
-    rows = [['', 'file', 'time', 'score', 'others', 'best second']]
+    rows = [['', 'file', 'time', 'score', 'here', 'anywhere', 'best second']]
     for number, answer in enumerate(self.items, 1):
       best = ''
       if answer.curve:
@@ -96,6 +99,7 @@ class Answers:
           span(answer.start, answer.end),
           f'{answer.score:.4g}',
           percent(answer.share, self.background),
+          percent(answer.chance, self.background),
           best,
         ]
       )
@@ -103,17 +107,17 @@ class Answers:
 
   def _notes(self) -> list[str]:
     notes = []
-    if any(answer.share is not None for answer in self.items):
+    if any(answer.chance is not None for answer in self.items):
       notes.append(
-        f'others: share of {self.background:,} background questions '
-        f'({self.source}) that score as high on this window; above '
-        f'{100 * self.threshold:g} % it does not fit '
-        '(--config.search.threshold).'
+        f'here, anywhere: share of {self.background:,} background questions '
+        f'({self.source}) that score as high on this window, or on any window '
+        f'of the index. An answer fits if the latter is at most '
+        f'{100 * self.threshold:g} % (--config.search.threshold).'
       )
     else:
       notes.append(
-        'others: nothing is said; there are fewer than 200 background '
-        'questions.'
+        'here, anywhere: nothing can be said; there are fewer than '
+        f'{confidence.LEAST} background questions.'
       )
     if any(answer.is_there is False for answer in self.items):
       notes.append(

@@ -1,25 +1,21 @@
-"""How sure an answer is: how rarely other questions score as high on it.
+"""How sure an answer is: how rarely other questions score as high.
 
-A window that fits everything a little has high scores for all questions. So the
-score of an answer is compared with those of background questions on the same
-window: recordings that ask for something else.
+A window that fits everything a little has high scores for all questions, and a
+large index has a high score for any question. So the score of an answer is
+compared with those of background questions, recordings that ask for something
+else, twice: on the same window, and on their own best window of the index.
 """
 
 import dataclasses
-import os
-import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from avl_jax.extraction import feature_cache
 from avl_jax.search.index import Index
 
 LEAST = 200  # background questions, without which nothing is said
-MOST = 2000
-FILE = 'background.npz'  # in the workdir of a run: its validation recordings
-_OF_INDEX = "the index's own {} in other files"
+MOST = 500
+_OF_INDEX = "the index's own {}, against other files"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +33,7 @@ class Background:
   paths: np.ndarray
 
   def shares(
-    self, scores: np.ndarray, windows: np.ndarray, paths: Iterable[str]
+    self, scores: np.ndarray, windows: np.ndarray, paths: Sequence[str]
   ) -> list[float | None]:
     """Share of the questions that score at least as high on each window.
 
@@ -47,7 +43,7 @@ class Background:
       paths: files of the windows. Questions from the same file do not count.
 
     Returns:
-      For each window the share, or None: there are fewer than `LEAST`.
+      For each window the share; None: there are fewer than `LEAST`.
     """
     found: list[float | None] = []
     others = self.vectors @ windows.T  # [B, D] @ [D, n]
@@ -57,16 +53,33 @@ class Background:
       found.append(float(higher.mean()) if counts.sum() >= LEAST else None)
     return found
 
-  @property
-  def count(self) -> int:
-    """B."""
-    return len(self.vectors)
+  def best(self, index: Index, name: str) -> np.ndarray:
+    """The largest score that each question has in an index.
+
+    Args:
+      index: see `of_index`.
+      name: of the vectors that answer. Windows of a question's own file do not
+        count.
+
+    Returns:
+      float32 [B]; -inf: there is no window.
+    """
+    own = [len(index.rows_of(path)) for path in {*self.paths} - {''}]
+    scores, rows = index.search(name, self.vectors, 1 + max(own, default=0))
+    if not own:
+      return scores[:, 0]
+    found = np.full(len(rows), -np.inf, np.float32)
+    for i, path in enumerate(self.paths):
+      mine = np.isin(rows[i], index.rows_of(path)) | (rows[i] < 0)
+      if not mine.all():
+        found[i] = scores[i, np.argmin(mine)]
+    return found
 
 
 def of_recordings(vectors: np.ndarray) -> Background:
   """Background of a run's validation recordings, float32 [B, D]."""
   chosen = vectors[_spread(len(vectors))]
-  nowhere = np.full(len(chosen), '')
+  nowhere = np.full(len(chosen), '', object)
   return Background(chosen, "the run's validation recordings", nowhere)
 
 
@@ -82,31 +95,6 @@ def of_index(index: Index, name: str) -> Background:
   rows = rows[_spread(len(rows))]
   paths = np.array([index.window(int(row)).path for row in rows], object)
   return Background(index.vectors(name, rows), _OF_INDEX.format(kind), paths)
-
-
-def read(workdir: str | os.PathLike, model: str) -> np.ndarray | None:
-  """Vectors of a run's validation recordings, float32 [B, D], if it has any.
-
-  Args:
-    workdir: of the run.
-    model: fingerprint of its variables; vectors of others are not used.
-  """
-  found = feature_cache.read(pathlib.Path(workdir) / FILE, {'model', 'vectors'})
-  if not found or str(found['model']) != model:
-    return None
-  return found['vectors']
-
-
-def write(
-  workdir: str | os.PathLike, model: str, vectors: np.ndarray
-) -> None:
-  """Keeps the vectors of a run's validation recordings, see `read`.
-
-  Raises:
-    UserError: the file cannot be written.
-  """
-  arrays: Mapping[str, Any] = {'model': np.array(model), 'vectors': vectors}
-  feature_cache.write(pathlib.Path(workdir) / FILE, arrays)
 
 
 def _spread(count: int) -> np.ndarray:

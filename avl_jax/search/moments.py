@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 
 from avl_jax.search import windows
-from avl_jax.search.index import Window
+from avl_jax.search.file_features import FileFeatures
+from avl_jax.search.index import Index, Window
 from avl_jax.search.window_vectors import WindowVectors
+from avl_jax.trained_model import TrainedModel
 
 # Seconds around the middle of a second that are heard; one is too short for a
 # word. Of pictures, the second itself is seen.
@@ -41,6 +43,20 @@ class Curve:
       ' ' if np.isnan(x) else _BARS[round(x * (len(_BARS) - 1))]
       for x in heights
     )
+
+
+def of_window(
+  index: Index,
+  trained: TrainedModel,
+  window: Window,
+  name: str,
+  question: np.ndarray,
+) -> Curve | None:
+  """As `curve`, of the features that are kept beside an index, if they are."""
+  features = FileFeatures(index.folder, index.description.networks)
+  arrays = features.kept(index.file(window.path).content)
+  embed = WindowVectors(trained, (name,))
+  return curve(embed, arrays, window, name, question) if arrays else None
 
 
 def curve(

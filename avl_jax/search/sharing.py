@@ -9,9 +9,15 @@ import pathlib
 import shlex
 
 from avl_jax.errors import UserError
+from avl_jax.retrieval import evaluation
 from avl_jax.search import describing
 from avl_jax.search.index import Description
 from avl_jax.trained_model import TrainedModel
+
+
+def model(trained: TrainedModel) -> str:
+  """Fingerprint of a run's model, as `Description.model`."""
+  return evaluation.fingerprint(trained.variables)
 
 
 def check_branch(
@@ -41,7 +47,7 @@ def check_branch(
       f'The index {folder} has been made by a model with another video branch '
       f'({differing}), so the scores would mean nothing. Ask with a run whose '
       'video branch is that of the index: the run that made it, or one trained '
-      "from it with --config.train.frozen=\"('video',)\". To make the index "
+      'from it with --config.train.frozen="(\'video\',)". To make the index '
       f'anew with this run:\n  {command}'
     )
 
@@ -70,7 +76,7 @@ def check_question(
     found['networks'] = describing.networks(trained)
   elif name != 'video':
     index['model'] = description.model
-    found['model'] = describing.model(trained)
+    found['model'] = model(trained)
   if differing := _differences(index, found):
     raise UserError(
       f'The {name} vectors of the index {folder} are of another model '

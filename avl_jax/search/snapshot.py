@@ -78,6 +78,10 @@ class Snapshot:
     entries = self._contents.entries
     return [entries[path].file for path in sorted(entries)]
 
+  def file(self, path: str) -> IndexedFile:
+    """The file of a path. Raises KeyError if it is not in the index."""
+    return self._contents.entries[path].file
+
   @property
   def count(self) -> int:
     """Number of windows."""

@@ -84,11 +84,16 @@ def make_step(
     step = parallel.pmap_step(make_step(model, optimizer, pairs=pairs))
     state, metrics = step(state, parallel.shard(batch))
   """
-  chosen = losses.choose(clips_per_video=clips_per_video, **loss)
   branches.check_frozen(model, frozen)
   model = branches.freeze(model, frozen)
+  chosen = losses.choose(clips_per_video=clips_per_video, **loss)
   loss_function = _make_loss(model, pairs, chosen, frozen)
   gradient = jax.value_and_grad(loss_function, has_aux=True)
+  return _make_update(optimizer, gradient, frozen, bool(model.axis_name))
+
+
+def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
+  """Makes the step of a gradient; `are_shared`: statistics of all devices."""
 
   def step(state, batch):
     variables = state.variables
@@ -102,19 +107,16 @@ def make_step(
     # Checked before one device's statistics replace those of the others.
     finite = _all_finite((batch, loss, gradients, batch_stats, params))
     finite = parallel.on_all_devices(finite & _all_finite(optimizer_state))
-    if not model.axis_name:
+    if not are_shared:
       batch_stats = parallel.of_first_device(batch_stats)
     variables = {'params': params, 'batch_stats': batch_stats}
-    variables, optimizer_state = jax.tree.map(
+    before = (state.variables, state.optimizer_state)
+    after = jax.tree.map(
       lambda new, old: jnp.where(finite, new, old),
       (variables, optimizer_state),
-      (state.variables, state.optimizer_state),
+      before,
     )
-    variables, optimizer_state = branches.restore(
-      (variables, optimizer_state),
-      (state.variables, state.optimizer_state),
-      frozen,
-    )
+    variables, optimizer_state = branches.restore(after, before, frozen)
     skipped = jnp.where(finite, 0, state.skipped + 1)
     metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
     state = TrainState(state.step + 1, variables, optimizer_state, skipped)
