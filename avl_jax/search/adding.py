@@ -69,7 +69,8 @@ class Adder:
     vectors, present = self._embed(arrays, spans)
     for name, rows in vectors.items():
       try:
-        shards.stored(rows, like.dtype, f'{name} of {file.path}')
+        what = f'{name} of {file.path}'
+        shards.stored(rows, present[name], rows.shape, like.dtype, what)
       except UserError as error:
         raise RefusedError(str(error)) from error
     self._index.add(added, spans, vectors, present)
