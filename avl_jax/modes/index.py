@@ -15,7 +15,7 @@ from avl_jax.errors import ConfigError, Interrupted, UserError
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.features import Status
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import building, describing, opening
+from avl_jax.search import building, describing, opening, origin
 from avl_jax.search.building import Outcome
 from avl_jax.search.file_features import FileFeatures
 from avl_jax.search.index import Index, IndexedFile
@@ -68,6 +68,7 @@ def index(
       limits=Limits(**config.prepare.decoding),
       num_workers=config.prepare.workers,
     )
+  origin.write(folder, workdir)
   with Index.open(folder) as made:
     features.keep_only({file.content for file in made.files()})
     logs.write(_summary(made, outcome, time.perf_counter() - began))
