@@ -17,8 +17,8 @@ def lay(seconds: float, window: float, step: float) -> np.ndarray:
   """Windows of a file.
 
   They begin every `step` seconds. The last one ends with the file; it begins
-  half a window before that at the latest, at a whole second. A file that is
-  shorter than a window is one window, and so is a picture.
+  half a window before that at the latest, at a whole second if it can. A file
+  that is shorter than a window is one window, and so is a picture.
 
   Args:
     seconds: length of the file; 0: a picture.
@@ -31,9 +31,10 @@ def lay(seconds: float, window: float, step: float) -> np.ndarray:
   starts = [0.0]
   while starts[-1] + window < seconds:
     starts.append(len(starts) * step)
-  latest = max(0.0, float(np.floor(seconds - window / 2)))
+  latest = seconds - window / 2
   if len(starts) > 1 and starts[-1] > latest:
-    starts[-1] = max(latest, starts[-2])
+    whole = float(np.floor(latest))
+    starts[-1] = whole if whole > starts[-2] else latest
   ends = np.minimum(np.array(starts) + window, seconds)
   return np.stack([starts, ends], axis=1)
 

@@ -2,6 +2,8 @@
 
 import functools
 import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,6 +22,7 @@ def make_run(
   num_frames: int = 64,
   seed: int = 3,
   visual_width: int = WIDTH,
+  networks: Mapping[str, str] = MappingProxyType({}),
   **model,
 ):
   """A run of a small model; returns its folder and its config.
@@ -30,14 +33,17 @@ def make_run(
     num_frames: of recordings in evaluations.
     seed: of the variables.
     visual_width: of the features that the model takes.
+    networks: of these features; {}: not known.
     **model: keyword arguments of the model.
   """
   config = read_config(name)
-  config.model.update(embed_dim=16, widths=(4,) * 5, **model)
+  config.model.update({'embed_dim': 16, 'widths': (4,) * 5, **model})
   config.eval_data.num_frames = num_frames
   net = avlnet.AVLnet(**config.model)
   variables = avlnet.init_variables(net, visual_width, seed=seed)
-  description = metadata.describe(config.model, visual_width, 'made up')
+  description = metadata.describe(
+    config.model, visual_width, 'made up', networks=networks
+  )
   checkpoints = checkpointer.Checkpoints(folder, description)
   zero = np.int32(0)
   checkpoints.save(training_step.TrainState(zero, variables, {}, zero), {})

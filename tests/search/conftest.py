@@ -1,5 +1,6 @@
 """A small run, a folder of media of all kinds, and their index."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 from PIL import Image
 
 import main
+from avl_jax import trained_model
 from avl_jax.backbones import feature_extractor
 from tests.helpers import media, own_folder, small_run
 
@@ -17,8 +19,19 @@ VIDEOS = {'a.mp4': 3, 'sub/b.mkv': 12, 'long.mp4': 26}  # seconds
 @pytest.fixture(scope='session')
 def run(tmp_path_factory):
   """Workdir of a model that was not trained."""
-  folder = tmp_path_factory.mktemp('model')
-  return small_run.make_run(folder, 'configs/own_videos.py', num_frames=1000)[0]
+  return make_run(tmp_path_factory.mktemp('model'))
+
+
+def make_run(folder, **options):
+  """A run of the smallest model; returns its folder."""
+  return small_run.make_run(
+    folder,
+    'configs/own_videos.py',
+    num_frames=1000,
+    widths=(4, 4),
+    blocks=(1,),
+    **options,
+  )[0]
 
 
 @pytest.fixture(scope='session')
@@ -45,9 +58,10 @@ def media_dir(good_media, tmp_path):
 
 @pytest.fixture(scope='session')
 def networks():
-  """The networks are replaced until the end of the tests."""
+  """The networks are replaced, and models loaded once, until the end."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(feature_extractor, 'Extractor', small_run.Extractor)
+    patch.setattr(trained_model, 'load', functools.cache(trained_model.load))
     yield
 
 
