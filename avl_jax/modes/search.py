@@ -21,8 +21,8 @@ def search(
 ) -> None:
   """Prints what answers `search.query` or `search.words` in `search.index`.
 
-  With `search.json`, standard output is one JSON object, and all other lines go
-  to standard error.
+  Standard output is the table alone, or one JSON object (`search.json`). What
+  else is to be said goes to standard error.
 
   Raises:
     UserError: a setting, the index, the model or the question is not as
@@ -43,8 +43,7 @@ def search(
       "--config.search.query=FILE ('-': standard input) or "
       '--config.search.words=TEXT.'
     )
-  aside = contextlib.redirect_stdout(sys.stderr)
-  with aside if options.json else contextlib.nullcontext():
+  with contextlib.redirect_stdout(sys.stderr):
     found = _open(config, workdir, pipeline).search(
       options.query or None,
       words=options.words,

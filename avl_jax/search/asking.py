@@ -53,7 +53,7 @@ class Searcher:
     *,
     media_dir: str | os.PathLike | None = None,
     limits: Limits | None = None,
-    load: Callable[[pathlib.Path], TrainedModel] = trained_model.load,
+    load: Callable[[pathlib.Path], TrainedModel] | None = None,
     recordings: Callable[['Searcher'], np.ndarray | None] | None = None,
   ):
     """Opens the index; the model is loaded when it is first needed.
@@ -63,7 +63,7 @@ class Searcher:
       workdir: of the run that asks; None: of the run that made the index.
       media_dir: folder of the files; None: the one that was indexed.
       limits: of what a question's file may cost; None: the usual ones.
-      load: workdir -> its model.
+      load: workdir -> its model; None: `trained_model.load`.
       recordings: searcher -> vectors of the run's validation recordings,
         float32 [B, D], or None, called once; None: those that an earlier search
         has kept.
@@ -77,7 +77,7 @@ class Searcher:
     self.workdir = pathlib.Path(workdir).expanduser()
     media_dir = media_dir or building.media_dir_of(self.index.folder)
     self.media_dir = pathlib.Path(media_dir).expanduser() if media_dir else None
-    self._decoder, self._load = Decoder(limits), load
+    self._decoder, self._load = Decoder(limits), load or trained_model.load
     recordings = recordings or Searcher.kept_recordings
     self._backgrounds = backgrounds.Backgrounds(
       self.index, lambda: self.model, functools.cache(lambda: recordings(self))
@@ -147,6 +147,7 @@ class Searcher:
       self._backgrounds.forget()
     names = self.index.description.names
     name = answers or ('video' if 'video' in names else names[0])
+    self.index.check_name(name)
     question = question_files.make(
       lambda: self.trained,
       self._decoder,
