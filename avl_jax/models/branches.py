@@ -66,7 +66,7 @@ def freeze(model: AVLnet, frozen: Sequence[str]) -> AVLnet:
   They use the running statistics and mask padding, so what is trained meets
   the embeddings that an evaluation or a search index has.
   """
-  changes = {}
+  changes: dict[str, Any] = {}
   if 'audio' in frozen:
     changes |= {'frozen_statistics': True, 'pooling': 'masked'}
   if 'video' in frozen:

@@ -70,8 +70,8 @@ def make(
     )
   if query is None:
     return questions.of_words(trained(), words)
-  if hasattr(query, '__array__'):  # Also of other libraries than NumPy.
-    array = np.asarray(query)
+  if not isinstance(query, (str, bytes, os.PathLike)):
+    array = np.asarray(query)  # Perhaps of another library than NumPy.
     if rate is None and array.dtype != np.uint8:
       return questions.of_vector(array)
     return questions.of_array(trained(), array, rate)
