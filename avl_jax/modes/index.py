@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from avl_jax import logs, multihost, trained_model
 from avl_jax.errors import ConfigError, Interrupted, UserError
 from avl_jax.extraction.decoding_limits import Limits
-from avl_jax.features import Status
+from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, Status
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.search import building, describing, opening, origin
 from avl_jax.search.building import Outcome
@@ -50,6 +50,13 @@ def index(
     resnet152=config.prepare.resnet152,
     resnext101=config.prepare.resnext101,
   )
+  heard = trained.num_frames * HOP_LENGTH / SAMPLE_RATE
+  if heard < options.window:
+    logs.write(
+      f'The model takes {heard:g} s of sound, so the sound of a window of '
+      f'{options.window:g} s is heard up to there. Set --config.search.window '
+      'to hear all of each window.'
+    )
   kinds = {key: options[key] for key in ('window', 'step', 'names', 'dtype')}
   wanted = describing.describe(trained, **kinds)
   features = FileFeatures(folder, wanted.networks, trained.visual)

@@ -152,7 +152,8 @@ class Index(Snapshot):
     """Writes the vectors of a file behind all rows that were ever in use."""
     start = (row - shard) * self._row_bytes
     paths = {self._path(name, shard): rows for name, rows in stored.items()}
-    shards.append(paths, start, start + count * self._row_bytes)
+    if count:
+      shards.append(paths, start, start + count * self._row_bytes)
 
   def move(
     self,

@@ -57,7 +57,7 @@ def read_head(folder: pathlib.Path) -> bytes:
   try:
     return (folder / HEAD).read_bytes()
   except FileNotFoundError as error:
-    if any(folder.glob('journal-*.jsonl')):
+    if any(folder.glob('*.float*')):  # Else its creation was interrupted.
       raise DamageError(folder / HEAD, 'is missing') from error
     raise UserError(
       f'{folder} holds no index. Make one with --mode=index, or name another '
@@ -84,8 +84,7 @@ def _committed(folder: pathlib.Path, head: bytes) -> tuple[pathlib.Path, bytes]:
   """The journal's path and its verified bytes."""
   path, size, digest = _parse(folder, head)
   try:
-    with path.open('rb') as file:
-      content = file.read(size)
+    content = path.read_bytes()[: max(size, 0)]
   except OSError as error:
     what = f'is missing or cannot be read ({error.strerror})'
     raise DamageError(path, what) from error

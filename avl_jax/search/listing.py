@@ -55,7 +55,7 @@ class Failure:
   reason: str
 
   def __str__(self) -> str:
-    return f'{self.status}: {media_folder.spelled(self.path)}: {self.reason}'
+    return media_folder.spelled(f'{self.status}: {self.path}: {self.reason}')
 
 
 @dataclasses.dataclass(frozen=True)

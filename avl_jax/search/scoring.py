@@ -24,6 +24,7 @@ def best(
   k: int,
   blocks: Callable[[], Iterable[Block]],
   fetch: Callable[[np.ndarray], np.ndarray],
+  dtype: np.dtype,
   largest: float,
 ) -> tuple[np.ndarray, np.ndarray]:
   """The k rows with the largest scores: dot products with the queries.
@@ -33,6 +34,7 @@ def best(
     k: number of rows wanted.
     blocks: makes an iterator over all vectors, rows ascending.
     fetch: rows int64 [m] -> their vectors [m, D], of any floating-point type.
+    dtype: of the vectors, float32 or float16.
     largest: no vector is longer than that.
 
   Returns:
@@ -46,7 +48,7 @@ def best(
     return scores, rows
   for start in range(0, len(queries), QUERIES):
     chosen = queries[start : start + QUERIES]
-    found = _candidates(chosen, k, blocks(), _margins(chosen, largest))
+    found = _candidates(chosen, k, blocks(), dtype, largest)
     for i, candidates in enumerate(found, start):
       exact = rescore(queries[i], candidates, fetch)
       order = np.lexsort((candidates, -exact))[:k]
@@ -72,37 +74,51 @@ def rescore(
   return scores
 
 
-def _margins(queries: np.ndarray, largest: float) -> np.ndarray:
+def _margins(
+  queries: np.ndarray, off: np.ndarray, largest: float
+) -> np.ndarray:
   """float32 [q]: by how much two scores may be off together.
 
   A sum of D products in float32 is off by less than c sqrt(D) u |q| |v| in
   practice (Higham and Mary, 2019: A New Approach to Probabilistic Rounding
   Error Analysis; the probability to miss falls as exp(-c^2 / 2)). c is 8 here.
+
+  Args:
+    queries: float32 [q, D].
+    off: how far the queries are from those that the product uses [q].
+    largest: no vector is longer than that.
   """
   lengths = np.sqrt(np.square(queries, dtype=np.float64).sum(1))
   unit = np.finfo(np.float32).eps / 2
-  bound = (8 * queries.shape[1] ** 0.5 + 2) * unit * lengths * largest
-  return np.minimum(2 * bound, np.finfo(np.float32).max).astype(np.float32)
+  bound = (8 * queries.shape[1] ** 0.5 + 4) * unit * lengths + off
+  largest_margin = np.finfo(np.float32).max
+  return np.minimum(2 * bound * largest, largest_margin).astype(np.float32)
 
 
 def _candidates(
-  queries: np.ndarray, k: int, blocks: Iterable[Block], margins: np.ndarray
+  queries: np.ndarray,
+  k: int,
+  blocks: Iterable[Block],
+  dtype: np.dtype,
+  largest: float,
 ) -> list[np.ndarray]:
   """For each query the rows, ascending, that can be among the best k."""
-  limits = np.full(len(queries), -np.inf, np.float32)
+  limits = np.full(len(queries), np.finfo(np.float32).min)
   scores = [np.empty(0, np.float32)] * len(queries)
   rows = [np.empty(0, np.int64)] * len(queries)
+  score, off = products.scorer(queries, dtype)
+  margins = _margins(queries, off, largest)
   for first, vectors, counts in blocks:
-    product = products.product(queries, vectors)  # [q, n]
-    product[:, ~counts] = np.nan  # Not above any limit.
-    hits = product >= limits[:, None]
-    for i in np.flatnonzero(hits.any(1)):
-      hit = np.flatnonzero(hits[i])
-      scores[i] = np.concatenate([scores[i], product[i, hit]])
+    product = score(vectors)  # [n, q]
+    product[~counts] = -np.inf  # Below any limit.
+    hits = product >= limits
+    for i in np.flatnonzero(hits.any(0)):
+      hit = np.flatnonzero(hits[:, i])
+      scores[i] = np.concatenate([scores[i], product[hit, i]])
       rows[i] = np.concatenate([rows[i], hit + first])
       if len(scores[i]) > k:
         least = np.partition(scores[i], -k)[-k]
-        limits[i] = least - margins[i]
+        limits[i] = max(limits[i], least - margins[i])
         kept = scores[i] >= limits[i]
         scores[i], rows[i] = scores[i][kept], rows[i][kept]
   return rows

@@ -116,15 +116,17 @@ class Snapshot:
       entry = self._contents.of_row(row)
       if not entry.present[name][row - entry.row]:
         raise KeyError(f'Row {row} has no vector {name!r}.')
-    return self._fetch(name, np.asarray(rows, np.int64)).astype(np.float32)
+    return self.stored(name, np.asarray(rows)).astype(np.float32)
 
-  def _fetch(self, name: str, rows: np.ndarray) -> np.ndarray:
-    """Stored vectors [m, D] of rows [m]."""
-    description = self.description
-    found = np.empty((len(rows), description.dim), description.dtype)
-    for i, row in enumerate(rows):
-      shard = self._contents.of_row(row).shard
-      found[i] = self._mapped[name, shard][row - shard]
+  def stored(self, name: str, rows: np.ndarray) -> np.ndarray:
+    """Vectors [m, D] of rows [m], in the type of the index."""
+    like = self.description
+    found = np.empty((len(rows), like.dim), like.dtype)
+    firsts = np.array(sorted(self._contents.extents), np.int64)
+    places = np.searchsorted(firsts, rows, 'right') - 1
+    for place in np.unique(places):
+      chosen, first = places == place, int(firsts[place])
+      found[chosen] = self._mapped[name, first][rows[chosen] - first]
     return found
 
   def search(
@@ -164,7 +166,8 @@ class Snapshot:
       queries,
       k,
       lambda: self._blocks(name, masks),
-      functools.partial(self._fetch, name),
+      functools.partial(self.stored, name),
+      np.dtype(self.description.dtype),
       max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
     )
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from avl_jax.features import clips
-from avl_jax.retrieval import embedding
 from avl_jax.search import windows
 from avl_jax.trained_model import TrainedModel
 
@@ -50,9 +49,6 @@ class WindowVectors:
     Returns:
       name -> float32 [n, D], and name -> bool [n], whether the window has what
       the vector is made of. The other rows are zero.
-
-    Raises:
-      ValueError: a vector is not finite.
     """
     streams = self._trained.visual.streams
     arrays = clips.choose_streams(dict(arrays), streams)
@@ -63,7 +59,6 @@ class WindowVectors:
     wanted = [n for n in made_of if n in self._names or 'sum' in self._names]
     present = {n: windows.has(arrays, made_of[n], spans) for n in wanted}
     vectors = {n: self._embed(n, arrays, spans, present[n]) for n in wanted}
-    embedding.check_finite(vectors)
     if 'sum' in self._names:
       present['sum'] = present['audio'] & present['video']
       vectors['sum'] = np.where(

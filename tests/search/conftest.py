@@ -1,6 +1,7 @@
 """A small run, a folder of media of all kinds, and their index."""
 
 import functools
+import os
 import shutil
 
 import numpy as np
@@ -14,6 +15,12 @@ from avl_jax.backbones import feature_extractor
 from tests.helpers import media, own_folder, small_run
 
 VIDEOS = {'a.mp4': 3, 'sub/b.mkv': 12, 'long.mp4': 26}  # seconds
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch):
+  """Quick commits: a killed process loses nothing of the page cache."""
+  monkeypatch.setattr(os, 'fsync', lambda descriptor: None)
 
 
 @pytest.fixture(scope='session')
