@@ -1,18 +1,14 @@
 """What an index says of its model, and the refusal of another one."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 from avl_jax.backbones import network_names
+from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import UserError
 from avl_jax.extraction import media_folder
 from avl_jax.retrieval import evaluation
 from avl_jax.search.index import Description
 from avl_jax.trained_model import TrainedModel
-
-# Keyword arguments of `AVLnet` that change a video's vector.
-_OPTIONS = ('embed_dim', 'head', 'normalize', 'image_blocks')
 
 
 def describe(
@@ -38,7 +34,7 @@ def describe(
   """
   return Description(
     model=evaluation.fingerprint(trained.variables),
-    branch=branch(trained),
+    branch=branch_fingerprint(trained.model, trained.variables),
     networks=networks(trained),
     window=float(window),
     step=float(step),
@@ -46,26 +42,6 @@ def describe(
     dim=trained.model.embed_dim,
     dtype=dtype,
   )
-
-
-def branch(trained: TrainedModel) -> str:
-  """Fingerprint of the video branch: of its variables and options.
-
-  Models with the same one have the same vectors of videos, and may share an
-  index, whatever their audio branches.
-  """
-  parts = {
-    kind: {name: tree for name, tree in trees.items() if _sees(name)}
-    for kind, trees in trained.variables.items()
-  }
-  options = {name: getattr(trained.model, name) for name in _OPTIONS}
-  facts = [evaluation.fingerprint(parts), options]
-  return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _sees(name: str) -> bool:
-  """Whether a part of the variables is of the video branch."""
-  return name.startswith(('video', 'image'))
 
 
 def networks(trained: TrainedModel) -> dict[str, str]:

@@ -8,6 +8,7 @@ another language (`train.frozen`), unless sound is looked for by sound or words.
 import pathlib
 import shlex
 
+from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import UserError
 from avl_jax.retrieval import evaluation
 from avl_jax.search import describing
@@ -35,7 +36,7 @@ def check_branch(
     command: makes the index anew with this run.
   """
   found = {
-    'video branch': describing.branch(trained),
+    'video branch': branch_fingerprint(trained.model, trained.variables),
     'width of the vectors': trained.model.embed_dim,
   }
   index = {

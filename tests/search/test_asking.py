@@ -16,11 +16,12 @@ import soundfile
 import avl_jax
 import main
 from avl_jax.checkpoints import checkpointer, loading, metadata
+from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import EmptyMediaError, MissingError, RefusedError
 from avl_jax.models import branches
 from avl_jax.modes import search as search_mode
-from avl_jax.search import backgrounds, describing, question_files
+from avl_jax.search import backgrounds, question_files
 from avl_jax.train import step as training_step
 from tests.helpers import own_folder
 
@@ -281,7 +282,8 @@ def test_a_run_of_another_video_branch_is_refused(
 
 
 def _branch(run):
-  return describing.branch(avl_jax.load(run))
+  trained = avl_jax.load(run)
+  return branch_fingerprint(trained.model, trained.variables)
 
 
 def test_media_that_moved_away_still_answer(
