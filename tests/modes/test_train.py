@@ -229,6 +229,7 @@ def test_preparation_gets_the_config(config, tmp_path):
 def test_a_run_keeps_the_video_branch_of_its_initial_workdir(config, tmp_path):
   """So that both runs may ask one search index."""
   config.update(num_steps=0)
+  config.optimizer.schedule = 'exponential'
   config.eval_data.evaluations = {}
   train.train(config, tmp_path / 'first', Pipeline())
   first = str(tmp_path / 'first')
