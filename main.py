@@ -1,9 +1,8 @@
-"""Trains, evaluates and prepares data for AVLnet.
+r"""Trains and evaluates AVLnet, prepares its data, and searches with it.
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
-  python main.py --mode=eval --workdir=runs/stamps
-  python main.py --mode=compare --config=configs/finetune.py:stamps_fr
-  python main.py --mode=import --config.release.file=AVLnet_release.pth
+  python main.py --mode=search --workdir=runs/stamps \
+    --config.search.index=runs/index --config.search.query=question.wav
 
 Any key of the config can be set: --config.model.embed_dim=512.
 """
@@ -36,6 +35,8 @@ MODES = {
   'import': "make a run of the authors' checkpoint",
   'export': "write a run as the authors' checkpoint",
   'reproduce': "fill the thesis' tables with runs",
+  'index': 'index a folder of media with the model of a run',
+  'search': 'ask an index by voice, or with a picture',
 }
 
 

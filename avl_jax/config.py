@@ -21,10 +21,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 _PATHS = (  # keys that name files and folders
   *('data_dir', 'image_weights', 'initial_workdir', 'release.file'),
   *('prepare.media_dir', 'prepare.resnet152', 'prepare.resnext101'),
-  'words.vectors',
+  *('words.vectors', 'search.media_dir', 'search.index'),
 )
 # Modes that take the config of the run in the workdir.
-_OF_A_RUN = ('train', 'eval', 'prepare', 'compare')
+_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search')
 
 
 def choose(name: str | None, workdir: str | None, mode: str) -> str:

@@ -113,7 +113,7 @@ class Lock:
       self._file.close()
       raise InUseError(
         f'{folder} is in use by {owner}. Wait for it to finish, stop it, or '
-        'choose another --workdir.'
+        'choose another folder.'
       ) from error
     stale = self._file.read().decode().strip()
     self.last_alive = self.path.stat().st_mtime if stale else None

@@ -56,6 +56,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train.max_skipped': 1,  # the first step that was not finite ended the run
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
+  'train.frozen': (),
   'eval_data.streams': _STREAMS,
   'eval.missing': 'skip',
   'comparison.runs': (),
@@ -64,9 +65,23 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.side_by_side': (),
   'comparison.curve': (),
   'comparison.amount': '',
+  'search.media_dir': '',
+  'search.index': '',
+  'search.window': 10.0,
+  'search.step': 5.0,
+  'search.names': ('video', 'audio'),
+  'search.dtype': 'float32',
+  'search.rebuild': False,
+  'search.query': '',
+  'search.words': '',
+  'search.part': '',
+  'search.answers': '',
+  'search.count': 10,
+  'search.threshold': 0.25,
+  'search.json': False,
 }
 _PARTS = (  # that came later as a whole
-  *('release', 'words', 'comparison', 'prepare.decoding'),
+  *('release', 'words', 'comparison', 'prepare.decoding', 'search'),
   *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
 )
 _METADATA = {  # of a checkpoint

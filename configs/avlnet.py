@@ -186,6 +186,10 @@ def get_config() -> ml_collections.ConfigDict:
       # Seconds after which a step counts as hanging, compilation included;
       # 0: never.
       'step_timeout': 1_800,
+      # Branches that keep the variables of the initial workdir: some of
+      # 'audio', 'video', 'text'. With ('video',) a run in another language
+      # shares the search index of its initial workdir.
+      'frozen': (),
     }
   )
   config.eval_data = ml_collections.ConfigDict(
@@ -220,6 +224,35 @@ def get_config() -> ml_collections.ConfigDict:
       'side_by_side': (),  # two runs whose answers the report compares
       'curve': (),  # (name of a run, its curve, amount of its data)
       'amount': '',  # unit of these amounts, the label of the axis
+    }
+  )
+  config.search = ml_collections.ConfigDict(
+    {
+      'media_dir': '',  # folder of videos, pictures and sound files
+      'index': '',  # folder of the index
+      'window': 10.0,  # seconds of a file that have vectors of their own
+      'step': 5.0,  # seconds from window to window
+      # Vectors of a window; 'sum' is video + audio.
+      'names': ('video', 'audio'),
+      'dtype': 'float32',  # of the vectors on disk; 'float16': half the space
+      # Replace an index of another model or of other windows. The features of
+      # the files are kept, so nothing is decoded.
+      'rebuild': False,
+      # What is asked (--mode=search): a file of sound, a picture, a video, or
+      # of one its seconds, FILE@START-END; '-': sound from standard input.
+      'query': '',
+      'words': '',  # in place of a query, for a model that reads
+      # Of a video, what is asked: 'sound' or 'picture'; '': its pictures, or
+      # its sound if it has none.
+      'part': '',
+      # What answers: 'video' (moments that show it), 'audio' (sound), 'sum';
+      # '': 'video', if the index has it.
+      'answers': '',
+      'count': 10,  # answers
+      # Share of background questions above which an answer does not fit: that
+      # have as good an answer in the index by chance.
+      'threshold': 0.25,
+      'json': False,  # for programs
     }
   )
   return config

@@ -118,9 +118,8 @@ def _prepare_own(
   workers: int,
 ) -> None:
   """Makes records of video files, or brings them up to date."""
-  from avl_jax.backbones import feature_extractor
+  from avl_jax.backbones import feature_extractor, network_names
   from avl_jax.extraction.decoding_limits import Limits
-  from input_pipeline.datasets import networks
   from input_pipeline.datasets.narrated_videos import (
     preparation as narrated_videos,
   )
@@ -142,7 +141,9 @@ def _prepare_own(
   common: dict[str, Any] = {
     'data_dir': data_dir,
     'media_dir': media_dir,
-    'networks_of': lambda digest: networks.names_of(**files, digest=digest),
+    'networks_of': lambda digest: network_names.names_of(
+      **files, digest=digest
+    ),
     'make_extractor': lambda: feature_extractor.Extractor(**files),
     'limits': Limits(**decoding),
     'workers': workers,

@@ -25,11 +25,11 @@ FLOORS = {
     ('extraction',),
     ('backbones',),
     ('features', 'torch_files', 'parallel', 'multihost', 'files', 'config'),
-    ('layers', 'losses', 'loss_options', 'later_keys'),
+    ('layers', 'losses', 'loss_options', 'later_keys', 'config_kinds'),
     ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (
-    ('loading',),
+    ('loading', 'fingerprints'),
     ('checkpointer',),
     ('storage', 'metadata'),
     ('manifest', 'early_layout'),

@@ -44,6 +44,9 @@ WRONG = (
   *('prepare.decoding.longest_seconds=0', 'prepare.workers=-1'),
   'eval_data.evaluations.human_fr.num_queries=-1',
   'eval_data.evaluations.human_fr.splits=()',
+  *('search.window=0', 'search.step=-1.0', 'search.step=11.0'),
+  *('search.names=()', "search.names=('video','video')", 'search.names=(1,)'),
+  *("search.names=('text',)", 'search.dtype=bfloat16'),
 )
 
 

@@ -8,14 +8,12 @@ from PIL import Image
 import avl_jax
 import input_pipeline
 from avl_jax import config as avl_jax_config
-from avl_jax.checkpoints import checkpointer, metadata
 from avl_jax.config import read_config, write_config
 from avl_jax.errors import UserError
 from avl_jax.features import audio, clips, image_crops
-from avl_jax.models import avlnet
 from avl_jax.retrieval import embedding
-from avl_jax.train import step as training_step
 from tests.helpers import media
+from tests.helpers.small_run import make_run
 
 WIDTH, FRAMES, DIM = 1280, 64, 16
 RNG = np.random.default_rng(0)
@@ -25,22 +23,6 @@ WAVEFORMS = [  # shorter and longer than FRAMES
 IMAGES = [
   RNG.integers(0, 256, (*size, 3), np.uint8) for size in ((60, 90), (224, 224))
 ]
-
-
-def make_run(folder, visual_width=WIDTH, **model):
-  """A run whose one checkpoint has random variables."""
-  config = read_config('configs/stamps.py')
-  config.model.update(embed_dim=DIM, widths=(4,) * 5, **model)
-  config.eval_data.num_frames = FRAMES
-  net = avlnet.AVLnet(**config.model)
-  variables = avlnet.init_variables(net, visual_width, seed=3)
-  description = metadata.describe(config.model, visual_width, 'made up')
-  checkpoints = checkpointer.Checkpoints(folder, description)
-  zero = np.int32(0)
-  checkpoints.save(training_step.TrainState(zero, variables, {}, zero), {})
-  checkpoints.close()
-  write_config(config, folder)
-  return folder, config
 
 
 @pytest.fixture(scope='module')

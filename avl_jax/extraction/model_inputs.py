@@ -78,6 +78,10 @@ class VisualInputs:
 
   The networks are those of the records that the model was trained on: the
   packaged EfficientNet-Lite0 for a width of 1280, else the authors' networks.
+
+  Attributes:
+    streams: 'visual_2d' and perhaps 'visual_3d', of the model.
+    files: of weights, the arguments of `feature_extractor.Extractor`.
   """
 
   def __init__(
@@ -97,29 +101,34 @@ class VisualInputs:
         if it has the width.
       resnext101: likewise; '', or no stream of 3-D features: not used.
     """
-    self._width, self._streams = width, tuple(streams)
+    self._width, self.streams = width, tuple(streams)
     if not resnet152 and width == efficientnet.WIDTH:
       resnet152 = feature_extractor.STAND_IN
-    if 'visual_3d' not in self._streams:
+    if 'visual_3d' not in self.streams:
       resnext101 = ''
-    self._files = {
+    self.files = {
       'resnet152': os.path.expanduser(resnet152),
       'resnext101': os.path.expanduser(resnext101),
     }
 
   @functools.cached_property
-  def _extractor(self) -> feature_extractor.Extractor:
+  def extractor(self) -> feature_extractor.Extractor:
+    """The networks.
+
+    Raises:
+      UserError: their weights are not named, or are not those of the model.
+    """
     remedy = (
       'Name the weights of its networks, avl_jax.load(RUN, resnet152=FILE, '
-      'resnext101=FILE).'
+      'resnext101=FILE) or --config.prepare.resnet152=FILE and resnext101=FILE.'
     )
-    if not self._files['resnet152']:
+    if not self.files['resnet152']:
       raise UserError(
         f'The model takes visual features {self._width} wide, and the networks '
         f'that make them are not packaged. {remedy}'
       )
-    extractor = feature_extractor.Extractor(**self._files)
-    widths = [extractor.widths.get(name, 0) for name in self._streams]
+    extractor = feature_extractor.Extractor(**self.files)
+    widths = [extractor.widths.get(name, 0) for name in self.streams]
     if sum(widths) != self._width:
       raise UserError(
         f'The model takes visual features {self._width} wide, but the networks '
@@ -141,7 +150,7 @@ class VisualInputs:
         'The model takes 3-D features, which an image does not have. Give a '
         'video.'
       )
-    rows = self._extractor.image_features(map(image, sources))
+    rows = self.extractor.image_features(map(image, sources))
     return np.stack([self._pooled({'visual_2d': row[None]}) for row in rows])
 
   def of_video(self, source: Source) -> np.ndarray:
@@ -164,7 +173,7 @@ class VisualInputs:
       )
     if not isinstance(source, np.ndarray):
       with reading.guard(source):
-        streams = self._extractor(source)
+        streams = self.extractor(source)
       if not all(map(len, streams.values())):
         raise TooShortError(
           f'{os.fspath(source)}: The video is too short to have features. '
@@ -181,16 +190,16 @@ class VisualInputs:
         'The model takes 3-D features, of frames at 24 a second. Give the '
         'path of a video instead of frames.'
       )
-    rows = self._extractor.image_features(map(image, source))
+    rows = self.extractor.image_features(map(image, source))
     return self._pooled({'visual_2d': rows})
 
   @property
   def _needs_motion(self) -> bool:
     """Whether the model takes 3-D features."""
-    return 'visual_3d' in {*self._streams} & {*self._extractor.widths}
+    return 'visual_3d' in {*self.streams} & {*self.extractor.widths}
 
   def _pooled(self, example: Mapping[str, np.ndarray]) -> np.ndarray:
-    return clips.pool_visual(clips.choose_streams(dict(example), self._streams))
+    return clips.pool_visual(clips.choose_streams(dict(example), self.streams))
 
 
 class WordInputs:

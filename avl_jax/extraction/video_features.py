@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from avl_jax.extraction import feature_cache
+from avl_jax.extraction import feature_cache, feature_checks
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.workers import Workers, number
 from avl_jax.features import (
+  MEL_BINS,
   MediaError,
-  NetworkError,
+  Status,
   TooShortError,
-  UnexpectedError,
   audio,
   reading,
 )
@@ -70,6 +70,7 @@ class Extraction:
     networks: Mapping[str, str] = MappingProxyType({}),
     outputs: Sequence[str] = ('pooled',),
     workers: int = 1,
+    may_lack: Sequence[Status] = (),
   ):
     """Sets the visual networks and the cache.
 
@@ -84,7 +85,10 @@ class Extraction:
       outputs: of the extractor, see `feature_extractor.Extractor`. What a
         cached file has beyond them stays in it and is not returned.
       workers: of `ahead`, see `workers.number`.
+      may_lack: what is wrong with the sound, or with the pictures, of a file
+        that is used for the other; the arrays of what it lacks have no rows.
     """
+    self._may_lack = may_lack
     self._grids = [f'{s}_grid' for s in widths if 'grid' in outputs]
     self.widths, self.folder = dict(widths), folder
     self.networks = dict(networks)
@@ -199,6 +203,15 @@ class Extraction:
     self.seconds[part] += time.perf_counter() - began
     return result
 
+  def _if_any(self, part: str, function: Callable, *args) -> Any:
+    """As `_timed`; None if it raises for what the file may lack."""
+    try:
+      return self._timed(part, function, *args)
+    except MediaError as error:
+      if error.reason not in self._may_lack:
+        raise
+      return None
+
   def _extract(
     self, path: pathlib.Path, start: float, end: float
   ) -> dict[str, np.ndarray]:
@@ -207,28 +220,27 @@ class Extraction:
       waveform, features = self._decoder.run(
         path,
         lambda media: (
-          self._timed('sound', media.waveform, start, end),
-          self._timed(
+          self._if_any('sound', media.waveform, start, end),
+          self._if_any(
             'features', self._extractor, path, start, last, media.frames
           ),
         ),
       )
-      if self._skip_silent:
-        audio.check_audible(waveform, str(path))
-      spectrogram = self._timed('sound', audio.log_mel_spectrogram, waveform)
+      if waveform is not None and self._skip_silent:
+        waveform = self._if_any(
+          'sound', audio.check_audible, waveform, str(path)
+        )
+      spectrogram = np.zeros((0, MEL_BINS), np.float32)
+      if waveform is not None:
+        spectrogram = self._timed('sound', audio.log_mel_spectrogram, waveform)
     arrays = {'spectrogram': spectrogram}
     for stream, width in self.widths.items():
-      array = np.asarray(features[stream], np.float16)
-      if not len(array):
+      rows = features[stream] if features else np.zeros((0, width))
+      if not len(rows) and Status.TOO_SHORT not in self._may_lack:
         raise TooShortError(
           f'{path}: There is no {stream} from {start:g} to {end:g} s.'
         )
-      if array.ndim != 2 or array.shape[1] != width:
-        raise NetworkError(
-          f'{path}: {stream} has the shape {array.shape}. Expected '
-          f'[seconds, {width}].'
-        )
-      if not np.isfinite(array).all():  # Perhaps all files' are, see `Skipped`.
-        raise UnexpectedError(f'{path}: {stream} has infinite or NaN values.')
-      arrays[stream] = array
+      arrays[stream] = feature_checks.checked(path, stream, rows, width)
+    if not features:
+      return arrays
     return arrays | {name: features[name] for name in self._grids}

@@ -1,5 +1,6 @@
 """Cuts, pads, pools and normalises the clips of an example; numpy."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from avl_jax.features import (
   WINDOW_LENGTH,
   float16,
 )
+
+_RATE = SAMPLE_RATE // HOP_LENGTH  # frames of a spectrogram a second
 
 
 def pad_or_crop(spectrogram: np.ndarray, num_frames: int) -> np.ndarray:
@@ -70,6 +73,21 @@ def pool_visual(
       pooled = np.zeros(features.shape[1], np.float32)
     streams.append(pooled / max(np.sqrt(pooled.dot(pooled)), 1e-12))
   return np.concatenate(streams)
+
+
+def length(example: dict) -> float:
+  """Seconds that both the sound and the pictures of an example have."""
+  return min(
+    len(example['spectrogram']) / _RATE,
+    *(len(example[s]) / r for s, r in FEATURE_RATES.items() if s in example),
+  )
+
+
+def trim(example: dict, seconds: float) -> dict:
+  """Cuts off the rows of an example that begin after some seconds."""
+  ends = {'spectrogram': math.ceil(seconds * _RATE)}
+  ends |= {s: math.ceil(seconds * rate) for s, rate in FEATURE_RATES.items()}
+  return {name: array[: ends[name]] for name, array in example.items()}
 
 
 def time_to_frame(seconds: float) -> int:

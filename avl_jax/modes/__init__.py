@@ -3,7 +3,16 @@
 Each function takes (config, workdir, input_pipeline).
 """
 
-from avl_jax.modes import compare, convert, evaluate, prepare, reproduce, train
+from avl_jax.modes import (
+  compare,
+  convert,
+  evaluate,
+  index,
+  prepare,
+  reproduce,
+  search,
+  train,
+)
 
 FUNCTIONS = {
   'train': train.train,
@@ -13,4 +22,6 @@ FUNCTIONS = {
   'import': convert.import_mode,
   'export': convert.export_mode,
   'reproduce': reproduce.reproduce,
+  'search': search.search,
+  'index': index.index,
 }

@@ -95,7 +95,7 @@ def run(
       stop=stop,
       num_steps=config.num_steps,
       learning_rate=optimizers.make_learning_rate(**schedule),
-      **config.train,
+      **{k: v for k, v in config.train.items() if k != 'frozen'},
     ).run(state)
 
 
@@ -107,7 +107,11 @@ def _make_step(
 ) -> Callable:
   """The training step, mapped over the devices."""
   step = training_step.make_step(
-    model, optimizer, clips_per_video=clips_per_video, **config.loss
+    model,
+    optimizer,
+    clips_per_video=clips_per_video,
+    frozen=config.train.frozen,
+    **config.loss,
   )
   return parallel.pmap_step(step)
 
@@ -129,6 +133,7 @@ def _load_pretrained(
     model,
     image_weights=config.image_weights,
     initial_workdir=config.initial_workdir,
+    frozen=config.train.frozen,
   )
 
 

@@ -6,11 +6,12 @@ that a missing or wrong file stops it at once.
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from avl_jax.backbones import resnet
 from avl_jax.checkpoints import loading, metadata
 from avl_jax.errors import ConfigError
+from avl_jax.models import branches
 from avl_jax.models.avlnet import AVLnet, init_variables
 from avl_jax.models.transfer import carry_over
 
@@ -46,6 +47,7 @@ def load_pretrained(
   *,
   image_weights: str | os.PathLike,
   initial_workdir: str | os.PathLike,
+  frozen: Sequence[str] = (),
 ) -> Pretrained:
   """Checks the weight files and the initial workdir, and loads both.
 
@@ -55,10 +57,11 @@ def load_pretrained(
       `resnet152-b121ed2d.pth`, or the same as safetensors; '': none.
     initial_workdir: workdir of a run whose best variables initialize the
       modules that they have; '': none.
+    frozen: branches that are not trained.
 
   Raises:
     ConfigError: the weights are not of the model's image encoder, or a frozen
-      image encoder would have random weights.
+      image encoder or branch would have random weights.
     ReleaseError: `image_weights` cannot be read.
     CheckpointError: the initial workdir has no checkpoint, or a damaged one.
   """
@@ -73,6 +76,14 @@ def load_pretrained(
       'its weights: --config.image_weights=resnet152-b121ed2d.pth '
       '(torchvision, IMAGENET1K_V1).'
     )
+  given = variables.get('params', {})
+  for branch in frozen:
+    if not any(branches.owns(branch, (module,)) for module in given):
+      raise ConfigError(
+        f'train.frozen names {branch!r}, which would have random weights and '
+        'keep them. Name a run that has trained them: '
+        '--config.initial_workdir=RUN.'
+      )
   return Pretrained(
     image_encoder=encoder,
     variables=variables,

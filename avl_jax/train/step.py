@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from avl_jax import losses, parallel
+from avl_jax.models import branches
 from avl_jax.models.avlnet import AVLnet
 from avl_jax.models.expressions import combine
 
@@ -52,6 +53,7 @@ def make_step(
   *,
   pairs: Sequence[tuple[str, str]],
   clips_per_video: int = 1,
+  frozen: Sequence[str] = (),
   **loss: Any,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """Makes a training step, to be mapped by `parallel.pmap_step`.
@@ -66,6 +68,8 @@ def make_step(
     pairs: pairs of expressions over the embeddings; their losses are added.
       AVLnet has (('audio', 'video'),).
     clips_per_video: consecutive rows of a batch that are of one video.
+    frozen: branches ('audio', 'video', 'text') that stay as they are, bit for
+      bit: no gradient, no update, no new running statistics.
     **loss: see `losses.choose`; what it learns is in params['loss'].
 
   Returns:
@@ -73,12 +77,23 @@ def make_step(
     without 'id', and metrics are the scalars 'loss', 'gradient_norm' and
     'skipped' (`TrainState.skipped`).
 
+  Raises:
+    ConfigError: a frozen branch is unknown, or nothing is trained.
+
   Example:
     step = parallel.pmap_step(make_step(model, optimizer, pairs=pairs))
     state, metrics = step(state, parallel.shard(batch))
   """
+  branches.check_frozen(model, frozen)
+  model = branches.freeze(model, frozen)
   chosen = losses.choose(clips_per_video=clips_per_video, **loss)
-  gradient = jax.value_and_grad(_make_loss(model, pairs, chosen), has_aux=True)
+  loss_function = _make_loss(model, pairs, chosen, frozen)
+  gradient = jax.value_and_grad(loss_function, has_aux=True)
+  return _make_update(optimizer, gradient, frozen, bool(model.axis_name))
+
+
+def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
+  """Makes the step of a gradient; `are_shared`: statistics of all devices."""
 
   def step(state, batch):
     variables = state.variables
@@ -92,14 +107,16 @@ def make_step(
     # Checked before one device's statistics replace those of the others.
     finite = _all_finite((batch, loss, gradients, batch_stats, params))
     finite = parallel.on_all_devices(finite & _all_finite(optimizer_state))
-    if not model.axis_name:
+    if not are_shared:
       batch_stats = parallel.of_first_device(batch_stats)
     variables = {'params': params, 'batch_stats': batch_stats}
-    variables, optimizer_state = jax.tree.map(
+    before = (state.variables, state.optimizer_state)
+    after = jax.tree.map(
       lambda new, old: jnp.where(finite, new, old),
       (variables, optimizer_state),
-      (state.variables, state.optimizer_state),
+      before,
     )
+    variables, optimizer_state = branches.restore(after, before, frozen)
     skipped = jnp.where(finite, 0, state.skipped + 1)
     metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
     state = TrainState(state.step + 1, variables, optimizer_state, skipped)
@@ -108,10 +125,11 @@ def make_step(
   return step
 
 
-def _make_loss(model, pairs, chosen) -> Callable:
+def _make_loss(model, pairs, chosen, frozen) -> Callable:
   """Makes loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
 
   def loss_function(params, batch_stats, batch):
+    params = branches.stop_gradient(params, frozen)
     embeddings, updates = model.apply(
       {'params': params, 'batch_stats': batch_stats},
       batch,

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from avl_jax import logs
-from avl_jax.backbones import feature_extractor
+from avl_jax.backbones import feature_extractor, network_names
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.video_features import Extraction
-from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos.digests import Digests
 
 
@@ -49,7 +48,7 @@ def open_extraction(
     'can resume. Delete the folder once preparation has finished.'
   )
   digests = Digests(folder.parent / 'digests.json')
-  names = networks.names_of(*files, digest=digests)
+  names = network_names.names_of(*files, digest=digests)
   digests.save()
   return Extraction(
     extractor,

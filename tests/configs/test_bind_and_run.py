@@ -99,7 +99,10 @@ def test_binds_to_the_functions_it_configures(name):
     _bind(input_pipeline.eval_batches, {**run.eval_data, **words})
     _bind(caption_vectors.CaptionVectors, run.words)
     _bind(evaluation.retrieval, run.eval)
-    _bind(loop.Loop, run.train)
+    options = run.train.to_dict()
+    frozen = options.pop('frozen')
+    _bind(training_step.make_step, {'frozen': frozen, **run.loss})
+    _bind(loop.Loop, options)
     for evaluations in (
       run.eval_data.evaluations,
       config.comparison.evaluations,

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import main
+from avl_jax.checkpoints import loading
+from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.config import read_config
 from avl_jax.errors import UserError
 from avl_jax.features.media import Media
@@ -222,3 +224,29 @@ def test_preparation_gets_the_config(config, tmp_path):
   prepare.prepare(config, tmp_path, pipeline)
   ((name, options),) = pipeline.calls
   assert (name, options['media_dir']) == ('prepare', 'somewhere')
+
+
+def test_a_run_keeps_the_video_branch_of_its_initial_workdir(config, tmp_path):
+  """So that both runs may ask one search index."""
+  config.update(num_steps=0)
+  config.optimizer.schedule = 'exponential'
+  config.eval_data.evaluations = {}
+  train.train(config, tmp_path / 'first', Pipeline())
+  first = str(tmp_path / 'first')
+  config.update(num_steps=1, initial_workdir=first, seed=7)
+  config.train.frozen = ('video',)
+  train.train(config, tmp_path / 'second', Pipeline())
+  first, second = (
+    {
+      branch: branch_fingerprint(model, variables, branch)
+      for branch in ('audio', 'video')
+    }
+    for model, variables, _ in (
+      loading.load(tmp_path / name) for name in ('first', 'second')
+    )
+  )
+  assert first['video'] == second['video']
+  assert first['audio'] != second['audio']
+  config.initial_workdir = ''
+  with pytest.raises(UserError, match='random weights'):
+    train.train(config, tmp_path / 'third', Pipeline())

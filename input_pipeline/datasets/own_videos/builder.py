@@ -27,7 +27,7 @@ from avl_jax.extraction import video_features
 from avl_jax.features import FEATURE_RATES, MEL_BINS, clips
 from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import manifest, splits, tables
-from input_pipeline.datasets.own_videos.extracted import Extracted, length
+from input_pipeline.datasets.own_videos.extracted import Extracted
 from input_pipeline.datasets.own_videos.manifest import Caption
 from input_pipeline.datasets.own_videos.tables import Line
 from input_pipeline.datasets.uncompressed_array_record import (
@@ -132,7 +132,7 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
   def _of_line(self, line: Line) -> Iterator[dict]:
     """The records of a video or clip."""
     item, arrays = line.item, self._extracted.arrays(line)
-    seconds = length(arrays)
+    seconds = clips.length(arrays)
     identity = {
       'id': item.id,
       'group': line.digest,

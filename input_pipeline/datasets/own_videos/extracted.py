@@ -1,26 +1,17 @@
 """Extracts features of own videos once per content, and remembers failures."""
 
 import json
-import math
 import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from avl_jax.extraction.video_features import Extraction
-from avl_jax.features import (
-  FEATURE_RATES,
-  HOP_LENGTH,
-  SAMPLE_RATE,
-  MediaError,
-  Status,
-  UnexpectedError,
-)
+from avl_jax.features import MediaError, Status, UnexpectedError, clips
 from avl_jax.files import write_atomically
 from input_pipeline.datasets.own_videos.tables import Line
 
 SHORTEST = 2.0  # seconds of sound and picture of a whole video
-_RATE = SAMPLE_RATE // HOP_LENGTH  # frames of a spectrogram per second
 
 
 class Extracted:
@@ -85,10 +76,7 @@ class Extracted:
     What one of sound and picture has beyond the end of the other is cut off.
     """
     arrays = _read(self.extraction, line)
-    seconds = length(arrays)
-    ends = {'spectrogram': math.ceil(seconds * _RATE)}
-    ends |= {s: math.ceil(seconds * rate) for s, rate in FEATURE_RATES.items()}
-    return {name: array[: ends[name]] for name, array in arrays.items()}
+    return clips.trim(arrays, clips.length(arrays))
 
   def _cached(self, line: Line) -> pathlib.Path:
     return self.extraction.cache_file(
@@ -105,7 +93,7 @@ class Extracted:
     if self._has_changed(line):
       return False
     try:
-      line.seconds = length(_read(self.extraction, line))
+      line.seconds = clips.length(_read(self.extraction, line))
       self.seconds += line.seconds
       if not line.item.is_clip and line.seconds < SHORTEST:
         line.set_aside(
@@ -135,14 +123,6 @@ class Extracted:
         'The file has changed meanwhile. Run the command again.',
       )
     return not is_same
-
-
-def length(arrays: Mapping[str, np.ndarray]) -> float:
-  """Seconds that both sound and picture have."""
-  return min(
-    len(arrays['spectrogram']) / _RATE,
-    *(len(arrays[s]) / r for s, r in FEATURE_RATES.items() if s in arrays),
-  )
 
 
 def _piece(line: Line) -> tuple[float, float]:

@@ -5,15 +5,14 @@ import pathlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-import tqdm
-
 from avl_jax import logs
+from avl_jax.backbones import network_names
 from avl_jax.extraction import workers as pool
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.progress import Progress
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import Status
-from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import tables
 from input_pipeline.datasets.own_videos.extracted import (
   Extracted,
@@ -53,7 +52,7 @@ def extract(
 
   def by(decoder: Decoder | None) -> Extracted:
     # One for each decoder: they count their own time, and share the cache.
-    widths = networks.widths_of(names)
+    widths = network_names.widths_of(names)
     extraction = Extraction(
       extractor, widths, folder, decoder, skip_silent=True, networks=names
     )
@@ -88,26 +87,17 @@ def _show(
   new: Collection[Sequence[Line]],
   done: Iterator[Sequence[Line]],
 ) -> None:
-  """Waits for the new pieces, and shows a bar.
-
-  It has the files done and the time left, hours of video an hour, and the
-  number of failures by reason.
-  """
-  began, seconds = time.perf_counter(), 0.0
-  failed = collections.Counter(line.status for line in lines)
-  count = failed.pop(Status.OK)
+  """Waits for the new pieces, and shows a bar, see `Progress`."""
+  failed = [line.status for line in lines if line.status != Status.OK]
+  count = len(lines) - len(failed)
   known = count - sum(map(len, new))
-  with tqdm.tqdm(None, title, count, initial=known, mininterval=1) as bar:
+  with Progress(title, count, known, failed) as progress:
     for piece in done:
-      seconds += piece[0].seconds
-      failed.update(x.status for x in piece if x.status != Status.OK)
-      speed = seconds / (time.perf_counter() - began)
-      parts = [f'{failed[s]:,} {s}' for s in Status if failed[s]]
-      bar.set_postfix_str(
-        ', '.join([f'{speed:.1f} hours of video an hour', *parts]),
-        refresh=False,
+      progress.add(
+        len(piece),
+        piece[0].seconds,
+        [line.status for line in piece if line.status != Status.OK],
       )
-      bar.update(len(piece))
 
 
 def _tell(

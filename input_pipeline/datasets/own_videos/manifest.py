@@ -17,11 +17,11 @@ A manifest is a table, UTF-8 with commas, with a header. Columns:
 
 import dataclasses
 import math
-import os
 import pathlib
 import re
 
-from avl_jax.features import MediaError
+from avl_jax.extraction import media_folder
+from avl_jax.extraction.media_folder import spelled
 from input_pipeline.datasets import parsing
 from input_pipeline.datasets.own_videos import splits
 from input_pipeline.datasets.parsing import AnnotationError
@@ -29,13 +29,6 @@ from input_pipeline.datasets.parsing import AnnotationError
 REQUIRED = ('id', 'path')
 OPTIONAL = ('start', 'end', 'caption', 'language', 'split', 'date')
 CAPTIONS = 'captions.csv'  # beside the manifest, or in the folder
-# A file of another suffix is no video, unless a manifest names it.
-SUFFIXES = (
-  *('.3g2', '.3gp', '.asf', '.avi', '.divx', '.f4v', '.flv', '.m1v', '.m2ts'),
-  *('.m2v', '.m4v', '.mkv', '.mov', '.mp4', '.mpe', '.mpeg', '.mpg', '.mts'),
-  *('.nut', '.ogm', '.ogv', '.qt', '.rm', '.rmvb', '.ts', '.vob', '.webm'),
-  '.wmv',
-)
 _DATE = re.compile(r'\d{4}(-\d\d(-\d\d)?)?')
 
 
@@ -78,29 +71,11 @@ def list_folder(root: pathlib.Path) -> list[Item]:
   Raises:
     MediaError: a folder cannot be read.
   """
-
-  def fail(error: OSError) -> None:
-    raise MediaError(
-      f'{error.filename} cannot be read: {error.strerror}. Change its '
-      'permissions or take it out of the folder.'
-    )
-
-  found = []
-  for folder, folders, files in os.walk(root, onerror=fail):
-    folders[:] = [name for name in folders if not name.startswith('.')]
-    files += [n for n in folders if os.path.islink(os.path.join(folder, n))]
-    for name in files:
-      is_video = os.path.splitext(name)[1].lower() in SUFFIXES
-      if not name.startswith('.') and (is_video or name in folders):
-        found.append(os.path.relpath(os.path.join(folder, name), root))
-  paths = sorted(found, key=lambda path: path.split(os.sep))
   # The suffix is in the id, so that a.mp4 and a.mkv are two videos.
-  return [Item(id=spelled(path), path=path) for path in paths]
-
-
-def spelled(path: str) -> str:
-  """A file's name in UTF-8; bytes that are not UTF-8 are spelled out."""
-  return path.encode('utf-8', 'backslashreplace').decode()
+  return [
+    Item(id=spelled(path), path=path)
+    for path in media_folder.paths(root, (media_folder.VIDEO,))
+  ]
 
 
 def read_manifest(path: pathlib.Path) -> list[Item]:

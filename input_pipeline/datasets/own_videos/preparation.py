@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from avl_jax import logs
+from avl_jax.backbones import network_names
 from avl_jax.errors import UserError
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.files import InUseError, Lock
-from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import (
   builder,
   extracting,
@@ -132,8 +132,8 @@ def _find_old(
   found = catalog.networks(folder)
   if found and dict(found) != dict(names):
     raise UserError(
-      f'The records in {folder} have features of {networks.text(found)}. This '
-      f'command names {networks.text(names)}. Name the same networks '
+      f'The records in {folder} have features of {network_names.text(found)}. '
+      f'This command names {network_names.text(names)}. Name the same networks '
       '(prepare.resnet152, prepare.resnext101), choose another data_dir, or '
       'delete that folder to extract all features again.'
     )

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import tqdm
 
 from avl_jax.errors import UserError
-from avl_jax.features import Status
-from avl_jax.files import OutsideError, inside
+from avl_jax.extraction import media_folder
+from avl_jax.features import MediaError, Status
 from input_pipeline.datasets.own_videos import manifest
 from input_pipeline.datasets.own_videos.digests import Digests
 from input_pipeline.datasets.own_videos.manifest import Item
@@ -82,25 +82,13 @@ def look(
 
 def _find(root: pathlib.Path, line: Line, digests: Digests) -> None:
   """Sets file and digest of a line, or its status and reason."""
-  path = line.item.path
   try:
-    file = inside(root, path)
-  except OutsideError:
-    return line.set_aside(
-      Status.UNSAFE_NAME, 'The name or link leads out of the folder.'
-    )
-  if file.is_dir():
-    return line.set_aside(
-      Status.UNSAFE_NAME, 'Links to folders are not followed.'
-    )
-  if not file.exists():
-    why = 'The link leads nowhere.' if file.is_symlink() else 'No such file.'
-    return line.set_aside(Status.MISSING, why)
-  if not file.is_file():
-    return line.set_aside(Status.UNSAFE_NAME, 'It is no regular file.')
+    file = media_folder.find(root, line.item.path)
+  except MediaError as error:
+    line.set_aside(error.reason, str(error))
+    return
   stat = file.stat()
   line.file, line.stat = file, (stat.st_size, stat.st_mtime_ns)
   line.digest = digests(file)
   if not stat.st_size:
     line.set_aside(Status.UNREADABLE, 'The file has 0 bytes.')
-  return None

@@ -1,0 +1,106 @@
+"""The background questions of a run that asks an index; see `confidence`.
+
+For sound they are the run's validation recordings, which the first search
+embeds and keeps in its workdir, else what the index itself holds.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from avl_jax.extraction import feature_cache
+from avl_jax.search import confidence
+from avl_jax.search.confidence import Background
+from avl_jax.search.index import Index
+
+FILE = 'background.npz'  # in the workdir of a run: its validation recordings
+
+
+class Backgrounds:
+  """Background questions by branch, and their best scores in an index."""
+
+  def __init__(
+    self,
+    index: Index,
+    model: Callable[[], str],
+    recordings: Callable[[], np.ndarray | None],
+  ):
+    """Takes what they are made of; makes none yet.
+
+    Args:
+      index: that is asked. What is known of it is forgotten by `forget`.
+      model: returns the fingerprint of the run's variables.
+      recordings: returns the vectors of the run's validation recordings,
+        float32 [B, D], or None.
+    """
+    self._index, self._model, self._recordings = index, model, recordings
+    self.forget()
+
+  def forget(self) -> None:
+    """Forgets what depends on the content of the index."""
+    self._found: dict[str, Background | None] = {}
+    self._best: dict[tuple[str, str], np.ndarray] = {}
+
+  def of(self, branch: str) -> Background | None:
+    """Background questions of a branch; None: fewer than `LEAST` are known."""
+    if branch not in self._found:
+      found = self._find(branch)
+      enough = found and len(found.vectors) >= confidence.LEAST
+      self._found[branch] = found if enough else None
+    return self._found[branch]
+
+  def chances(
+    self, branch: str, name: str, scores: np.ndarray
+  ) -> list[float | None]:
+    """Share of the questions that score as high on any window.
+
+    Args:
+      branch: of the questions.
+      name: of the vectors that answer.
+      scores: float32 [n], of a question.
+    """
+    background = self.of(branch)
+    if not background:
+      return [None] * len(scores)
+    if (branch, name) not in self._best:
+      self._best[branch, name] = background.best(self._index, name)
+    best = self._best[branch, name]
+    return [float((best >= score).mean()) for score in scores]
+
+  def _find(self, branch: str) -> Background | None:
+    names = self._index.description.names
+    if branch == 'audio':
+      recordings = self._recordings()
+      if recordings is not None and len(recordings) >= confidence.LEAST:
+        return confidence.of_recordings(recordings)
+      if self._model() != self._index.description.model:
+        return None  # The index has the sound of another audio branch.
+    if branch not in ('audio', 'video') or branch not in names:
+      return None
+    return confidence.of_index(self._index, branch)
+
+
+def read(workdir: str | os.PathLike, model: str) -> np.ndarray | None:
+  """Vectors of a run's validation recordings, float32 [B, D], if it has any.
+
+  Args:
+    workdir: of the run.
+    model: fingerprint of its variables; vectors of others are not used.
+  """
+  found = feature_cache.read(pathlib.Path(workdir) / FILE, {'model', 'vectors'})
+  if not found or str(found['model']) != model:
+    return None
+  return found['vectors']
+
+
+def write(workdir: str | os.PathLike, model: str, vectors: np.ndarray) -> None:
+  """Keeps the vectors of a run's validation recordings, see `read`.
+
+  Raises:
+    UserError: the file cannot be written.
+  """
+  arrays: Mapping[str, Any] = {'model': np.array(model), 'vectors': vectors}
+  feature_cache.write(pathlib.Path(workdir) / FILE, arrays)

@@ -1,0 +1,169 @@
+"""Makes the index of a folder, or brings it up to date, a file at a time.
+
+The order: list the files, read what may be new of them for their digests, take
+out of the index what is gone, rename what has moved, then extract, embed and
+add what is new, each file as a whole. Whenever the work ends, the index is that
+of the files that are done, and what has been extracted is kept.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from avl_jax.errors import UserError
+from avl_jax.extraction import workers
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.progress import Progress
+from avl_jax.features import MediaError
+from avl_jax.files import write_atomically
+from avl_jax.search import adding, listing
+from avl_jax.search.file_features import FileFeatures
+from avl_jax.search.index import Index, IndexedFile
+from avl_jax.search.listing import Failure, Found, Plan
+from avl_jax.search.window_vectors import WindowVectors
+from avl_jax.trained_model import TrainedModel
+
+ROOT = 'media.json'  # of an index: the folder of its files
+_MOVING = '.moving/'  # Names that begin with a dot are never listed.
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What an update has done.
+
+  Attributes:
+    plan: of the update.
+    added: new and changed files that are in the index now.
+    failures: files that cannot be used, those of earlier updates included.
+  """
+
+  plan: Plan
+  added: list[IndexedFile]
+  failures: list[Failure]
+
+
+def update(
+  index: Index,
+  trained: TrainedModel,
+  media_dir: pathlib.Path,
+  features: FileFeatures,
+  *,
+  remembered: Sequence[IndexedFile] = (),
+  limits: Limits | None = None,
+  num_workers: int = 0,
+) -> Outcome:
+  """Makes an index that of a folder.
+
+  Args:
+    index: open for writing, of the model.
+    trained: the model.
+    media_dir: folder of the files.
+    features: keeps what is extracted.
+    remembered: files whose content is known, beside those of the index.
+    limits: of what a file may cost; None: the usual ones.
+    num_workers: files that are decoded at once, see `workers.number`.
+
+  Raises:
+    UserError: the folder is missing, has no media, or has others than those of
+      the index; or the disk is full, or another fault of the machine. What is
+      in the index stays.
+  """
+  known = index.files()
+  found, failures = listing.look(media_dir, [*remembered, *known])
+  plan = listing.plan(known, found, failures)
+  _check(index, media_dir, plan)
+  root = json.dumps({'media_dir': str(media_dir.resolve())})
+  write_atomically(index.folder / ROOT, f'{root}\n')
+  _rearrange(index, plan)
+  kept = index.files()
+  entered = [adding.failure_of(index, file) for file in kept]
+  outcome = Outcome(plan, [], [*plan.failures, *filter(None, entered)])
+  add = adding.Adder(
+    index, features, WindowVectors(trained, index.description.names)
+  )
+  bar = Progress(
+    'indexing',
+    len(plan.new) + len(kept),
+    len(kept),
+    [failure.status for failure in outcome.failures],
+  )
+  with bar as progress:
+    for file, error in _extracted(plan.new, features, limits, num_workers):
+      done = add(file, error)
+      if isinstance(done, Failure):
+        outcome.failures.append(done)
+        progress.add(failed=[done.status])
+      else:
+        outcome.added.append(done)
+        progress.add(seconds=done.seconds)
+  index.compact()
+  return outcome
+
+
+def _extracted(
+  new: Sequence[Found],
+  features: FileFeatures,
+  limits: Limits | None,
+  num_workers: int,
+) -> Iterator[tuple[Found, MediaError | None]]:
+  """Extracts files, several at once; yields each with its error."""
+  count = min(workers.number(num_workers), len(new))
+  errors: dict[str, MediaError] = {}
+  with workers.Workers(count, Decoder(limits)) as threads:
+    of_thread = {decoder: features.by(decoder) for decoder in threads.decoders}
+
+    def extract(file: Found, decoder: Decoder) -> None:
+      try:
+        of_thread[decoder](file.file, file.content)
+      except MediaError as error:
+        errors[file.path] = error
+
+    for file in threads.each(new, extract):
+      yield file, errors.pop(file.path, None)
+
+
+def _check(index: Index, media_dir: pathlib.Path, plan: Plan) -> None:
+  """Raises UserError if an update would empty an index by mistake."""
+  here = [*plan.kept, *plan.moved, *plan.new]
+  if not here:
+    raise UserError(
+      f'There is no video, picture or sound file in {media_dir} or in folders '
+      f'below. The index has {len(plan.gone):,} files and stays as it is. Set '
+      '--config.search.media_dir to the folder of the media.'
+    )
+  before = media_dir_of(index.folder)
+  is_other = bool(plan.gone) and not plan.kept and not plan.moved
+  if is_other and before != media_dir.resolve():
+    raise UserError(
+      f'The index {index.folder} is of other files: of its {len(plan.gone):,} '
+      f'files, which were in {before}, none is in {media_dir}. It stays as it '
+      'is. Name the folder of another index, --config.search.index=FOLDER, or '
+      'delete this one.'
+    )
+
+
+def media_dir_of(folder: pathlib.Path) -> pathlib.Path | None:
+  """The folder of the files of an index; None: it is not known."""
+  try:
+    return pathlib.Path(json.loads((folder / ROOT).read_bytes())['media_dir'])
+  except (OSError, KeyError, TypeError, ValueError):
+    return None
+
+
+def _rearrange(index: Index, plan: Plan) -> None:
+  """Takes files out and gives files their new paths."""
+  for path in plan.gone:
+    index.drop(path)
+  sources = {old for old, new in plan.moved if old != new.path}
+  targets = {new.path for old, new in plan.moved if old != new.path}
+  aside = {}
+  for old, new in plan.moved:
+    if old in sources & targets:  # Two files may have swapped their names.
+      aside[old] = f'{_MOVING}{new.content}'
+      index.move(new.content, aside[old], old=old)
+  for old, new in plan.moved:
+    index.move(
+      new.content, new.path, old=aside.get(old, old), modified=new.trusted
+    )

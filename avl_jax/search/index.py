@@ -1,0 +1,245 @@
+"""An index on disk: files, windows and vectors, searched exactly.
+
+    DIR/HEAD, journal-1.jsonl            files, windows, checksums: journal.py
+    DIR/video.000000000000.float16, ...  vectors: shards.py
+    DIR/lock                             one writer at a time
+
+A file is added by appending its vectors, and then one line to the journal: a
+crash loses at most the file in flight, readers see whole files only, and no
+other file's vectors are touched. An open index is a snapshot: `refresh` shows
+what a writer has committed since. A row's number stays as long as its file does
+and `compact` does not move it; a number is never used again.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from avl_jax import files
+from avl_jax.errors import UserError
+from avl_jax.search import journal, shards
+from avl_jax.search.contents import Contents
+from avl_jax.search.entries import Description, Entry, IndexedFile, Window
+from avl_jax.search.snapshot import Snapshot
+
+__all__ = ['Description', 'Index', 'IndexedFile', 'Window']
+
+
+class Index(Snapshot):
+  """An open index, for reading or for writing too; a context manager."""
+
+  def __init__(self, folder: str | os.PathLike, lock: files.Lock | None):
+    """Use `create` or `open`."""
+    self._lock = lock
+    try:
+      super().__init__(folder)
+      if lock:
+        self._journal = journal.Journal(self.folder)
+        self._clean()
+    except BaseException:
+      self.close()
+      raise
+
+  @classmethod
+  def create(
+    cls, folder: str | os.PathLike, description: Description
+  ) -> 'Index':
+    """Makes an empty index and opens it for writing.
+
+    Raises:
+      ConfigError: no index can be like this.
+      UserError: the folder already holds an index, or cannot be written.
+      InUseError: another process writes there.
+    """
+    description.check()
+    folder = pathlib.Path(folder)
+    lock = files.Lock(folder)
+    try:
+      if (folder / journal.HEAD).exists():
+        raise UserError(
+          f'{folder} already holds an index. Open it, or delete the folder.'
+        )
+      journal.replace(folder, Contents(description, {}, 0, 0).first_line())
+    except BaseException:
+      lock.__exit__()
+      raise
+    return cls(folder, lock)
+
+  @classmethod
+  def open(cls, folder: str | os.PathLike, write: bool = False) -> 'Index':
+    """Opens an index.
+
+    Args:
+      folder: of the index.
+      write: whether to change it. One process may at a time; readers may
+        always.
+
+    Raises:
+      UserError: there is no index; DamageError: it is damaged.
+      InUseError: another process writes there.
+    """
+    folder = pathlib.Path(folder)
+    journal.read_head(folder)  # No lock in a folder that holds no index.
+    return cls(folder, files.Lock(folder) if write else None)
+
+  def __enter__(self) -> 'Index':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Releases the lock of a writer."""
+    if self._lock:
+      self._lock.__exit__()
+      self._lock = None
+
+  def add(
+    self,
+    file: IndexedFile,
+    windows: np.ndarray,
+    vectors: Mapping[str, np.ndarray],
+    present: Mapping[str, np.ndarray],
+  ) -> None:
+    """Adds a file; replaces what the index had of its path. Atomic.
+
+    Args:
+      file: the file.
+      windows: float64 [n, 2], start and end in seconds.
+      vectors: name -> float32 [n, D].
+      present: name -> bool [n], whether a window has this vector.
+
+    Raises:
+      UserError: a vector cannot be held, or the disk is full: the index is as
+        before.
+    """
+    windows = np.array(windows, np.float64).reshape(-1, 2)
+    stored = {
+      name: shards.stored(
+        np.asarray(vectors[name]),
+        np.asarray(present[name], bool),
+        (len(windows), self.description.dim),
+        self.description.dtype,
+        f'{name!r} of {file.path}',
+      )
+      for name in self.description.names
+    }
+    row, shard = self._contents.place(shards.LIMIT // self._row_bytes)
+    self._append(row, shard, stored, len(windows))
+    held = {name: rows for name, rows in stored.items() if rows is not None}
+    entry = Entry(
+      file=file,
+      row=row,
+      shard=shard,
+      windows=windows,
+      present={name: np.array(present[name], bool) for name in stored},
+      digests={name: shards.digest(rows) for name, rows in held.items()},
+      largest={n: float(shards.norms(rows).max()) for n, rows in held.items()},
+    )
+    self._commit({'add': entry.to_json()})
+
+  def _append(
+    self,
+    row: int,
+    shard: int,
+    stored: Mapping[str, np.ndarray | None],
+    count: int,
+  ) -> None:
+    """Writes the vectors of a file behind all rows that were ever in use."""
+    start = (row - shard) * self._row_bytes
+    paths = {self._path(name, shard): rows for name, rows in stored.items()}
+    if count:
+      shards.append(paths, start, start + count * self._row_bytes)
+
+  def move(
+    self,
+    content: str,
+    path: str,
+    *,
+    old: str | None = None,
+    modified: int | None = None,
+  ) -> None:
+    """Gives a file another path. Its vectors stay; a file there is replaced.
+
+    Args:
+      content: SHA-256 of the file.
+      path: the new one; the present one, to change `modified` alone.
+      old: the present path, where several files have this content.
+      modified: the new time of the last change, nanoseconds since the epoch.
+
+    Raises:
+      KeyError: no file has this content.
+    """
+    paths = sorted(f.path for f in self.files() if f.content == content)
+    if not paths or (old or paths[0]) not in paths:
+      raise KeyError(f'No file has the content {content} (path: {old}).')
+    file = self._contents.entries[old or paths[0]].file
+    moved = dataclasses.replace(
+      file, path=path, modified=file.modified if modified is None else modified
+    )
+    self._commit({'move': dataclasses.asdict(moved), 'from': file.path})
+
+  def drop(self, path: str) -> None:
+    """Takes a file out. Raises KeyError if it is not in the index."""
+    self._commit({'drop': self._contents.entries[path].file.path})
+
+  def _commit(self, *lines: dict[str, Any]) -> None:
+    before = self._contents.extents
+    try:
+      self._journal.commit(*lines)
+    except UserError:
+      self._journal = journal.Journal(self.folder)
+      self._load()
+      raise
+    self._show(self._contents.after(lines))
+    if before.keys() - self._contents.extents:
+      self._clean()
+
+  def compact(self) -> None:
+    """Gives back space: call it after many changes.
+
+    Rewrites the shards of which over half is dead, file by file, and the
+    journal if over half of its lines are. Rows of the files in these shards
+    change. A crash leaves every file whole.
+
+    Raises:
+      DamageError: vectors have changed since they were written.
+      UserError: the disk is full.
+    """
+    for shard in sorted(self._contents.extents):
+      inside = [e for e in self._contents.by_row if e.shard == shard]
+      path = self._path(self.description.names[0], shard)
+      live = sum(len(entry.windows) for entry in inside) * self._row_bytes
+      if 2 * live < path.stat().st_size:
+        for entry in inside:
+          self._rewrite(entry)
+    if self._journal.lines > 2 * len(self._contents.entries) + 100:
+      lines = [{'add': e.to_json()} for e in self._contents.entries.values()]
+      journal.replace(self.folder, self._contents.first_line(), *lines)
+      self._journal = journal.Journal(self.folder)
+
+  def _rewrite(self, entry: Entry) -> None:
+    """Appends a file's vectors again, behind the others."""
+    held = {}
+    for name, digest in entry.digests.items():
+      first = entry.row - entry.shard
+      mapped = self._mapped[name, entry.shard]
+      held[name] = mapped[first : first + len(entry.windows)]
+      if shards.digest(held[name]) != digest:
+        raise journal.DamageError(
+          self._path(name, entry.shard),
+          f'has changed in the vectors of {entry.file.path}',
+        )
+    limit = shards.LIMIT // self._row_bytes
+    row, shard = self._contents.place(limit, but=entry.shard)
+    stored = {name: held.get(name) for name in self.description.names}
+    self._append(row, shard, stored, len(entry.windows))
+    moved = dataclasses.replace(entry, row=row, shard=shard)
+    self._commit({'add': moved.to_json()})
+
+  def _clean(self) -> None:
+    shards.remove_all_but(self.folder, self._contents.extents)

@@ -1,0 +1,183 @@
+"""Committed lines of JSON: a journal, and a HEAD that is written last.
+
+    HEAD             {"journal": NAME, "bytes": N, "sha256": of these N bytes}
+    journal-1.jsonl  one change a line
+
+A commit appends a line, waits until it is on the disk, and then replaces HEAD.
+A reader reads as many bytes as HEAD says, so it sees whole commits only, at
+every moment, and needs no permission to write. The checksum covers every byte
+that counts: a changed, lost or added line is noticed, and so is a changed HEAD.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from avl_jax import files
+from avl_jax.checkpoints import manifest
+from avl_jax.errors import UserError
+
+HEAD = 'HEAD'
+
+
+class DamageError(UserError):
+  """A file of an index is not as it was written."""
+
+  def __init__(self, path: pathlib.Path, what: str):
+    super().__init__(
+      f'The index is damaged: {path} {what}. Delete the folder {path.parent} '
+      'and make the index again, or bring the folder back from a copy.'
+    )
+
+
+def read(folder: pathlib.Path) -> tuple[bytes, list[dict[str, Any]]]:
+  """Reads what is committed.
+
+  Returns:
+    HEAD, to notice later commits, and the lines.
+
+  Raises:
+    UserError: the folder holds no journal.
+    DamageError: a file is damaged or missing.
+  """
+  for _ in range(100):  # A writer may replace the journal between two reads.
+    head = read_head(folder)
+    try:
+      return head, _lines(folder, head)
+    except DamageError:
+      if read_head(folder) == head:
+        raise
+  raise UserError(f'{folder} changes all the time. Try again later.')
+
+
+def read_head(folder: pathlib.Path) -> bytes:
+  """The bytes of HEAD. Raises UserError if there are none."""
+  try:
+    return (folder / HEAD).read_bytes()
+  except FileNotFoundError as error:
+    if any(folder.glob('*.float*')):  # Else its creation was interrupted.
+      raise DamageError(folder / HEAD, 'is missing') from error
+    raise UserError(
+      f'{folder} holds no index. Make one with --mode=index, or name another '
+      'folder.'
+    ) from error
+  except OSError as error:
+    raise UserError(
+      f'{folder / HEAD} cannot be read: {error.strerror}. Name the folder of '
+      'an index.'
+    ) from error
+
+
+def _parse(folder: pathlib.Path, head: bytes) -> tuple[pathlib.Path, int, str]:
+  """(path of the journal, bytes, SHA-256)."""
+  try:
+    value = json.loads(head)
+    path = files.inside(folder, value['journal'])
+    return path, int(value['bytes']), str(value['sha256'])
+  except (ValueError, KeyError, TypeError) as error:
+    raise DamageError(folder / HEAD, 'has changed') from error
+
+
+def _committed(folder: pathlib.Path, head: bytes) -> tuple[pathlib.Path, bytes]:
+  """The journal's path and its verified bytes."""
+  path, size, digest = _parse(folder, head)
+  try:
+    content = path.read_bytes()[: max(size, 0)]
+  except OSError as error:
+    what = f'is missing or cannot be read ({error.strerror})'
+    raise DamageError(path, what) from error
+  if len(content) < size:
+    raise DamageError(path, f'has {len(content)} bytes of {size}')
+  if hashlib.sha256(content).hexdigest() != digest:
+    raise DamageError(path, f'or {HEAD} has changed since it was written')
+  return path, content
+
+
+def _lines(folder: pathlib.Path, head: bytes) -> list[dict[str, Any]]:
+  return [json.loads(line) for line in _committed(folder, head)[1].splitlines()]
+
+
+class Journal:
+  """The writer's side. The caller holds the lock of the folder.
+
+  Attributes:
+    lines: number of committed lines.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    """Opens a journal that `replace` has begun, and drops what is uncommitted.
+
+    Raises:
+      UserError, DamageError: as `read`.
+    """
+    self._folder = folder
+    self._path, content = _committed(folder, read_head(folder))
+    self._size = len(content)
+    self.lines = content.count(b'\n')
+    self._hash = hashlib.sha256(content)
+    with files.writing(self._path):
+      os.truncate(self._path, self._size)
+    for path in folder.glob('journal-*.jsonl'):
+      if path != self._path:
+        path.unlink()
+
+  def commit(self, *lines: dict[str, Any]) -> None:
+    """Appends lines; all or none of them are there after a crash.
+
+    Raises:
+      UserError: the disk is full or broken. Open the journal again: HEAD says
+        what counts.
+    """
+    text = _text(lines)
+    digest = self._hash.copy()
+    digest.update(text)
+    with files.writing(self._path), self._path.open('r+b') as file:
+      file.seek(self._size)
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    _write_head(self._path, self._size + len(text), digest.hexdigest())
+    self._hash, self._size = digest, self._size + len(text)
+    self.lines += len(lines)
+
+
+def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
+  """Begins a new journal with these lines; an earlier one is left out.
+
+  Raises:
+    UserError: the disk is full or broken; the earlier journal counts.
+  """
+  taken = [int(p.stem[8:]) for p in folder.glob('journal-[0-9]*.jsonl')]
+  path = folder / f'journal-{max(taken, default=0) + 1}.jsonl'
+  text = _text(lines)
+  try:
+    with files.writing(path), path.open('xb') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    _write_head(path, len(text), hashlib.sha256(text).hexdigest())
+  except UserError:
+    path.unlink(missing_ok=True)
+    raise
+
+
+def _text(lines: tuple[dict[str, Any], ...]) -> bytes:
+  return b''.join(
+    json.dumps(line, allow_nan=False).encode() + b'\n' for line in lines
+  )
+
+
+def _write_head(path: pathlib.Path, size: int, digest: str) -> None:
+  """The commit: HEAD is written beside, synced, and renamed."""
+  head = path.with_name(HEAD)
+  temporary = path.with_name(f'{HEAD}.tmp')
+  value = {'journal': path.name, 'bytes': size, 'sha256': digest}
+  with files.writing(head):
+    with temporary.open('wb') as file:
+      file.write(json.dumps(value).encode() + b'\n')
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, head)
+    manifest.sync(head.parent)

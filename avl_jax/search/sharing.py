@@ -1,0 +1,116 @@
+"""Which runs may ask an index.
+
+A run asks an index whose videos it embeds to the same vectors: its video branch
+has the fingerprint of the index's. Its audio branch may be another one, of
+another language (`train.frozen`), unless sound is looked for by sound or words.
+"""
+
+import pathlib
+import shlex
+
+from avl_jax.checkpoints.fingerprints import branch_fingerprint
+from avl_jax.errors import UserError
+from avl_jax.retrieval import evaluation
+from avl_jax.search import describing
+from avl_jax.search.index import Description
+from avl_jax.trained_model import TrainedModel
+
+
+def model(trained: TrainedModel) -> str:
+  """Fingerprint of a run's model, as `Description.model`."""
+  return evaluation.fingerprint(trained.variables)
+
+
+def check_branch(
+  folder: pathlib.Path,
+  description: Description,
+  trained: TrainedModel,
+  command: str,
+) -> None:
+  """Raises UserError unless a run has the video branch of an index.
+
+  Args:
+    folder: of the index.
+    description: of the index.
+    trained: the run's model.
+    command: makes the index anew with this run.
+  """
+  found = {
+    'video branch': branch_fingerprint(trained.model, trained.variables),
+    'width of the vectors': trained.model.embed_dim,
+  }
+  index = {
+    'video branch': description.branch,
+    'width of the vectors': description.dim,
+  }
+  if differing := _differences(index, found):
+    raise UserError(
+      f'The index {folder} has been made by a model with another video branch '
+      f'({differing}), so the scores would mean nothing. Ask with a run whose '
+      'video branch is that of the index: the run that made it, or one trained '
+      'from it with --config.train.frozen="(\'video\',)". To make the index '
+      f'anew with this run:\n  {command}'
+    )
+
+
+def check_question(
+  folder: pathlib.Path,
+  description: Description,
+  trained: TrainedModel,
+  branch: str,
+  name: str,
+  command: str,
+) -> None:
+  """Raises UserError unless a question can be compared with vectors.
+
+  Args:
+    folder: see `check_branch`; likewise the others.
+    description: likewise.
+    trained: likewise.
+    branch: of the question, 'audio', 'video' or 'text'.
+    name: of the vectors, 'audio', 'video' or 'sum'.
+    command: likewise.
+  """
+  index, found = {}, {}
+  if branch == 'video':
+    index['networks'] = dict(description.networks)
+    found['networks'] = describing.networks(trained)
+  elif name != 'video':
+    index['model'] = description.model
+    found['model'] = model(trained)
+  if differing := _differences(index, found):
+    raise UserError(
+      f'The {name} vectors of the index {folder} are of another model '
+      f'({differing}) than this question ({branch}). Ask for its pictures, '
+      '--config.search.answers=video, or ask with the run that made the index. '
+      f'To make the index anew with this run:\n  {command}'
+    )
+
+
+def rebuilding(
+  folder: pathlib.Path,
+  description: Description,
+  workdir: pathlib.Path,
+  media_dir: pathlib.Path | None,
+) -> str:
+  """The command that makes an index anew, of the same windows, with a run."""
+  values = {
+    'media_dir': media_dir or 'FOLDER',
+    'index': folder,
+    'window': description.window,
+    'step': description.step,
+    'names': description.names,
+    'dtype': description.dtype,
+    'rebuild': True,
+  }
+  words = [f'--config.search.{key}={value}' for key, value in values.items()]
+  words = ['--mode=index', f'--workdir={workdir}', *words]
+  return f'python main.py {" ".join(map(shlex.quote, words))}'
+
+
+def _differences(index: dict, found: dict) -> str:
+  return '; '.join(
+    f'{key}: {index[key]} in the index, {found[key]} in the run'
+    for key in index
+    if index[key] != found[key]
+  )

@@ -1,0 +1,246 @@
+"""An index at one moment, for reading: its files, windows, vectors, answers."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from avl_jax.errors import ConfigError, UserError
+from avl_jax.search import journal, scoring, shards
+from avl_jax.search.contents import Contents
+from avl_jax.search.entries import Description, Entry, IndexedFile, Window
+
+ROWS = 8192  # Scored at a time.
+
+
+class Snapshot:
+  """What was committed when it was read. `refresh` reads what came since.
+
+  Attributes:
+    folder: of the index.
+  """
+
+  def __init__(self, folder: str | os.PathLike):
+    """Reads what is committed and maps the vectors.
+
+    Raises:
+      UserError: there is no index; DamageError: it is damaged.
+    """
+    self.folder = pathlib.Path(folder)
+    self._load()
+
+  def _load(self) -> None:
+    while True:  # A writer may delete an emptied shard meanwhile.
+      head, (first, *lines) = journal.read(self.folder)
+      try:
+        self._show(Contents.begin(first).after(lines))
+      except journal.DamageError:
+        if journal.read_head(self.folder) == head:
+          raise
+      else:
+        self._head = head
+        return
+
+  def _show(self, contents: Contents) -> None:
+    """Maps the vectors of contents, and makes them those of the index."""
+    description = contents.description
+    self._mapped = {
+      (name, shard): shards.map_rows(
+        shards.path_of(self.folder, name, shard, description.dtype),
+        end - shard,
+        description.dim,
+      )
+      for shard, end in contents.extents.items()
+      for name in description.names
+    }
+    self._contents = contents
+    self._masks: dict[str, dict[int, np.ndarray]] = {}
+
+  def _path(self, name: str, shard: int) -> pathlib.Path:
+    return shards.path_of(self.folder, name, shard, self.description.dtype)
+
+  def refresh(self) -> bool:
+    """Reads what has been committed since; whether that is anything."""
+    if journal.read_head(self.folder) == self._head:
+      return False
+    self._load()
+    return True
+
+  @property
+  def description(self) -> Description:
+    """What the vectors are."""
+    return self._contents.description
+
+  def files(self) -> list[IndexedFile]:
+    """All files, by path."""
+    entries = self._contents.entries
+    return [entries[path].file for path in sorted(entries)]
+
+  def file(self, path: str) -> IndexedFile:
+    """The file of a path. Raises KeyError if it is not in the index."""
+    return self._contents.entries[path].file
+
+  @property
+  def count(self) -> int:
+    """Number of windows."""
+    return sum(len(entry.windows) for entry in self._contents.by_row)
+
+  def window(self, row: int) -> Window:
+    """The window of a row. Raises KeyError if no file has it (any more)."""
+    entry = self._contents.of_row(row)
+    start, end = entry.windows[row - entry.row].tolist()
+    return Window(entry.file.path, start, end)
+
+  def rows_of(self, path: str) -> np.ndarray:
+    """Rows int64 [n] of a file's windows, in order. KeyError: no such file."""
+    entry = self._contents.entries[path]
+    return np.arange(entry.row, entry.end)
+
+  def rows_with(self, name: str) -> np.ndarray:
+    """Rows int64 [n], ascending, of all windows that have such a vector."""
+    rows = [
+      entry.row + np.flatnonzero(entry.present[name])
+      for entry in self._contents.by_row
+    ]
+    return np.concatenate([np.empty(0, np.int64), *rows])
+
+  def vectors(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Vectors of rows, float32 [m, D].
+
+    Raises:
+      KeyError: a row has no vector of this name.
+    """
+    for row in rows:
+      entry = self._contents.of_row(row)
+      if not entry.present[name][row - entry.row]:
+        raise KeyError(f'Row {row} has no vector {name!r}.')
+    return self.stored(name, np.asarray(rows)).astype(np.float32)
+
+  def stored(self, name: str, rows: np.ndarray) -> np.ndarray:
+    """Vectors [m, D] of rows [m], in the type of the index."""
+    like = self.description
+    found = np.empty((len(rows), like.dim), like.dtype)
+    firsts = np.array(sorted(self._contents.extents), np.int64)
+    places = np.searchsorted(firsts, rows, 'right') - 1
+    for place in np.unique(places):
+      chosen, first = places == place, int(firsts[place])
+      found[chosen] = self._mapped[name, first][rows[chosen] - first]
+    return found
+
+  def search(
+    self,
+    name: str,
+    queries: np.ndarray,
+    k: int,
+    among: Collection[str] | None = None,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """The k windows whose vectors have the largest dot products with queries.
+
+    Args:
+      name: which vectors; windows that lack them are never returned.
+      queries: float32 [q, D].
+      k: number of windows wanted.
+      among: paths of the files to search; None: all.
+
+    Returns:
+      scores float32 [q, k], largest first, and rows int64 [q, k]; the lower row
+      first where scores are equal; -inf and -1 where there are fewer windows.
+
+    Raises:
+      ConfigError: the index has no such vectors, or of another width.
+      UserError: a query is not finite, or too long for finite scores.
+    """
+    queries = self._checked(name, queries)
+    entries = self._contents.by_row
+    masks = self._masks.get(name)
+    if among is not None:
+      entries = [entry for entry in entries if entry.file.path in among]
+      masks = None
+    if masks is None:
+      masks = _masks(name, entries)
+    if among is None:
+      self._masks[name] = masks
+    return scoring.best(
+      queries,
+      k,
+      lambda: self._blocks(name, masks),
+      functools.partial(self.stored, name),
+      np.dtype(self.description.dtype),
+      max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
+    )
+
+  def check_name(self, name: str) -> None:
+    """Raises ConfigError if the index has no vectors of a name."""
+    if name not in self.description.names:
+      raise ConfigError(
+        f'The index {self.folder} has no vectors {name!r}, but '
+        f'{", ".join(self.description.names)}. Choose one of these.'
+      )
+
+  def _checked(self, name: str, queries: np.ndarray) -> np.ndarray:
+    description = self.description
+    queries = np.ascontiguousarray(queries, np.float32)
+    self.check_name(name)
+    if queries.ndim != 2 or queries.shape[1] != description.dim:
+      raise ConfigError(
+        f'Queries have the shape {list(queries.shape)}; the index '
+        f'{self.folder} expects [q, {description.dim}]. Embed them with the '
+        'model of the index.'
+      )
+    if not (shards.norms(queries) < shards.LONGEST).all():
+      raise UserError(
+        'A query is not finite, or too long for finite scores. The model or '
+        'the question is broken.'
+      )
+    return queries
+
+  def _blocks(
+    self, name: str, masks: dict[int, np.ndarray]
+  ) -> Iterator[scoring.Block]:
+    for shard, mask in masks.items():
+      vectors = self._mapped[name, shard]
+      for start in range(0, len(mask), ROWS):
+        counts = mask[start : start + ROWS]
+        inside = np.flatnonzero(counts)
+        if len(inside):
+          low, high = start + inside[0], start + inside[-1] + 1
+          yield shard + low, vectors[low:high], mask[low:high]
+
+  def check(self) -> list[str]:
+    """Reads all that counts from the disk.
+
+    Returns:
+      A line about each damage, [] if there is none.
+    """
+    damage = []
+    try:
+      journal.read(self.folder)
+    except UserError as error:
+      damage.append(str(error))
+    for entry in self._contents.by_row:
+      for name, digest in entry.digests.items():
+        path = self._path(name, entry.shard)
+        start = (entry.row - entry.shard) * self._row_bytes
+        size = len(entry.windows) * self._row_bytes
+        if shards.read_digest(path, start, size) != digest:
+          damage.append(
+            f'{path} has changed since it was written, in the vectors of '
+            f'{entry.file.path}. Index this file again.'
+          )
+    return damage
+
+  @property
+  def _row_bytes(self) -> int:
+    return np.dtype(self.description.dtype).itemsize * self.description.dim
+
+
+def _masks(name: str, entries: list[Entry]) -> dict[int, np.ndarray]:
+  """First row of a shard -> bool, whether each of its rows counts."""
+  ends = {entry.shard: entry.end for entry in entries}
+  masks = {shard: np.zeros(end - shard, bool) for shard, end in ends.items()}
+  for entry in entries:
+    place = slice(entry.row - entry.shard, entry.end - entry.shard)
+    masks[entry.shard][place] = entry.present[name]
+  return masks

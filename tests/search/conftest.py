@@ -1,0 +1,106 @@
+"""A small run, a folder of media of all kinds, and their index."""
+
+import functools
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import main
+from avl_jax import trained_model
+from avl_jax.backbones import feature_extractor
+from tests.helpers import media, own_folder, small_run
+
+VIDEOS = {'a.mp4': 3, 'sub/b.mkv': 12, 'long.mp4': 26}  # seconds
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch):
+  """Quick commits: a killed process loses nothing of the page cache."""
+  monkeypatch.setattr(os, 'fsync', lambda descriptor: None)
+
+
+@pytest.fixture(scope='session')
+def run(tmp_path_factory):
+  """Workdir of a model that was not trained."""
+  return make_run(tmp_path_factory.mktemp('model'))
+
+
+def make_run(folder, **options):
+  """A run of the smallest model; returns its folder."""
+  return small_run.make_run(
+    folder,
+    'configs/own_videos.py',
+    num_frames=1000,
+    widths=(4, 4),
+    blocks=(1,),
+    **options,
+  )[0]
+
+
+@pytest.fixture(scope='session')
+def good_media(tmp_path_factory):
+  """A folder of three videos, one without sound, a picture and a recording."""
+  folder = tmp_path_factory.mktemp('media')
+  for number, (name, seconds) in enumerate(VIDEOS.items()):
+    media.write(
+      folder / name, own_folder.tone(number, seconds), seconds=seconds
+    )
+  media.write(folder / 'mute.mp4', None, seconds=7)
+  picture = np.full((40, 60, 3), 90, np.uint8)
+  Image.fromarray(picture).save(folder / 'sub/picture.png')
+  soundfile.write(folder / 'sound.flac', own_folder.tone(7, 17), 16_000)
+  own_folder.age(folder)
+  return folder
+
+
+@pytest.fixture
+def media_dir(good_media, tmp_path):
+  """A copy of `good_media` to change."""
+  return shutil.copytree(good_media, tmp_path / 'media')
+
+
+@pytest.fixture(scope='session')
+def networks():
+  """The networks are replaced, and models loaded once, until the end."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(feature_extractor, 'Extractor', small_run.Extractor)
+    patch.setattr(trained_model, 'load', functools.cache(trained_model.load))
+    yield
+
+
+@pytest.fixture(scope='session')
+def make_index(run, networks):
+  """make_index(media folder, index folder, *arguments): runs --mode=index."""
+
+  def make(media_dir, folder, *arguments, workdir=run):
+    small_run.Extractor.calls.clear()
+    main.main(
+      [
+        *('main.py', '--mode=index', f'--workdir={workdir}'),
+        f'--config.search.media_dir={media_dir}',
+        f'--config.search.index={folder}',
+        *('--config.prepare.workers=1', '--config.compilation_cache='),
+        *arguments,
+      ]
+    )
+    return sorted(small_run.Extractor.calls)
+
+  return make
+
+
+@pytest.fixture(scope='session')
+def good_index(good_media, make_index, tmp_path_factory):
+  """The index of `good_media`."""
+  folder = tmp_path_factory.mktemp('made') / 'index'
+  make_index(good_media, folder)
+  return folder
+
+
+@pytest.fixture
+def index_dir(good_index, tmp_path):
+  """A copy of `good_index` to change."""
+  return shutil.copytree(good_index, tmp_path / 'index')

@@ -1,0 +1,175 @@
+"""Broken files, files that change meanwhile, signals, crashes, full disks."""
+
+import dataclasses
+import errno
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from avl_jax import trained_model
+from avl_jax.errors import Interrupted, UserError
+from avl_jax.features import TimedOutError, UnexpectedError
+from avl_jax.search import shards
+from avl_jax.search.index import Index
+from tests.helpers import media, own_folder, small_run
+from tests.search.test_building import KINDS, assert_same, contents
+
+
+@pytest.fixture
+def extracting(monkeypatch):
+  """extracting(act): calls act(path) whenever a video is extracted."""
+
+  def wrap(act):
+    extract = small_run.Extractor.__call__
+
+    def wrapped(self, path, *args):
+      act(path)
+      return extract(self, path, *args)
+
+    monkeypatch.setattr(small_run.Extractor, '__call__', wrapped)
+
+  return wrap
+
+
+def test_files_that_cannot_be_used(make_index, media_dir, index_dir, capsys):
+  """They have a line each, and are not tried again until they change."""
+  whole = (media_dir / 'long.mp4').read_bytes()
+  (media_dir / 'cut.mp4').write_bytes(whole[: len(whole) // 2])
+  (media_dir / 'empty.wav').write_bytes(b'')
+  (media_dir / 'page.png').write_text('<html>')
+  (media_dir / 'list.mp3').write_text('#EXTM3U\n/etc/passwd\n')
+  (media_dir / 'gone.mp4').symlink_to(media_dir / 'nothing')
+  (media_dir / 'out.mp4').symlink_to('/etc/passwd')
+  media.write(media_dir / 'new.mp4', own_folder.tone(9, 3), seconds=3)
+  own_folder.age(media_dir)
+  (media_dir / 'notes.txt').write_text('no media')
+  # The sound of cut.mp4 is read first.
+  assert make_index(media_dir, index_dir) == ['new.mp4']
+  counts = '6 files cannot be used: 4 unreadable, 1 unsafe name, 1 missing.'
+  printed = capsys.readouterr()
+  assert counts in printed.out
+  assert 'missing: gone.mp4: The link leads nowhere.' in printed.out
+  assert '4 unreadable' in printed.err
+  with Index.open(index_dir) as index:
+    remarks = {file.path: file.remarks for file in index.files()}
+  assert remarks['empty.wav'] == ('unreadable', 'The file has 0 bytes.')
+  assert remarks['page.png'][0] == remarks['cut.mp4'][0] == 'unreadable'
+  assert 'notes.txt' not in remarks
+  assert 'gone.mp4' not in remarks
+  assert make_index(media_dir, index_dir) == []
+  assert counts in capsys.readouterr().out
+  media.write(media_dir / 'cut.mp4', own_folder.tone(8, 4), seconds=4)
+  assert make_index(media_dir, index_dir) == ['cut.mp4']
+  assert contents(index_dir)['cut.mp4'][1] == [(0, 4)]
+
+
+@pytest.mark.parametrize('error', [TimedOutError, UnexpectedError])
+def test_what_may_be_an_accident_is_tried_again(
+  error, make_index, media_dir, index_dir, extracting
+):
+  errors = [error('a.mp4: It failed.')]
+
+  def fail(path):
+    if errors:
+      raise errors.pop()
+
+  media.write(media_dir / 'a.mp4', own_folder.tone(9, 4), seconds=4)
+  extracting(fail)
+  make_index(media_dir, index_dir)
+  assert contents(index_dir).keys() == {*KINDS} - {'a.mp4'}
+  assert make_index(media_dir, index_dir) == ['a.mp4']
+  assert contents(index_dir)['a.mp4'][1] == [(0, 4)]
+
+
+def test_no_file_can_be_used(make_index, tmp_path):
+  (tmp_path / 'media').mkdir()
+  (tmp_path / 'media/a.mp4').write_bytes(b'no video')
+  with pytest.raises(UserError, match='None of the files'):
+    make_index(tmp_path / 'media', tmp_path / 'index')
+
+
+@pytest.mark.parametrize('change', ['deleted', 'changed'])
+def test_a_file_that_changes_while_it_is_read(
+  change, make_index, media_dir, tmp_path, extracting, capsys
+):
+  def act(path):
+    if path.name == 'long.mp4' and change == 'deleted':
+      path.unlink(missing_ok=True)
+    elif path.name == 'long.mp4':
+      os.utime(path)
+
+  extracting(act)
+  make_index(media_dir, tmp_path / 'index')
+  printed = capsys.readouterr().out
+  assert 'unreadable: long.mp4: The file has changed or gone' in printed
+  assert contents(tmp_path / 'index').keys() == {*KINDS} - {'long.mp4'}
+  assert len(list((tmp_path / 'index/extracted').rglob('*.npz'))) == 5
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_it_goes_on(
+  number, make_index, good_media, good_index, tmp_path, extracting
+):
+  """The signal comes while the second video is read."""
+  handler, calls = signal.getsignal(number), []
+
+  def act(path):
+    calls.append(path.name)
+    if len(calls) == 2:
+      os.kill(os.getpid(), number)
+
+  extracting(act)
+  with pytest.raises(Interrupted, match='Run the same command to resume'):
+    make_index(good_media, tmp_path / 'index')
+  assert signal.getsignal(number) == handler
+  done = contents(tmp_path / 'index')
+  assert {calls[0]} <= done.keys() < {*KINDS}
+  again = make_index(good_media, tmp_path / 'index')
+  assert calls[0] not in again
+  found, expected = contents(tmp_path / 'index'), contents(good_index)
+  assert found.keys() == expected.keys()
+  for path in expected:
+    assert_same(([], *found[path][1:]), ([], *expected[path][1:]))
+
+
+def test_a_full_disk(make_index, good_media, tmp_path, monkeypatch):
+  append, calls = shards.append, []
+
+  def fill(*args):
+    calls.append(args)
+    if len(calls) == 3:
+      raise UserError(f'It cannot be written: {os.strerror(errno.ENOSPC)}.')
+    append(*args)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(shards, 'append', fill)
+    with pytest.raises(UserError, match='No space left'):
+      make_index(good_media, tmp_path / 'index')
+  assert len(contents(tmp_path / 'index')) == 2
+  make_index(good_media, tmp_path / 'index')
+  assert contents(tmp_path / 'index').keys() == KINDS.keys()
+
+
+def test_vectors_that_half_precision_cannot_hold(
+  make_index, good_media, tmp_path, run, monkeypatch, capsys
+):
+  """Their files are refused by name; the others are indexed."""
+  trained = trained_model.load(run)
+  variables = jax.tree.map(np.array, trained.variables)
+  linear = variables['params']['video_head']['linear']
+  linear['kernel'] = linear['kernel'] * 1e9
+  large = dataclasses.replace(trained, variables=variables)
+  monkeypatch.setattr(trained_model, 'load', lambda *_, **__: large)
+  make_index(good_media, tmp_path / 'index', '--config.search.dtype=float16')
+  printed = capsys.readouterr().out
+  assert '5 files cannot be used: 5 refused.' in printed
+  assert 'refused: a.mp4: Half precision cannot hold a vector' in printed
+  found = contents(tmp_path / 'index')
+  assert len(found['sound.flac'][2]['audio']) == 3
+  assert sum(len(rows) for rows, *_ in found.values()) == 3
+  capsys.readouterr()
+  make_index(good_media, tmp_path / 'whole')
+  assert contents(tmp_path / 'whole').keys() == KINDS.keys()
