@@ -71,8 +71,7 @@ _POSITIVE_OR_0 = _Kind(
   lambda x: _is_number(x) and x >= 0, 'a number, 0 or more'
 )
 _INTERVAL = _Kind(
-  _COUNT.fits,
-  'an integer of at least 1; num_steps is at the end only',
+  _COUNT.fits, 'an integer of at least 1; num_steps is at the end only'
 )
 _WIDTHS = _Kind(
   lambda x: _are_ints(x) and len(x) > 1,
@@ -145,6 +144,7 @@ _KINDS = {  # key -> what its value must be
   'comparison.seeds': _SEEDS,
   'prepare.datasets': _NAMES,
   'prepare.speech_words': _COUNT,
+  'prepare.segments': _one_of(('', 'speech')),
   'prepare.workers': _COUNT_OR_0,
   'prepare.decoding.memory': _COUNT,
   'prepare.decoding.wall_seconds': _POSITIVE,
