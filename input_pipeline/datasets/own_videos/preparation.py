@@ -16,6 +16,7 @@ from typing import Any
 from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.features.speech_segments import Span
 from avl_jax.files import InUseError, Lock
 from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import (
@@ -82,9 +83,7 @@ def prepare(
     lines = survey.look(root, items, digests, title)
     if clips:
       spoken = speech.find(title, lines, folder=cache, **costs)
-      cuts = speech_clips.cut(lines, spoken, clips)
-      _divide(title, lines, clips.held_out)
-      lines = speech_clips.choose(title, lines, cuts, clips)
+      lines = _cut(title, lines, spoken, clips)
     extracted = extracting.extract(
       title,
       lines,
@@ -161,6 +160,22 @@ def _find_old(
       'delete that folder to extract all features again.'
     )
   return folder
+
+
+def _cut(
+  title: str,
+  lines: Sequence[Line],
+  spoken: Mapping[str, Sequence[Span]],
+  clips: Choice,
+) -> list[Line]:
+  """Lines of clips of speech in place of those of whole videos.
+
+  Raises:
+    UserError: the videos that have clips do not fill the splits.
+  """
+  cuts = speech_clips.cut(lines, spoken, clips)
+  _divide(title, lines, clips.held_out)
+  return speech_clips.choose(title, lines, cuts, clips)
 
 
 def _divide(
