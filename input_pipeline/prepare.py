@@ -53,8 +53,7 @@ def prepare(
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
     narrated: options of generated videos (`narrated_videos.settings`).
-    segments: 'speech': clips of own videos are stretches of speech; '': as the
-      list says.
+    segments: 'speech': own clips are stretches of speech; '': as listed.
     speech: arguments of `speech_clips.Choice`: which of them.
     workers: raw videos that are decoded at once, see `workers.number`.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.

@@ -16,7 +16,6 @@ from typing import Any
 from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.extraction.decoding_limits import Limits
-from avl_jax.features.speech_segments import Span
 from avl_jax.files import InUseError, Lock
 from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos import (
@@ -61,8 +60,7 @@ def prepare(
     make_extractor: reads their weights.
     make_builder: the class of the records' builder.
     title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
-    clips: which clips of speech of whole videos to make; None: the list says
-      what the clips are.
+    clips: which stretches of speech are the clips; None: those of the list.
     limits: of what a video may cost; None: the usual ones.
     workers: videos that are decoded at once; 0: see `workers.number`.
 
@@ -74,7 +72,6 @@ def prepare(
   root, items = survey.read_list(media_dir)
   _check_kind(kind, media_dir, items[0].is_clip, clips is not None)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
-  costs: dict[str, Any] = {'limits': limits, 'workers': workers}
   cache = folder / 'extracted' / FAMILY
   with _wait_for_lock(cache):
     digests = Digests(cache / 'digests.json')
@@ -82,26 +79,22 @@ def prepare(
     old = _find_old(title, data_dir, names)
     lines = survey.look(root, items, digests, title)
     if clips:
-      spoken = speech.find(title, lines, folder=cache, **costs)
-      lines = _cut(title, lines, spoken, clips)
+      lines = _cut(title, lines, clips, cache, limits=limits, workers=workers)
     extracted = extracting.extract(
       title,
       lines,
       folder=cache / '-'.join(names.values()).replace(':', '_'),
       names=names,
       make_extractor=make_extractor,
-      **costs,
+      limits=limits,
+      workers=workers,
     )
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
+    content = {'lines': lines, 'captions': captions, 'extracted': extracted}
     made = make_builder(
-      kind=kind,
-      config_name=title.partition('/')[2],
-      lines=lines,
-      captions=captions,
-      extracted=extracted,
-      data_dir=folder,
+      kind=kind, config_name=title.partition('/')[2], data_dir=folder, **content
     )
     _write(made, lines)
 
@@ -165,14 +158,18 @@ def _find_old(
 def _cut(
   title: str,
   lines: Sequence[Line],
-  spoken: Mapping[str, Sequence[Span]],
   clips: Choice,
+  cache: pathlib.Path,
+  **costs: Any,
 ) -> list[Line]:
   """Lines of clips of speech in place of those of whole videos.
+
+  `cache` and `costs` are of `speech.find`.
 
   Raises:
     UserError: the videos that have clips do not fill the splits.
   """
+  spoken = speech.find(title, lines, folder=cache, **costs)
   cuts = speech_clips.cut(lines, spoken, clips)
   _divide(title, lines, clips.held_out)
   return speech_clips.choose(title, lines, cuts, clips)
