@@ -62,6 +62,7 @@ _KINDS = {  # key -> what its value must be
   'comparison.seeds': kinds.SEEDS,
   'prepare.datasets': kinds.NAMES,
   'prepare.speech_words': kinds.COUNT,
+  'prepare.segments': kinds.one_of(('', 'speech')),
   'prepare.workers': kinds.COUNT_OR_0,
   'prepare.decoding.memory': kinds.COUNT,
   'prepare.decoding.wall_seconds': kinds.POSITIVE,

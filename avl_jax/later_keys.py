@@ -21,6 +21,11 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.resnext101': '',
   'prepare.speech_words': 1,
   'prepare.narrated': {},
+  'prepare.segments': '',
+  'prepare.speech.seed': 1,
+  'prepare.speech.clips': (10_000, 3_000, 3_000),
+  'prepare.speech.lengths': (5.0, 50.0),
+  'prepare.speech.pause': 1.0,
   'prepare.workers': 1,
   'prepare.decoding.memory': 6 * 2**30,
   'prepare.decoding.wall_seconds': 60.0,
@@ -81,7 +86,8 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'search.json': False,
 }
 _PARTS = (  # that came later as a whole
-  *('release', 'words', 'comparison', 'prepare.decoding', 'search'),
+  *('release', 'words', 'comparison', 'search'),
+  *('prepare.decoding', 'prepare.speech'),
   *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
 )
 _METADATA = {  # of a checkpoint

@@ -63,6 +63,16 @@ def get_config() -> ml_collections.ConfigDict:
       # Options of generated videos: the arguments of
       # input_pipeline.datasets.narrated_videos.settings.Settings.
       'narrated': {},
+      # 'speech': the clips of own videos are stretches of speech, found in
+      # whole videos; '': the list of videos says what the clips are.
+      'segments': '',
+      # Arguments of input_pipeline.datasets.own_videos.speech_clips.Choice.
+      'speech': {
+        'seed': 1,  # of the random choice
+        'clips': (10_000, 3_000, 3_000),  # of train, val and test, at most
+        'lengths': (5.0, 50.0),  # seconds of a clip, least and greatest
+        'pause': 1.0,  # seconds without speech within a clip, at most
+      },
       # Videos that are decoded at once; 0: one fewer than the cores.
       'workers': 0,
       # Arguments of decoding_limits.Limits: what a video may cost.

@@ -28,6 +28,8 @@ def prepare(
   resnext101: str = '',
   speech_words: int = 1,
   narrated: Mapping[str, Any] | None = None,
+  segments: str = '',
+  speech: Mapping[str, Any] = MappingProxyType({}),
   workers: int = 1,
   decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
@@ -51,6 +53,8 @@ def prepare(
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
     narrated: options of generated videos (`narrated_videos.settings`).
+    segments: 'speech': own clips are stretches of speech; '': as listed.
+    speech: arguments of `speech_clips.Choice`: which of them.
     workers: raw videos that are decoded at once, see `workers.number`.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
@@ -61,10 +65,11 @@ def prepare(
   missing = _missing(datasets, data_dir, media_dir)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
+  made = {'narrated': narrated or {}, 'speech': speech if segments else None}
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(name, data_dir, media_dir, weights, narrated or {}, **limits)
+      _prepare_own(name, data_dir, media_dir, weights, **made, **limits)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -114,6 +119,7 @@ def _prepare_own(
   media_dir: str,
   weights: tuple[str, str],
   narrated: Mapping[str, Any],
+  speech: Mapping[str, Any] | None,
   decoding: Mapping[str, Any],
   workers: int,
 ) -> None:
@@ -123,7 +129,7 @@ def _prepare_own(
   from input_pipeline.datasets.narrated_videos import (
     preparation as narrated_videos,
   )
-  from input_pipeline.datasets.own_videos import preparation
+  from input_pipeline.datasets.own_videos import preparation, speech_clips
 
   if _is_own(name) and not media_dir:
     raise DataError(
@@ -152,7 +158,8 @@ def _prepare_own(
     if _is_narrated(name):
       narrated_videos.prepare(name, options=narrated, **common)
     else:
-      preparation.prepare(name.partition('/')[2], **common)
+      clips = None if speech is None else speech_clips.Choice(**speech)
+      preparation.prepare(name.partition('/')[2], clips=clips, **common)
       synthetic.mark(catalog.load(name, data_dir).data_dir, media_dir)
 
 

@@ -38,7 +38,7 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'fraction': tuple(map(str, fraction.SHARES)),
   'low_resource': ('', 'es'),
   'narrated_videos': ('', 'es'),
-  'own_videos': ('', 'untrimmed', 'clips'),
+  'own_videos': ('', 'untrimmed', 'clips', 'speech'),
   'places': places.ARGUMENTS,
   'sounds': ('', 'es'),
   'stamps': ('', 'es', 'fr+es', 'fr,tri', 'es+ru,fused'),

@@ -90,7 +90,7 @@ class Extracted:
     """Extracts; returns whether the result is certain to be the content's."""
     assert line.file is not None  # of usable lines
     is_certain = True
-    if self._has_changed(line):
+    if has_changed(line):
       return False
     try:
       line.seconds = clips.length(_read(self.extraction, line))
@@ -104,25 +104,26 @@ class Extracted:
     except MediaError as error:
       line.set_aside(error.reason, str(error).removeprefix(f'{line.file}: '))
       is_certain = not isinstance(error, UnexpectedError)
-    if self._has_changed(line):
+    if has_changed(line):
       self._cached(line).unlink(missing_ok=True)
       return False
     return is_certain
 
-  def _has_changed(self, line: Line) -> bool:
-    """Whether a file is not as it was listed; sets its status if so."""
-    assert line.file is not None  # of usable lines
-    try:
-      stat = line.file.stat()
-      is_same = (stat.st_size, stat.st_mtime_ns) == line.stat
-    except OSError:
-      is_same = False
-    if not is_same:
-      line.set_aside(
-        Status.UNREADABLE,
-        'The file has changed meanwhile. Run the command again.',
-      )
-    return not is_same
+
+def has_changed(line: Line) -> bool:
+  """Whether a file is not as it was listed; sets its status if so."""
+  assert line.file is not None  # of usable lines
+  try:
+    stat = line.file.stat()
+    is_same = (stat.st_size, stat.st_mtime_ns) == line.stat
+  except OSError:
+    is_same = False
+  if not is_same:
+    line.set_aside(
+      Status.UNREADABLE,
+      'The file has changed meanwhile. Run the command again.',
+    )
+  return not is_same
 
 
 def _piece(line: Line) -> tuple[float, float]:

@@ -1,15 +1,17 @@
 """Prepares own videos: only what has changed, and all or nothing.
 
-The order: list the files, read what is new of them for their digests, extract
-the features of contents that have none, divide the videos, write records of a
-new version if the content has changed, delete the old version. Until the new
-records are complete, the old ones are valid.
+The order: list the files, read what is new of them for their digests, find
+speech if clips of it are asked for, extract the features of contents that have
+none, divide the videos, write records of a new version if the content has
+changed, delete the old version. Until the new records are complete, the old
+ones are valid.
 """
 
 import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from avl_jax import logs
 from avl_jax.backbones import network_names
@@ -20,11 +22,14 @@ from input_pipeline.datasets.own_videos import (
   builder,
   extracting,
   manifest,
+  speech,
+  speech_clips,
   splits,
   survey,
   tables,
 )
 from input_pipeline.datasets.own_videos.digests import Digests
+from input_pipeline.datasets.own_videos.speech_clips import Choice
 from input_pipeline.datasets.own_videos.tables import Line
 from input_pipeline.records import catalog
 
@@ -41,6 +46,7 @@ def prepare(
   make_extractor: Callable[[], Callable[..., Mapping]],
   make_builder: Callable[..., builder.OwnVideos] = builder.OwnVideos,
   title: str = '',
+  clips: Choice | None = None,
   limits: Limits | None = None,
   workers: int = 1,
 ) -> None:
@@ -54,6 +60,7 @@ def prepare(
     make_extractor: reads their weights.
     make_builder: the class of the records' builder.
     title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
+    clips: which stretches of speech are the clips; None: those of the list.
     limits: of what a video may cost; None: the usual ones.
     workers: videos that are decoded at once; 0: see `workers.number`.
 
@@ -63,7 +70,7 @@ def prepare(
   """
   title, folder = title or f'{FAMILY}/{kind}', catalog.data_folder(data_dir)
   root, items = survey.read_list(media_dir)
-  _check_kind(kind, media_dir, items[0].is_clip)
+  _check_kind(kind, media_dir, items[0].is_clip, clips is not None)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
   cache = folder / 'extracted' / FAMILY
   with _wait_for_lock(cache):
@@ -71,6 +78,8 @@ def prepare(
     names = networks_of(digests)
     old = _find_old(title, data_dir, names)
     lines = survey.look(root, items, digests, title)
+    if clips:
+      lines = _cut(title, lines, clips, cache, limits=limits, workers=workers)
     extracted = extracting.extract(
       title,
       lines,
@@ -83,13 +92,9 @@ def prepare(
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
+    content = {'lines': lines, 'captions': captions, 'extracted': extracted}
     made = make_builder(
-      kind=kind,
-      config_name=title.partition('/')[2],
-      lines=lines,
-      captions=captions,
-      extracted=extracted,
-      data_dir=folder,
+      kind=kind, config_name=title.partition('/')[2], data_dir=folder, **content
     )
     _write(made, lines)
 
@@ -107,17 +112,27 @@ def _wait_for_lock(cache: pathlib.Path) -> Lock:
       time.sleep(_WAIT)
 
 
-def _check_kind(kind: str, media_dir: str, has_times: bool) -> None:
+def _check_kind(
+  kind: str, media_dir: str, has_times: bool, is_cut: bool
+) -> None:
   """Raises UserError if the list has not what the config trains on."""
+  if is_cut and (has_times or kind != 'clips'):
+    wrong = f'{media_dir} names clips' if has_times else 'the records are whole'
+    raise UserError(
+      f"prepare.segments is 'speech', but {wrong}. Expected whole videos, of "
+      'which clips are made. Use --config=configs/own_videos.py:speech with a '
+      "folder, or set prepare.segments to ''."
+    )
   if has_times and kind != 'clips':
     raise UserError(
       f'{media_dir} names clips: its lines have a start and an end. Use '
       '--config=configs/own_videos.py:clips.'
     )
-  if not has_times and kind == 'clips':
+  if not has_times and kind == 'clips' and not is_cut:
     raise UserError(
       f'{media_dir} names no clips. Expected a manifest whose lines have a '
-      'start and an end. Use --config=configs/own_videos.py for whole videos.'
+      'start and an end. Use --config=configs/own_videos.py for whole videos, '
+      'or configs/own_videos.py:speech for clips in which somebody speaks.'
     )
 
 
@@ -140,8 +155,32 @@ def _find_old(
   return folder
 
 
-def _divide(title: str, lines: Sequence[Line]) -> None:
-  """Sets the splits.
+def _cut(
+  title: str,
+  lines: Sequence[Line],
+  clips: Choice,
+  cache: pathlib.Path,
+  **costs: Any,
+) -> list[Line]:
+  """Lines of clips of speech in place of those of whole videos.
+
+  `cache` and `costs` are of `speech.find`.
+
+  Raises:
+    UserError: the videos that have clips do not fill the splits.
+  """
+  spoken = speech.find(title, lines, folder=cache, **costs)
+  cuts = speech_clips.cut(lines, spoken, clips)
+  _divide(title, lines, clips.held_out)
+  return speech_clips.choose(title, lines, cuts, clips)
+
+
+def _divide(
+  title: str,
+  lines: Sequence[Line],
+  held_out: Sequence[tuple[str, float]] = splits.HELD_OUT,
+) -> None:
+  """Sets the splits; `held_out` as of `splits.divide`.
 
   Raises:
     UserError: the videos that can be used do not fill the splits.
@@ -160,7 +199,7 @@ def _divide(title: str, lines: Sequence[Line]) -> None:
       'used. Expected at least 3: one to train on, one to select a checkpoint, '
       'one to test. Add videos, or name the splits in a manifest.'
     )
-  chosen = splits.divide(named)
+  chosen = splits.divide(named, held_out)
   for line in tables.usable(lines):
     line.split = chosen[line.digest]
 

@@ -10,24 +10,27 @@ a held-out video to `val` or `train`, but never one from `train` to `val` or
 `test`: a model may go on from what it has learnt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 NAMES = ('train', 'val', 'test')
-_HELD_OUT = (('test', 0.1), ('val', 0.2))  # upper ends of the numbers
+HELD_OUT = (('test', 0.1), ('val', 0.2))  # upper ends of the numbers
 
 
-def divide(named: Mapping[str, str]) -> dict[str, str]:
+def divide(
+  named: Mapping[str, str], held_out: Sequence[tuple[str, float]] = HELD_OUT
+) -> dict[str, str]:
   """Returns the split of each video.
 
   Args:
     named: digest (hexadecimal SHA-256) -> split that the manifest names, or ''.
+    held_out: the splits beside 'train', with the upper ends of their numbers.
 
   Returns:
     digest -> split.
   """
   chosen = {digest: split for digest, split in named.items() if split}
   waiting = sorted(digest for digest, split in named.items() if not split)
-  for split, end in _HELD_OUT:
+  for split, end in held_out:
     while waiting and (
       fraction(waiting[0]) < end or split not in chosen.values()
     ):
