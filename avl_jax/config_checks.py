@@ -71,8 +71,7 @@ _POSITIVE_OR_0 = _Kind(
   lambda x: _is_number(x) and x >= 0, 'a number, 0 or more'
 )
 _INTERVAL = _Kind(
-  _COUNT.fits,
-  'an integer of at least 1; num_steps is at the end only',
+  _COUNT.fits, 'an integer of at least 1; num_steps is at the end only'
 )
 _WIDTHS = _Kind(
   lambda x: _are_ints(x) and len(x) > 1,
@@ -146,6 +145,7 @@ _KINDS = {  # key -> what its value must be
   'prepare.datasets': _NAMES,
   'prepare.speech_words': _COUNT,
   'prepare.workers': _COUNT_OR_0,
+  'prepare.beam': _Kind(lambda x: str(x)[:2] in ('', '--'), "--options or ''"),
   'prepare.decoding.memory': _COUNT,
   'prepare.decoding.wall_seconds': _POSITIVE,
   'prepare.decoding.wall_seconds_per_minute': _POSITIVE_OR_0,

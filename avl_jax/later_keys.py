@@ -22,6 +22,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.speech_words': 1,
   'prepare.narrated': {},
   'prepare.workers': 1,
+  'prepare.beam': '',
   'prepare.decoding.memory': 6 * 2**30,
   'prepare.decoding.wall_seconds': 60.0,
   'prepare.decoding.wall_seconds_per_minute': 600.0,

@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
+from input_pipeline.datasets import beam_options
 from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
@@ -29,6 +30,7 @@ def prepare(
   speech_words: int = 1,
   narrated: Mapping[str, Any] | None = None,
   workers: int = 1,
+  beam: str = '',
   decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
@@ -52,6 +54,8 @@ def prepare(
       sets whose splits are made by the number of words.
     narrated: options of generated videos (`narrated_videos.settings`).
     workers: raw videos that are decoded at once, see `workers.number`.
+    beam: options of Apache Beam, whose workers prepare videos, see
+      `beam_options`; '': this process prepares them.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
@@ -59,12 +63,15 @@ def prepare(
       disk is full.
   """
   missing = _missing(datasets, data_dir, media_dir)
+  if beam and missing:
+    beam_options.check(beam, missing)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
+  own = {'narrated': narrated or {}, 'beam': beam, **limits}
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(name, data_dir, media_dir, weights, narrated or {}, **limits)
+      _prepare_own(name, data_dir, media_dir, weights, **own)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -115,7 +122,7 @@ def _prepare_own(
   weights: tuple[str, str],
   narrated: Mapping[str, Any],
   decoding: Mapping[str, Any],
-  workers: int,
+  **how,
 ) -> None:
   """Makes records of video files, or brings them up to date."""
   from avl_jax.backbones import feature_extractor
@@ -145,7 +152,7 @@ def _prepare_own(
     'networks_of': lambda digest: networks.names_of(**files, digest=digest),
     'make_extractor': lambda: feature_extractor.Extractor(**files),
     'limits': Limits(**decoding),
-    'workers': workers,
+    **how,  # workers, beam
   }
   with _explain_full_disk(name, data_dir):
     if _is_narrated(name):

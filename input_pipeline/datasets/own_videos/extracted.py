@@ -1,5 +1,6 @@
 """Extracts features of own videos once per content, and remembers failures."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -7,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import (
   FEATURE_RATES,
@@ -17,6 +20,7 @@ from avl_jax.features import (
   UnexpectedError,
 )
 from avl_jax.files import write_atomically
+from input_pipeline.datasets import networks
 from input_pipeline.datasets.own_videos.tables import Line
 
 SHORTEST = 2.0  # seconds of sound and picture of a whole video
@@ -154,6 +158,40 @@ def _read(extraction: Extraction, line: Line) -> dict[str, np.ndarray]:
   return extraction(
     line.file, *_piece(line), dtype=np.float16, content=line.digest
   )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+  """What makes an `Extracted`, in any thread, process or machine.
+
+  Attributes:
+    folder: cache of the features of these networks.
+    names: of the networks, stream -> name.
+    make_extractor: reads their weights.
+    limits: of what a video may cost; None: the usual ones.
+    beam: options of Apache Beam, whose workers do the work; '': this process
+      does it.
+  """
+
+  folder: pathlib.Path
+  names: Mapping[str, str]
+  make_extractor: Callable[[], Callable[..., Mapping]]
+  limits: Limits | None = None
+  beam: str = ''
+
+  def use(
+    self, extractor: 'LazyExtractor', decoder: Decoder | None
+  ) -> Extracted:
+    """An `Extracted` that counts its own time; all share the cache."""
+    extraction = Extraction(
+      extractor,
+      networks.widths_of(self.names),
+      self.folder,
+      decoder,
+      skip_silent=True,
+      networks=self.names,
+    )
+    return Extracted(extraction)
 
 
 class LazyExtractor:

@@ -25,6 +25,7 @@ from input_pipeline.datasets.own_videos import (
   tables,
 )
 from input_pipeline.datasets.own_videos.digests import Digests
+from input_pipeline.datasets.own_videos.extracted import Recipe
 from input_pipeline.datasets.own_videos.tables import Line
 from input_pipeline.records import catalog
 
@@ -43,6 +44,7 @@ def prepare(
   title: str = '',
   limits: Limits | None = None,
   workers: int = 1,
+  beam: str = '',
 ) -> None:
   """Makes the records of a folder or manifest, or brings them up to date.
 
@@ -56,6 +58,7 @@ def prepare(
     title: name of the records, 'DATASET/CONFIG'; '': own_videos/KIND.
     limits: of what a video may cost; None: the usual ones.
     workers: videos that are decoded at once; 0: see `workers.number`.
+    beam: see `beam_options`; '': without Apache Beam.
 
   Raises:
     UserError: the list is malformed, nothing can be used, or the records that
@@ -71,15 +74,15 @@ def prepare(
     names = networks_of(digests)
     old = _find_old(title, data_dir, names)
     lines = survey.look(root, items, digests, title)
-    extracted = extracting.extract(
-      title,
-      lines,
-      folder=cache / '-'.join(names.values()).replace(':', '_'),
+    recipe = Recipe(
+      # Beam's workers may be in other folders.
+      folder=cache.absolute() / '-'.join(names.values()).replace(':', '_'),
       names=names,
       make_extractor=make_extractor,
       limits=limits,
-      workers=workers,
+      beam=beam,
     )
+    extracted = extracting.extract(title, lines, recipe, workers)
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
@@ -89,9 +92,10 @@ def prepare(
       lines=lines,
       captions=captions,
       extracted=extracted,
-      data_dir=folder,
+      recipe=recipe,
+      data_dir=folder.absolute(),
     )
-    _write(made, lines)
+    _write(made, lines, recipe)
 
 
 def _wait_for_lock(cache: pathlib.Path) -> Lock:
@@ -183,7 +187,9 @@ def _compare(title: str, old: pathlib.Path, lines: Sequence[Line]) -> None:
     )
 
 
-def _write(made: builder.OwnVideos, lines: Sequence[Line]) -> None:
+def _write(
+  made: builder.OwnVideos, lines: Sequence[Line], recipe: Recipe
+) -> None:
   """Writes records unless this version of them exists; deletes others."""
   folder, title = pathlib.Path(made.data_dir), made.info.full_name
   if folder.is_dir():
@@ -191,7 +197,12 @@ def _write(made: builder.OwnVideos, lines: Sequence[Line]) -> None:
     if tables.write(folder, lines):
       logs.write(tables.summary(title, lines))
   else:
-    made.download_and_prepare()
+    if recipe.beam:
+      from input_pipeline.datasets.own_videos import on_beam
+
+      on_beam.write(made, recipe)
+    else:
+      made.download_and_prepare()
     logs.write(tables.summary(title, lines))
     sizes = ', '.join(
       f'{info.num_examples:,} in {split}'
