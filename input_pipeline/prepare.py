@@ -54,8 +54,7 @@ def prepare(
       sets whose splits are made by the number of words.
     narrated: options of generated videos (`narrated_videos.settings`).
     workers: raw videos that are decoded at once, see `workers.number`.
-    beam: options of Apache Beam, whose workers prepare videos, see
-      `beam_options`; '': this process prepares them.
+    beam: options of Apache Beam, which prepares own videos; '': without it.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
@@ -63,8 +62,7 @@ def prepare(
       disk is full.
   """
   missing = _missing(datasets, data_dir, media_dir)
-  if beam and missing:
-    beam_options.check(beam, missing)
+  beam_options.check(beam, missing)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
   own = {'narrated': narrated or {}, 'beam': beam, **limits}

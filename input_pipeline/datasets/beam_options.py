@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from avl_jax.errors import UserError
@@ -65,8 +65,15 @@ def read(text: str) -> Any:
   return options
 
 
-def check(text: str, datasets: Iterable[str]) -> None:
-  """Raises UserError unless Beam can prepare the data sets; see `read`."""
+def check(text: str, datasets: Sequence[str]) -> None:
+  """Raises UserError unless the data sets can be prepared with the options.
+
+  Args:
+    text: see `read`; '': without Beam.
+    datasets: names 'dataset/config'.
+  """
+  if not text or not datasets:
+    return
   for name in datasets:
     if name.partition('/')[0] not in _FAMILIES:
       raise UserError(

@@ -160,12 +160,12 @@ def _read(extraction: Extraction, line: Line) -> dict[str, np.ndarray]:
   )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Recipe:
   """What makes an `Extracted`, in any thread, process or machine.
 
   Attributes:
-    folder: cache of the features of these networks.
+    cache: folder of the features of all networks.
     names: of the networks, stream -> name.
     make_extractor: reads their weights.
     limits: of what a video may cost; None: the usual ones.
@@ -173,11 +173,16 @@ class Recipe:
       does it.
   """
 
-  folder: pathlib.Path
+  cache: pathlib.Path
   names: Mapping[str, str]
   make_extractor: Callable[[], Callable[..., Mapping]]
   limits: Limits | None = None
   beam: str = ''
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """Of the features of these networks."""
+    return self.cache / '-'.join(self.names.values()).replace(':', '_')
 
   def use(
     self, extractor: 'LazyExtractor', decoder: Decoder | None

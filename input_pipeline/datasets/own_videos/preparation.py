@@ -64,7 +64,8 @@ def prepare(
     UserError: the list is malformed, nothing can be used, or the records that
       exist are of other networks or files.
   """
-  title, folder = title or f'{FAMILY}/{kind}', catalog.data_folder(data_dir)
+  title = title or f'{FAMILY}/{kind}'
+  folder = catalog.data_folder(data_dir).absolute()  # for workers elsewhere
   root, items = survey.read_list(media_dir)
   _check_kind(kind, media_dir, items[0].is_clip)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
@@ -74,14 +75,7 @@ def prepare(
     names = networks_of(digests)
     old = _find_old(title, data_dir, names)
     lines = survey.look(root, items, digests, title)
-    recipe = Recipe(
-      # Beam's workers may be in other folders.
-      folder=cache.absolute() / '-'.join(names.values()).replace(':', '_'),
-      names=names,
-      make_extractor=make_extractor,
-      limits=limits,
-      beam=beam,
-    )
+    recipe = Recipe(cache, names, make_extractor, limits, beam)
     extracted = extracting.extract(title, lines, recipe, workers)
     _divide(title, lines)
     if old:
@@ -93,7 +87,7 @@ def prepare(
       captions=captions,
       extracted=extracted,
       recipe=recipe,
-      data_dir=folder.absolute(),
+      data_dir=folder,
     )
     _write(made, lines, recipe)
 
