@@ -19,19 +19,17 @@ _EXPECTED = (
   "--direct_num_workers=2 --direct_running_mode=multi_processing', or '' for "
   'this process. Set --config.prepare.beam.'
 )
-# Beam's direct runner first looks for Prism, a program that it downloads, and
-# that knows no worker processes. This is the runner it takes otherwise.
-_DIRECT = 'apache_beam.runners.portability.fn_api_runner.FnApiRunner'
 
 
-def read(text: str) -> Any:
+def read(text: str) -> tuple[Any, Any]:
   """Reads `prepare.beam`.
 
   Args:
     text: options as on a command line.
 
   Returns:
-    `apache_beam.options.pipeline_options.PipelineOptions`, for one pipeline.
+    runner, or None for the one that the options name; and options, for one
+    pipeline.
 
   Raises:
     UserError: Beam is not installed, or the options name no runner that
@@ -60,9 +58,30 @@ def read(text: str) -> Any:
       'of a pipeline with several, and loses or repeats elements: it would '
       'lose videos. Choose another runner (see input_pipeline/README.md).'
     )
-  if name in ('direct', 'switchingdirect'):
-    standard.runner = _DIRECT
-  return options
+  worker = options.view_as(pipeline_options.WorkerOptions)
+  if not worker.default_sdk_harness_log_level:
+    worker.default_sdk_harness_log_level = 'ERROR'
+  return _direct(options) if name == 'direct' else None, options
+
+
+def _direct(options: Any) -> Any:
+  """The runner that Beam's direct runner takes without Prism.
+
+  Prism is a program that the direct runner looks for first, and downloads. It
+  has no worker processes.
+  """
+  from apache_beam.portability.api import beam_provision_api_pb2
+  from apache_beam.runners.portability import portable_runner
+  from apache_beam.runners.portability.fn_api_runner import fn_runner
+
+  # The options reach the worker processes with it, as from the direct runner.
+  for_workers = portable_runner.JobServiceHandle.encode_pipeline_options(
+    options.get_all_options()
+  )
+  info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=for_workers)
+  return fn_runner.FnApiRunner(
+    provision_info=fn_runner.ExtendedProvisionInfo(info)
+  )
 
 
 def check(text: str, datasets: Sequence[str]) -> None:

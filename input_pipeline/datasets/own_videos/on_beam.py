@@ -59,9 +59,10 @@ def extract(
     todo, done = folder / 'pieces.jsonl', folder / 'outcomes.jsonl'
     _write_lines(texts, os.fspath(todo))
     logs.write(f'{title}: Apache Beam extracts {len(lines):,} files.')
+    runner, options = beam_options.read(recipe.beam)
     with (
       beam_options.explained(title),
-      beam.Pipeline(options=beam_options.read(recipe.beam)) as pipeline,
+      beam.Pipeline(runner, options) as pipeline,
     ):
       _ = (
         pipeline
@@ -86,8 +87,10 @@ def write(made: tfds.core.DatasetBuilder, recipe: Recipe) -> None:
   Raises:
     UserError: the pipeline has failed.
   """
-  options = beam_options.read(recipe.beam)
-  config = tfds.download.DownloadConfig(beam_options=options)
+  runner, options = beam_options.read(recipe.beam)
+  config = tfds.download.DownloadConfig(
+    beam_runner=runner, beam_options=options
+  )
   with _scratch(recipe), beam_options.explained(made.info.full_name):
     made.download_and_prepare(download_config=config)
 

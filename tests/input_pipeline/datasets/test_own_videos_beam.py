@@ -217,11 +217,12 @@ def test_options_that_are_refused(text, message):
 
 def test_the_direct_runner_is_no_download():
   pytest.importorskip('apache_beam', reason='extra `beam` is not installed')
-  options = beam_options.read(PROCESSES).get_all_options()
-  assert options['runner'].endswith('.FnApiRunner')
-  assert options['direct_num_workers'] == 2
-  flink = beam_options.read('--runner=FlinkRunner').get_all_options()
-  assert flink['runner'] == 'FlinkRunner'
+  runner, options = beam_options.read(PROCESSES)
+  assert type(runner).__name__ == 'FnApiRunner'  # Not Prism.
+  assert options.get_all_options()['direct_num_workers'] == 2
+  runner, options = beam_options.read('--runner=FlinkRunner')
+  assert runner is None
+  assert options.get_all_options()['runner'] == 'FlinkRunner'
 
 
 def test_a_runner_that_loses_files_is_noticed():
