@@ -13,7 +13,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -37,7 +37,7 @@ from input_pipeline.datasets.own_videos.tables import Line
 
 
 def extract(
-  title: str, pieces: Iterable[Sequence[Line]], recipe: Recipe
+  title: str, pieces: Collection[Sequence[Line]], recipe: Recipe
 ) -> None:
   """Extracts pieces; sets status, reason and seconds of their lines.
 

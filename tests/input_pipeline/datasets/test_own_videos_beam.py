@@ -6,6 +6,7 @@ Where Beam is not installed, most of these tests are skipped. They were run with
 
 import contextlib
 import csv
+import errno
 import os
 import pathlib
 import signal
@@ -197,6 +198,18 @@ def test_other_data_sets_are_refused(tmp_path):
     input_pipeline.prepare(
       datasets=('stamps/human_fr',), data_dir=str(tmp_path), beam=PROCESSES
     )
+
+
+def test_what_a_runner_raises_is_told_in_a_sentence():
+  with (
+    pytest.raises(UserError, match=r'^own: .* failed: B: why\. What was'),
+    beam_options.explained('own'),
+  ):
+    raise RuntimeError('Traceback\n  File x\nB: why.\n')
+  # Our caller knows a full disk by this text.
+  full = os.strerror(errno.ENOSPC)
+  with pytest.raises(RuntimeError, match=full), beam_options.explained('own'):
+    raise RuntimeError(f'Traceback\nOSError: {full}')
 
 
 @pytest.mark.parametrize(
