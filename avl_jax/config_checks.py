@@ -64,6 +64,7 @@ _KINDS = {  # key -> what its value must be
   'prepare.speech_words': kinds.COUNT,
   'prepare.segments': kinds.one_of(('', 'speech')),
   'prepare.workers': kinds.COUNT_OR_0,
+  'prepare.beam': kinds.BEAM,
   'prepare.decoding.memory': kinds.COUNT,
   'prepare.decoding.wall_seconds': kinds.POSITIVE,
   'prepare.decoding.wall_seconds_per_minute': kinds.POSITIVE_OR_0,

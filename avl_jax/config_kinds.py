@@ -79,6 +79,9 @@ PAIRS = Kind(
 # An evaluation of no tasks has a message of its own.
 TASKS = Kind(_are_pairs, PAIRS.text)
 NAMES = Kind(_are_names, "a tuple of names, such as ('stamps/human_fr',)")
+BEAM = Kind(
+  lambda x: isinstance(x, str) and x[:2] in ('', '--'), "--options or ''"
+)
 SOME_NAMES = Kind(lambda x: _are_names(x) and len(x) > 0, NAMES.text)
 
 

@@ -27,6 +27,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'prepare.speech.lengths': (5.0, 50.0),
   'prepare.speech.pause': 1.0,
   'prepare.workers': 1,
+  'prepare.beam': '',
   'prepare.decoding.memory': 6 * 2**30,
   'prepare.decoding.wall_seconds': 60.0,
   'prepare.decoding.wall_seconds_per_minute': 600.0,

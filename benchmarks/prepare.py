@@ -5,6 +5,7 @@
 The child's start is included. The videos are made by FFmpeg. The network is the
 packaged EfficientNet-Lite0, once a second. The last table is of the whole
 extraction by several workers, each with a child; one process has the network.
+`benchmarks.prepare_parts` has each part of the work apart.
 """
 
 import argparse
@@ -24,24 +25,26 @@ from avl_jax.extraction.video_features import Extraction
 from avl_jax.extraction.workers import Workers
 from avl_jax.features import audio, video
 
-WIDTH, HEIGHT, RATE, SOUND_RATE = 640, 360, 25, 44_100
+RATE, SOUND_RATE = 25, 44_100
 HERE, CHILD = 'in this process', 'in a child'
 
 
-def make(path: pathlib.Path, seconds: int, seed: int) -> None:
-  """Writes a video of moving shapes and noise, H.264 and AAC."""
-  rng = np.random.default_rng(seed)
-  page = rng.integers(0, 256, (HEIGHT // 8, WIDTH // 4, 3), np.uint8)
+def make(
+  path: pathlib.Path, seconds: int, seed: int, height: int = 360
+) -> None:
+  """Writes a video of moving shapes and noise, 16:9, H.264 and AAC."""
+  rng, width = np.random.default_rng(seed), height * 16 // 9
+  page = rng.integers(0, 256, (height // 8, width // 4, 3), np.uint8)
   page = page.repeat(8, 0).repeat(8, 1)
   waveform = 0.3 * rng.standard_normal((2, seconds * SOUND_RATE), np.float32)
   with av.open(str(path), 'w') as container:
     options = {'preset': 'veryfast', 'crf': '28'}
     stream = container.add_stream('libx264', rate=RATE, options=options)
-    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+    stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
     sound = container.add_stream('aac', rate=SOUND_RATE, layout='stereo')
     for i in range(seconds * RATE):
-      left = 3 * i % WIDTH
-      picture = np.ascontiguousarray(page[:, left : left + WIDTH])
+      left = 3 * i % width
+      picture = np.ascontiguousarray(page[:, left : left + width])
       container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
       # In turns, as in the files of cameras and encoders.
       first = i * SOUND_RATE // RATE

@@ -75,6 +75,9 @@ def get_config() -> ml_collections.ConfigDict:
       },
       # Videos that are decoded at once; 0: one fewer than the cores.
       'workers': 0,
+      # Options of Apache Beam ('--runner=FlinkRunner ...'), whose workers
+      # prepare own videos; '': this process prepares them.
+      'beam': '',
       # Arguments of decoding_limits.Limits: what a video may cost.
       'decoding': {
         'memory': 6 * 2**30,  # bytes beside those of the idle child

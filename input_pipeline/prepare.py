@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
+from input_pipeline.datasets import beam_options
 from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
@@ -31,6 +32,7 @@ def prepare(
   segments: str = '',
   speech: Mapping[str, Any] = MappingProxyType({}),
   workers: int = 1,
+  beam: str = '',
   decoding: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
@@ -56,6 +58,7 @@ def prepare(
     segments: 'speech': own clips are stretches of speech; '': as listed.
     speech: arguments of `speech_clips.Choice`: which of them.
     workers: raw videos that are decoded at once, see `workers.number`.
+    beam: options of Apache Beam, which prepares own videos; '': without it.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
 
   Raises:
@@ -63,13 +66,19 @@ def prepare(
       disk is full.
   """
   missing = _missing(datasets, data_dir, media_dir)
+  beam_options.check(beam, missing)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
-  made = {'narrated': narrated or {}, 'speech': speech if segments else None}
+  own = {
+    'narrated': narrated or {},
+    'speech': speech if segments else None,
+    'beam': beam,
+    **limits,
+  }
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(name, data_dir, media_dir, weights, **made, **limits)
+      _prepare_own(name, data_dir, media_dir, weights, **own)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -121,7 +130,7 @@ def _prepare_own(
   narrated: Mapping[str, Any],
   speech: Mapping[str, Any] | None,
   decoding: Mapping[str, Any],
-  workers: int,
+  **how,
 ) -> None:
   """Makes records of video files, or brings them up to date."""
   from avl_jax.backbones import feature_extractor, network_names
@@ -152,7 +161,7 @@ def _prepare_own(
     ),
     'make_extractor': lambda: feature_extractor.Extractor(**files),
     'limits': Limits(**decoding),
-    'workers': workers,
+    **how,  # workers, beam
   }
   with _explain_full_disk(name, data_dir):
     if _is_narrated(name):

@@ -42,6 +42,7 @@ WRONG = (
   *('comparison.seeds=()', 'comparison.seeds=(1,-2)'),
   *('best_metric=nobody/test/audio_to_video/R@10', 'prepare.speech_words=0'),
   *('prepare.decoding.longest_seconds=0', 'prepare.workers=-1'),
+  'prepare.beam=DirectRunner',
   'eval_data.evaluations.human_fr.num_queries=-1',
   'eval_data.evaluations.human_fr.splits=()',
   *('search.window=0', 'search.step=-1.0', 'search.step=11.0'),

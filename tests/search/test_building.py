@@ -11,7 +11,7 @@ from avl_jax.features import clips
 from avl_jax.search import building, describing
 from avl_jax.search.file_features import FileFeatures
 from avl_jax.search.index import Index
-from input_pipeline.datasets.own_videos import builder
+from input_pipeline.datasets.own_videos import examples
 from tests.helpers import media, own_folder, small_run
 from tests.search.conftest import make_run
 
@@ -82,7 +82,7 @@ def test_vectors_are_those_of_the_clips(good_index, good_media, run):
   arrays = clips.trim(arrays, clips.length(arrays))
   _, spans, vectors = held['long.mp4']
   for i, (start, end) in enumerate(spans):
-    clip = clips.whole_clip(builder.cut(arrays, int(start), end), 1000)
+    clip = clips.whole_clip(examples.cut(arrays, int(start), end), 1000)
     expected = trained.model.apply(
       trained.variables, {key: x[None] for key, x in clip.items()}, train=False
     )

@@ -5,7 +5,7 @@ import pytest
 
 from avl_jax.features import clips
 from avl_jax.search import windows
-from input_pipeline.datasets.own_videos import builder
+from input_pipeline.datasets.own_videos import examples
 
 RNG = np.random.default_rng(0)
 
@@ -47,7 +47,7 @@ def test_those_of_evaluations_are_among_them():
   """With a step of a window."""
   for seconds in [*range(1, 60), *RNG.uniform(1, 60, 50)]:
     found = {tuple(span) for span in windows.lay(seconds, 10.0, 10.0)}
-    assert {*builder.windows(seconds)} <= found
+    assert {*examples.windows(seconds)} <= found
 
 
 def _arrays(frames, rows):
@@ -109,7 +109,7 @@ def test_inputs_are_those_of_the_clips():
   spans = windows.lay(26.0, 10.0, 10.0)
   found = windows.inputs(arrays, spans, 1200)
   for i, (start, end) in enumerate(spans):
-    clip = clips.whole_clip(builder.cut(arrays, int(start), end), 1200)
+    clip = clips.whole_clip(examples.cut(arrays, int(start), end), 1200)
     assert clip['num_frames'] > 590
     for key, value in clip.items():
       np.testing.assert_array_equal(found[key][i], value)

@@ -24,20 +24,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from avl_jax.extraction import video_features
-from avl_jax.features import FEATURE_RATES, MEL_BINS, clips
+from avl_jax.features import MEL_BINS
 from input_pipeline.datasets import networks
-from input_pipeline.datasets.own_videos import manifest, splits, tables
-from input_pipeline.datasets.own_videos.extracted import Extracted
-from input_pipeline.datasets.own_videos.manifest import Caption
+from input_pipeline.datasets.own_videos import examples, splits, tables
+from input_pipeline.datasets.own_videos.examples import Captions
+from input_pipeline.datasets.own_videos.extracted import Extracted, Recipe
 from input_pipeline.datasets.own_videos.tables import Line
-from input_pipeline.datasets.uncompressed_array_record import (
-  write_uncompressed,
-)
+from input_pipeline.datasets.uncompressed_array_record import UncompressedWriter
 
 KINDS = ('untrimmed', 'clips')
-WINDOW, REMAINDER = 10, 5  # seconds
 _SCHEMA = 1  # of the records
-Captions = Mapping[str, Sequence[Caption]]  # by id
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -56,6 +52,7 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
     lines: of all files; the usable ones become records.
     captions: with times, of untrimmed videos.
     extracted: has the arrays of the usable lines.
+    recipe: makes the same in other processes, if there is `recipe.beam`.
     config_name: name of the config; '': the kind.
     **kwargs: of `tfds.core.GeneratorBasedBuilder`.
   """
@@ -69,10 +66,11 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
     lines: Sequence[Line],
     captions: Captions,
     extracted: Extracted,
+    recipe: Recipe,
     config_name: str = '',
     **kwargs,
   ):
-    self._lines, self._captions = lines, captions
+    self._lines, self._captions, self._recipe = lines, captions, recipe
     self._extracted, self._networks = extracted, extracted.extraction.networks
     version = f'1.0.{_hash(kind, lines, captions, self._networks)}'
     config = OwnVideosConfig(
@@ -107,9 +105,11 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
       ),
     )
 
+  def _example_writer(self) -> UncompressedWriter:
+    return UncompressedWriter()
+
   def _download_and_prepare(self, *args, **kwargs) -> None:
-    with write_uncompressed():
-      super()._download_and_prepare(*args, **kwargs)
+    super()._download_and_prepare(*args, **kwargs)
     # Still in TFDS' temporary folder, so that no records lack these files.
     self._write_tables(pathlib.Path(self.data_dir))
 
@@ -120,42 +120,23 @@ class OwnVideos(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos are the user's.
-    present = {line.split for line in tables.usable(self._lines)}
-    return {s: self._generate_examples(s) for s in splits.NAMES if s in present}
-
-  def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
+    of_split: dict[str, list[Line]] = {split: [] for split in splits.NAMES}
     for line in tables.usable(self._lines):
-      if line.split == split:
-        for example in self._of_line(line):
-          yield example['id'], example
+      of_split[line.split].append(line)
+    present = {split: lines for split, lines in of_split.items() if lines}
+    if self._recipe.beam:
+      from input_pipeline.datasets.own_videos import on_beam
 
-  def _of_line(self, line: Line) -> Iterator[dict]:
-    """The records of a video or clip."""
-    item, arrays = line.item, self._extracted.arrays(line)
-    seconds = clips.length(arrays)
-    identity = {
-      'id': item.id,
-      'group': line.digest,
-      'language': item.language,
-      'source': manifest.spelled(item.path),
-    }
-    said = list(self._captions.get(item.id, ()))
-    if item.caption:
-      said.insert(0, Caption(0.0, seconds, item.caption))
-    if item.is_clip:
-      times = {'start': item.start, 'end': item.end}
-      yield identity | arrays | times | _captions(said)
-    elif line.split == 'train':
-      times = {'start': 0.0, 'end': seconds}
-      yield identity | arrays | times | _captions(said)
-    else:
-      for start, end in windows(seconds):
-        yield (
-          identity
-          | {'id': f'{item.id}@{start}', 'start': start, 'end': end}
-          | cut(arrays, start, end)
-          | _captions(_within(said, start, end))
-        )
+      return on_beam.generators(present, self._captions, self._recipe)
+    return {s: self._generate_examples(x) for s, x in present.items()}
+
+  def _generate_examples(
+    self, lines: Sequence[Line]
+  ) -> Iterator[tuple[str, dict]]:
+    for line in lines:
+      said = self._captions.get(line.item.id, ())
+      for example in examples.of_line(line, said, self._extracted):
+        yield example['id'], example
 
 
 def _hash(
@@ -177,42 +158,3 @@ def _hash(
   facts = [_SCHEMA, video_features.VERSION, kind, dict(network_names), contents]
   digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
   return int.from_bytes(digest.digest()[:4], 'big')
-
-
-def windows(seconds: float) -> list[tuple[int, float]]:
-  """(start, end) of the windows of a held-out video; see the module."""
-  whole = int(seconds // WINDOW)
-  found = [(WINDOW * i, WINDOW * (i + 1.0)) for i in range(whole)]
-  if not whole or seconds - WINDOW * whole >= REMAINDER:
-    found.append((WINDOW * whole, seconds))
-  return found
-
-
-def cut(
-  arrays: Mapping[str, np.ndarray], start: int, end: float
-) -> dict[str, np.ndarray]:
-  """Cuts the arrays of a video from `start` to `end` seconds.
-
-  A clip of the whole result equals the clip of the video, see
-  `clips.cut_window`; the features at `end` are included.
-  """
-  first, last = clips.time_to_frame(start), clips.time_to_frame(end)
-  found = {'spectrogram': arrays['spectrogram'][first:last]}
-  for stream, rate in FEATURE_RATES.items():
-    if stream in arrays:
-      found[stream] = arrays[stream][int(start * rate) : int(end * rate) + 1]
-  return found
-
-
-def _within(said: Sequence[Caption], start: int, end: float) -> list[Caption]:
-  """One caption: what has its middle in a window, with times in the window."""
-  texts = [c.text for c in said if start <= (c.start + c.end) / 2 < end]
-  return [Caption(0.0, end - start, ' '.join(texts))] if texts else []
-
-
-def _captions(said: Sequence[Caption]) -> dict:
-  return {
-    'captions': [caption.text for caption in said],
-    'caption_starts': np.array([caption.start for caption in said], 'f8'),
-    'caption_ends': np.array([caption.end for caption in said], 'f8'),
-  }

@@ -1,11 +1,15 @@
 """Extracts features of own videos once per content, and remembers failures."""
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from avl_jax.backbones import network_names
+from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import MediaError, Status, UnexpectedError, clips
 from avl_jax.files import write_atomically
@@ -135,6 +139,45 @@ def _read(extraction: Extraction, line: Line) -> dict[str, np.ndarray]:
   return extraction(
     line.file, *_piece(line), dtype=np.float16, content=line.digest
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What makes an `Extracted`, in any thread, process or machine.
+
+  Attributes:
+    cache: folder of the features of all networks.
+    names: of the networks, stream -> name.
+    make_extractor: reads their weights.
+    limits: of what a video may cost; None: the usual ones.
+    beam: options of Apache Beam, whose workers do the work; '': this process
+      does it.
+  """
+
+  cache: pathlib.Path
+  names: Mapping[str, str]
+  make_extractor: Callable[[], Callable[..., Mapping]]
+  limits: Limits | None = None
+  beam: str = ''
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """Of the features of these networks."""
+    return self.cache / '-'.join(self.names.values()).replace(':', '_')
+
+  def use(
+    self, extractor: 'LazyExtractor', decoder: Decoder | None
+  ) -> Extracted:
+    """An `Extracted` that counts its own time; all share the cache."""
+    extraction = Extraction(
+      extractor,
+      network_names.widths_of(self.names),
+      self.folder,
+      decoder,
+      skip_silent=True,
+      networks=self.names,
+    )
+    return Extracted(extraction)
 
 
 class LazyExtractor:

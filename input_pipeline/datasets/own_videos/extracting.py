@@ -3,20 +3,18 @@
 import collections
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from avl_jax import logs
-from avl_jax.backbones import network_names
 from avl_jax.extraction import workers as pool
 from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.progress import Progress
-from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import Status
 from input_pipeline.datasets.own_videos import tables
 from input_pipeline.datasets.own_videos.extracted import (
   Extracted,
   LazyExtractor,
+  Recipe,
 )
 from input_pipeline.datasets.own_videos.tables import Line
 
@@ -24,11 +22,7 @@ from input_pipeline.datasets.own_videos.tables import Line
 def extract(
   title: str,
   lines: Sequence[Line],
-  *,
-  folder: pathlib.Path,
-  names: Mapping[str, str],
-  make_extractor: Callable[[], Callable[..., Mapping]],
-  limits: Limits | None,
+  recipe: Recipe,
   workers: int,
 ) -> Extracted:
   """Extracts what is new; prints how fast, and what took the time.
@@ -39,36 +33,29 @@ def extract(
   Args:
     title: of the data set.
     lines: of all files. Those that cannot be used are set aside.
-    folder: cache of the features of these networks.
-    names: of the networks.
-    make_extractor: reads their weights.
-    limits: of what a video may cost.
-    workers: see `workers.number`.
+    recipe: of the features.
+    workers: see `workers.number`; without Apache Beam.
 
   Raises:
     UserError, OSError: the disk is full, or another fault of the machine.
   """
-  extractor = LazyExtractor(make_extractor)
-
-  def by(decoder: Decoder | None) -> Extracted:
-    # One for each decoder: they count their own time, and share the cache.
-    widths = network_names.widths_of(names)
-    extraction = Extraction(
-      extractor, widths, folder, decoder, skip_silent=True, networks=names
-    )
-    return Extracted(extraction)
-
-  extracted, began = by(None), time.perf_counter()
+  extractor = LazyExtractor(recipe.make_extractor)
+  extracted, began = recipe.use(extractor, None), time.perf_counter()
   new: dict[pathlib.Path, list[Line]] = {}  # lines of the same piece
   for line in tables.usable(lines):
     if not extracted.is_known(line):
       new.setdefault(extracted.key(line), []).append(line)
   if not new:
     return extracted
+  if recipe.beam:
+    from input_pipeline.datasets.own_videos import on_beam
+
+    on_beam.extract(title, new.values(), recipe)
+    return extracted
   extractor.open()
   count = min(pool.number(workers), len(new))
-  with pool.Workers(count, Decoder(limits)) as threads:
-    of_thread = {decoder: by(decoder) for decoder in threads.decoders}
+  with pool.Workers(count, Decoder(recipe.limits)) as threads:
+    of_thread = {d: recipe.use(extractor, d) for d in threads.decoders}
 
     def work(piece: Sequence[Line], decoder: Decoder) -> None:
       for line in piece:  # The first one's features are all the others need.

@@ -29,6 +29,7 @@ from input_pipeline.datasets.own_videos import (
   tables,
 )
 from input_pipeline.datasets.own_videos.digests import Digests
+from input_pipeline.datasets.own_videos.extracted import Recipe
 from input_pipeline.datasets.own_videos.speech_clips import Choice
 from input_pipeline.datasets.own_videos.tables import Line
 from input_pipeline.records import catalog
@@ -49,6 +50,7 @@ def prepare(
   clips: Choice | None = None,
   limits: Limits | None = None,
   workers: int = 1,
+  beam: str = '',
 ) -> None:
   """Makes the records of a folder or manifest, or brings them up to date.
 
@@ -63,12 +65,14 @@ def prepare(
     clips: which stretches of speech are the clips; None: those of the list.
     limits: of what a video may cost; None: the usual ones.
     workers: videos that are decoded at once; 0: see `workers.number`.
+    beam: see `beam_options`; '': without Apache Beam.
 
   Raises:
     UserError: the list is malformed, nothing can be used, or the records that
       exist are of other networks or files.
   """
-  title, folder = title or f'{FAMILY}/{kind}', catalog.data_folder(data_dir)
+  title = title or f'{FAMILY}/{kind}'
+  folder = catalog.data_folder(data_dir).absolute()  # for workers elsewhere
   root, items = survey.read_list(media_dir)
   _check_kind(kind, media_dir, items[0].is_clip, clips is not None)
   captions = manifest.read_captions(root / manifest.CAPTIONS)
@@ -80,23 +84,20 @@ def prepare(
     lines = survey.look(root, items, digests, title)
     if clips:
       lines = _cut(title, lines, clips, cache, limits=limits, workers=workers)
-    extracted = extracting.extract(
-      title,
-      lines,
-      folder=cache / '-'.join(names.values()).replace(':', '_'),
-      names=names,
-      make_extractor=make_extractor,
-      limits=limits,
-      workers=workers,
-    )
+    recipe = Recipe(cache, names, make_extractor, limits, beam)
+    extracted = extracting.extract(title, lines, recipe, workers)
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
     content = {'lines': lines, 'captions': captions, 'extracted': extracted}
     made = make_builder(
-      kind=kind, config_name=title.partition('/')[2], data_dir=folder, **content
+      kind=kind,
+      config_name=title.partition('/')[2],
+      recipe=recipe,
+      data_dir=folder,
+      **content,
     )
-    _write(made, lines)
+    _write(made, lines, recipe)
 
 
 def _wait_for_lock(cache: pathlib.Path) -> Lock:
@@ -222,7 +223,9 @@ def _compare(title: str, old: pathlib.Path, lines: Sequence[Line]) -> None:
     )
 
 
-def _write(made: builder.OwnVideos, lines: Sequence[Line]) -> None:
+def _write(
+  made: builder.OwnVideos, lines: Sequence[Line], recipe: Recipe
+) -> None:
   """Writes records unless this version of them exists; deletes others."""
   folder, title = pathlib.Path(made.data_dir), made.info.full_name
   if folder.is_dir():
@@ -230,7 +233,12 @@ def _write(made: builder.OwnVideos, lines: Sequence[Line]) -> None:
     if tables.write(folder, lines):
       logs.write(tables.summary(title, lines))
   else:
-    made.download_and_prepare()
+    if recipe.beam:
+      from input_pipeline.datasets.own_videos import on_beam
+
+      on_beam.write(made, recipe)
+    else:
+      made.download_and_prepare()
     logs.write(tables.summary(title, lines))
     sizes = ', '.join(
       f'{info.num_examples:,} in {split}'

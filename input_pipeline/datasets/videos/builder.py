@@ -38,9 +38,7 @@ from avl_jax.extraction.video_files import VideoFiles
 from avl_jax.features import MEL_BINS, MediaError, Status, reading
 from avl_jax.files import inside
 from input_pipeline.datasets import networks, parsing
-from input_pipeline.datasets.uncompressed_array_record import (
-  write_uncompressed,
-)
+from input_pipeline.datasets.uncompressed_array_record import UncompressedWriter
 from input_pipeline.datasets.videos.captions import Captions
 
 LIST = 'HowTo100M_1166_videopaths.txt'
@@ -115,9 +113,8 @@ class Videos(tfds.core.GeneratorBasedBuilder):
       ),
     )
 
-  def _download_and_prepare(self, *args, **kwargs) -> None:
-    with write_uncompressed():
-      super()._download_and_prepare(*args, **kwargs)
+  def _example_writer(self) -> UncompressedWriter:
+    return UncompressedWriter()
 
   def _split_generators(self, dl_manager):
     del dl_manager  # The videos belong to their owners.

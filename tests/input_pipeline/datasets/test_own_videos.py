@@ -11,7 +11,7 @@ import pytest
 import input_pipeline
 from avl_jax.errors import UserError
 from avl_jax.features import audio, clips
-from input_pipeline.datasets.own_videos import builder, splits
+from input_pipeline.datasets.own_videos import examples, splits
 from input_pipeline.records import reader
 from tests.helpers import media, own_folder
 
@@ -99,7 +99,7 @@ def test_training_records_are_whole_videos(folder, data_dir):
 
 
 def test_held_out_records_are_windows_as_training_cuts_them(folder, data_dir):
-  lengths = {s: [*builder.windows(s)] for s in (3.0, 14.9, 15.0, 26.0)}
+  lengths = {s: [*examples.windows(s)] for s in (3.0, 14.9, 15.0, 26.0)}
   assert lengths == {
     3.0: [(0, 3.0)],
     14.9: [(0, 10.0)],
@@ -112,8 +112,8 @@ def test_held_out_records_are_windows_as_training_cuts_them(folder, data_dir):
     'spectrogram': whole.astype(np.float16),
     **extractor(folder / 'long.mp4', 0, None),
   }
-  for start, end in builder.windows(26.0)[:2]:
-    record = builder.cut(video, start, end)
+  for start, end in examples.windows(26.0)[:2]:
+    record = examples.cut(video, start, end)
     clip = clips.whole_clip(record, 1000)
     expected = clips.cut_window(video, start, end, 1000)
     np.testing.assert_array_equal(clip['visual'], expected['visual'])
