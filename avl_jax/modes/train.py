@@ -107,7 +107,11 @@ def _make_step(
 ) -> Callable:
   """The training step, mapped over the devices."""
   step = training_step.make_step(
-    model, optimizer, clips_per_video=clips_per_video, **config.loss
+    model,
+    optimizer,
+    clips_per_video=clips_per_video,
+    seed=config.seed,
+    **config.loss,
   )
   return parallel.pmap_step(step)
 

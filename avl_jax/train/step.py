@@ -52,6 +52,7 @@ def make_step(
   *,
   pairs: Sequence[tuple[str, str]],
   clips_per_video: int = 1,
+  seed: int = 0,
   **loss: Any,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """Makes a training step, to be mapped by `parallel.pmap_step`.
@@ -63,27 +64,26 @@ def make_step(
   Args:
     model: to train.
     optimizer: from `optimizer.make_optimizer`.
-    pairs: pairs of expressions over the embeddings; their losses are added.
-      AVLnet has (('audio', 'video'),).
+    pairs: of expressions over the embeddings; their losses are added.
     clips_per_video: consecutive rows of a batch that are of one video.
+    seed: of what the loss draws, which is a function of it and of the step.
     **loss: see `losses.choose`; what it learns is in params['loss'].
 
   Returns:
-    step(state, batch) -> (state, metrics), where batch is this device's share
-    without 'id', and metrics are the scalars 'loss', 'gradient_norm' and
-    'skipped' (`TrainState.skipped`).
+    step(state, batch) -> (state, metrics): the batch is this device's share
+    without 'id', the metrics are scalars 'loss', 'gradient_norm', 'skipped'.
 
   Example:
     step = parallel.pmap_step(make_step(model, optimizer, pairs=pairs))
     state, metrics = step(state, parallel.shard(batch))
   """
   chosen = losses.choose(clips_per_video=clips_per_video, **loss)
-  gradient = jax.value_and_grad(_make_loss(model, pairs, chosen), has_aux=True)
+  loss_function = _make_loss(model, pairs, chosen, seed)
+  gradient = jax.value_and_grad(loss_function, has_aux=True)
 
   def step(state, batch):
-    variables = state.variables
-    params, batch_stats = variables['params'], variables['batch_stats']
-    (loss, batch_stats), gradients = gradient(params, batch_stats, batch)
+    params = state.variables['params']
+    (loss, batch_stats), gradients = gradient(params, state, batch)
     loss, gradients = parallel.mean((loss, gradients))
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, params
@@ -108,12 +108,13 @@ def make_step(
   return step
 
 
-def _make_loss(model, pairs, chosen) -> Callable:
-  """Makes loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
+def _make_loss(model, pairs, chosen, seed) -> Callable:
+  """Makes loss(params, state, batch) -> (scalar, new batch_stats)."""
 
-  def loss_function(params, batch_stats, batch):
+  def loss_function(params, state, batch):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
     embeddings, updates = model.apply(
-      {'params': params, 'batch_stats': batch_stats},
+      {**state.variables, 'params': params},
       batch,
       train=True,
       mutable=['batch_stats'],
@@ -128,9 +129,9 @@ def _make_loss(model, pairs, chosen) -> Callable:
         *parallel.gathered_scores(
           combine(embeddings, x), combine(embeddings, y)
         ),
-        given,
+        given | {'key': jax.random.fold_in(key, i)},
       )
-      for x, y in pairs
+      for i, (x, y) in enumerate(pairs)
     )
     return loss, updates['batch_stats']
 
