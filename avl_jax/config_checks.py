@@ -10,87 +10,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from avl_jax import config_kinds as kinds
 from avl_jax import loss_options
+from avl_jax.config_kinds import EVALUATION, KINDS, Kind
 from avl_jax.errors import ConfigError
-from avl_jax.retrieval import metrics
-
-_KINDS = {  # key -> what its value must be
-  'seed': kinds.SEED,
-  'num_steps': kinds.COUNT_OR_0,
-  'words.max_words': kinds.COUNT,
-  'train_data.datasets': kinds.SOME_NAMES,
-  'train_data.batch_size': kinds.COUNT,
-  'train_data.clips_per_example': kinds.COUNT_OR_0,
-  'train_data.candidates': kinds.COUNT,
-  'train_data.num_frames': kinds.COUNT,
-  'train_data.min_time': kinds.POSITIVE_OR_0,
-  'train_data.max_bad_records': kinds.COUNT_OR_0,
-  'train_data.streams': kinds.SOME_NAMES,
-  'model.embed_dim': kinds.COUNT,
-  'model.widths': kinds.WIDTHS,
-  'model.blocks': kinds.BLOCKS,
-  'model.word_dim': kinds.COUNT_OR_0,
-  'model.initial_text_scale': kinds.POSITIVE_OR_0,
-  'model.image_blocks': kinds.IMAGE_BLOCKS,
-  'loss.pairs': kinds.PAIRS,
-  'loss.name': kinds.one_of(tuple(loss_options.OPTIONS)),
-  'loss.margin': kinds.POSITIVE_OR_0,
-  'loss.infonce.symmetric': kinds.BOOL,
-  'loss.max_margin.margin': kinds.POSITIVE_OR_0,
-  'loss.max_margin.diagonal': kinds.BOOL,
-  'loss.max_margin.intra_video': kinds.SHARE,
-  'loss.bce.balanced': kinds.BOOL,
-  'loss.sigmoid.initial_scale': kinds.POSITIVE,
-  'loss.sigmoid.initial_bias': kinds.NUMBER,
-  'optimizer.learning_rate': kinds.POSITIVE,
-  'optimizer.decay_rate': kinds.POSITIVE,
-  'optimizer.decay_steps': kinds.COUNT,
-  'optimizer.warmup_steps': kinds.COUNT_OR_0,
-  'train.log_every': kinds.INTERVAL,
-  'train.eval_every': kinds.INTERVAL,
-  'train.save_every': kinds.INTERVAL,
-  'train.max_skipped': kinds.COUNT,
-  'train.step_timeout': kinds.POSITIVE_OR_0,
-  'train.frozen': kinds.NAMES,
-  'eval_data.batch_size': kinds.COUNT,
-  'eval_data.num_frames': kinds.COUNT,
-  'eval_data.streams': kinds.SOME_NAMES,
-  'eval.tasks': kinds.TASKS,
-  'eval.ties': kinds.one_of(metrics.TIES),
-  'eval.missing': kinds.one_of(metrics.MISSING),
-  'comparison.seeds': kinds.SEEDS,
-  'prepare.datasets': kinds.NAMES,
-  'prepare.speech_words': kinds.COUNT,
-  'prepare.segments': kinds.one_of(('', 'speech')),
-  'prepare.workers': kinds.COUNT_OR_0,
-  'prepare.beam': kinds.BEAM,
-  'prepare.decoding.memory': kinds.COUNT,
-  'prepare.decoding.wall_seconds': kinds.POSITIVE,
-  'prepare.decoding.wall_seconds_per_minute': kinds.POSITIVE_OR_0,
-  'prepare.decoding.processor_seconds': kinds.POSITIVE_OR_0,
-  'prepare.decoding.processor_seconds_per_minute': kinds.POSITIVE_OR_0,
-  'prepare.decoding.stall_seconds': kinds.POSITIVE,
-  'prepare.decoding.longest_seconds': kinds.POSITIVE,
-  'prepare.decoding.most_streams': kinds.COUNT,
-  'prepare.decoding.files': kinds.COUNT,
-  'search.window': kinds.POSITIVE,
-  'search.step': kinds.POSITIVE,
-  'search.names': kinds.some_of(('video', 'audio', 'sum')),
-  'search.dtype': kinds.one_of(('float32', 'float16')),
-  'search.rebuild': kinds.BOOL,
-  'search.part': kinds.one_of(('', 'sound', 'picture')),
-  'search.answers': kinds.one_of(('', 'video', 'audio', 'sum')),
-  'search.count': kinds.COUNT,
-  'search.threshold': kinds.SHARE,
-  'search.json': kinds.BOOL,
-}
-_EVALUATION = {  # key of an evaluation -> what its value must be
-  'datasets': kinds.SOME_NAMES,
-  'splits': kinds.SOME_NAMES,
-  'num_queries': kinds.COUNT_OR_0,
-  'num_frames': kinds.COUNT,
-}
 
 
 def check(config: ConfigDict) -> None:
@@ -104,7 +26,7 @@ def check(config: ConfigDict) -> None:
       the value, and what was expected.
   """
   _check_loss(config)
-  for key, kind in _KINDS.items():
+  for key, kind in KINDS.items():
     _check(key, _value(config, key), kind)
   if len(config.model.widths) != len(config.model.blocks) + 1:
     raise ConfigError(
@@ -121,7 +43,7 @@ def check(config: ConfigDict) -> None:
       'between two windows would never be found. Set one of the two.'
     )
   for name, evaluation in _evaluations(config):
-    for key, kind in _EVALUATION.items():
+    for key, kind in EVALUATION.items():
       if key in evaluation:
         _check(f'{name}.{key}', evaluation[key], kind)
       elif key in ('datasets', 'splits'):
@@ -145,6 +67,11 @@ def _check_loss(config: ConfigDict) -> None:
   options = dict(config.loss.items())
   name, margin, _ = map(options.pop, ('name', 'margin', 'pairs'))
   loss_options.check(name, options, margin)
+  if name == 'two_way' and not config.model.normalize:
+    raise ConfigError(
+      "loss.name is 'two_way', but model.normalize is False. Expected True: "
+      'the distances are of embeddings of length 1. Set model.normalize=True.'
+    )
 
 
 def _check_candidates(config: ConfigDict) -> None:
@@ -169,13 +96,17 @@ def _value(config: ConfigDict, key: str) -> Any:
   return config
 
 
-def _check(key: str, value: Any, kind: kinds.Kind) -> None:
+def _check(key: str, value: Any, kind: Kind) -> None:
   if not kind.fits(value):
     raise ConfigError(f'{key} is {value!r}. Expected {kind.text}. Set {key}.')
 
 
 def _evaluations(config: ConfigDict) -> Iterator[tuple[str, Any]]:
-  for key in ('eval_data.evaluations', 'comparison.evaluations'):
+  for key in (
+    'eval_data.evaluations',
+    'comparison.evaluations',
+    'comparison.trial_evaluations',
+  ):
     for name, evaluation in _value(config, key).items():
       if not isinstance(evaluation, Mapping | ConfigDict):
         raise ConfigError(

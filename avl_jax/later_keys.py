@@ -43,6 +43,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train_data.min_time': 0.0,
   'train_data.word_order': 'time',
   'train_data.streams': _STREAMS,
+  'train_data.visual_pooling': 'max',
   'train_data.max_bad_records': 0,  # the first one ended the run
   'model.word_dim': 0,
   'model.fused': False,
@@ -59,11 +60,18 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'loss.bce.balanced': False,
   'loss.sigmoid.initial_scale': 10.0,
   'loss.sigmoid.initial_bias': -10.0,
+  'loss.sampled_margin.margin': 1.0,
+  'loss.sampled_margin.impostors': 'sampled',
+  'loss.sampled_margin.other_videos': False,
+  'loss.two_way.initial_scale': 1.0,
+  'loss.two_way.initial_bias': 1.4,
+  'loss.two_way.other_videos': True,
   'train.max_skipped': 1,  # the first step that was not finite ended the run
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
   'train.frozen': (),
   'eval_data.streams': _STREAMS,
+  'eval_data.visual_pooling': 'max',
   'eval.missing': 'skip',
   'comparison.runs': (),
   'comparison.seeds': (1, 2, 3),
@@ -71,6 +79,11 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'comparison.side_by_side': (),
   'comparison.curve': (),
   'comparison.amount': '',
+  'comparison.learning_rates': (),
+  'comparison.trial_steps': 0,
+  'comparison.trial_evaluations': {},
+  'comparison.printed': (),
+  'comparison.claims': (),
   'search.media_dir': '',
   'search.index': '',
   'search.window': 10.0,
@@ -90,6 +103,7 @@ _PARTS = (  # that came later as a whole
   *('release', 'words', 'comparison', 'search'),
   *('prepare.decoding', 'prepare.speech'),
   *('loss.infonce', 'loss.max_margin', 'loss.bce', 'loss.sigmoid'),
+  *('loss.sampled_margin', 'loss.two_way'),
 )
 _METADATA = {  # of a checkpoint
   'examples': 0,

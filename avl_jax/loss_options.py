@@ -18,7 +18,18 @@ OPTIONS: dict[str, dict[str, Any]] = {  # loss -> option -> default
   'bce': {'balanced': False},
   'mil_nce': {},
   'sigmoid': {'initial_scale': 10.0, 'initial_bias': -10.0},
+  'sampled_margin': {
+    'margin': 1.0,
+    'impostors': 'sampled',
+    'other_videos': False,
+  },
+  'two_way': {
+    'initial_scale': 1.0,
+    'initial_bias': 1.4,
+    'other_videos': True,
+  },
 }
+IMPOSTORS = ('sampled', 'semi_hard', 'both')  # of sampled_margin
 
 
 def check(
@@ -50,7 +61,8 @@ def check(
       if option not in OPTIONS[loss]:
         raise _unknown(f'an option of loss.{loss}', option, OPTIONS[loss])
   if name != 'mms' and margin != MARGIN:
-    own = ' Set loss.max_margin.margin.' if name == 'max_margin' else ''
+    has_one = 'margin' in OPTIONS[name]
+    own = f' Set loss.{name}.margin.' if has_one else ''
     raise ConfigError(
       f'loss.margin is {margin!r}, but loss.name is {name!r}. Expected '
       f'{MARGIN}, because loss.margin is the margin of mms alone.'

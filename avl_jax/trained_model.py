@@ -113,6 +113,7 @@ def load(
     visual=model_inputs.VisualInputs(
       metadata['visual_width'],
       config.eval_data.streams,
+      pooling=config.eval_data.visual_pooling,
       resnet152=resnet152 or config.prepare.resnet152,
       resnext101=resnext101 or config.prepare.resnext101,
     ),

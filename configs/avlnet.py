@@ -119,6 +119,8 @@ def get_config() -> ml_collections.ConfigDict:
       # Visual features to use, if the records have them; ('image',): images,
       # for model.image_blocks.
       'streams': ('visual_2d', 'visual_3d'),
+      # 'max' of the features in a clip, or 'centre', the one in its middle.
+      'visual_pooling': 'max',
       'augmentation': {},  # arguments of audio_augmentation.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
       # Training stops if more records than this cannot be used. Bad records
@@ -155,7 +157,8 @@ def get_config() -> ml_collections.ConfigDict:
       # Pairs of embeddings to align; their losses are summed.
       'pairs': (('audio', 'video'),),
       # 'mms' (Masked Margin Softmax), 'infonce', 'max_margin', 'bce' (binary
-      # cross entropy), 'mil_nce' or 'sigmoid' (SigLIP); see avl_jax/losses.
+      # cross entropy), 'mil_nce', 'sigmoid' (SigLIP), 'sampled_margin'
+      # (DAVEnet) or 'two_way' (AVE-Net); see avl_jax/losses.
       'name': 'mms',
       'margin': 0.001,  # of mms, eq. 3.4
       # Options of the loss of this name; the others are not used. The thesis
@@ -176,6 +179,22 @@ def get_config() -> ml_collections.ConfigDict:
       # Start values of what the loss learns, those of SigLIP, which has
       # model.normalize=True.
       'sigmoid': {'initial_scale': 10.0, 'initial_bias': -10.0},
+      'sampled_margin': {
+        'margin': 1.0,  # the default of DAVEnet's program
+        # 'sampled': one is drawn in each direction, as in DAVEnet; 'semi_hard':
+        # the best one below the pair itself; 'both', as in ResDAVEnet.
+        'impostors': 'sampled',
+        # True: of other videos only. DAVEnet draws from the whole batch, which
+        # in HowTo100M has several clips of a video.
+        'other_videos': False,
+      },
+      'two_way': {
+        # Start values of what is learnt. The paper does not state them; at
+        # these, embeddings at a right angle are as likely a pair as not.
+        'initial_scale': 1.0,
+        'initial_bias': 1.4,
+        'other_videos': True,  # negatives are of other videos, as in the paper
+      },
     }
   )
   config.optimizer = ml_collections.ConfigDict(
@@ -216,6 +235,7 @@ def get_config() -> ml_collections.ConfigDict:
       'batch_size': 256,
       'num_frames': 5120,  # longer recordings are cropped
       'streams': ('visual_2d', 'visual_3d'),
+      'visual_pooling': 'max',
     }
   )
   config.eval = ml_collections.ConfigDict(
@@ -237,6 +257,17 @@ def get_config() -> ml_collections.ConfigDict:
       'side_by_side': (),  # two runs whose answers the report compares
       'curve': (),  # (name of a run, its curve, amount of its data)
       'amount': '',  # unit of these amounts, the label of the axis
+      # Learning rates of which each run takes the best in a short trial with
+      # the first seed, the first of them in a tie; (): that of the run.
+      'learning_rates': (),
+      'trial_steps': 0,  # of a trial, a whole schedule
+      # Like `evaluations`: what decides, by the mean R@10 of the tasks. These
+      # examples must be neither trained on nor reported.
+      'trial_evaluations': {},
+      # (study, run, R@10 that the thesis prints, in percent).
+      'printed': (),
+      # What the thesis claims: (sentence, ((better run, worse run), ...)).
+      'claims': (),
     }
   )
   config.search = ml_collections.ConfigDict(

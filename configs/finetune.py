@@ -79,13 +79,13 @@ INITIAL = {  # model -> workdir of its initial variables
   'fused': 'runs/avlnet_text_fused',
   'late': 'runs/avlnet',
   **{name: f'runs/fraction_{share}' for name, share in SHARES.items()},
-  **{row: f'runs/ablation_{row}' for row in ablation.NUM_FRAMES},
+  **{row: f'runs/ablation_{row}' for row in ablation.CHANGES},
 }
 # Model -> first part of the recipe's name in avl_jax/reports/thesis_tables.py.
 RECIPES = {
   '': 'finetune',
   **{name: f'avlnet/{name}' for name in SHARES},
-  **{row: f'ablation/{row}' for row in ablation.NUM_FRAMES},
+  **{row: f'ablation/{row}' for row in ablation.CHANGES},
 }
 AUDIO_VIDEO = ('youcook2', 'crosstask', 'msrvtt', 'youcook_japanese')
 TEXT = ('youcook2', 'msrvtt', 'lsmdc')
@@ -93,7 +93,7 @@ DATASETS = {  # model -> data sets that the thesis reports
   **dict.fromkeys(('', 'scratch'), AUDIO_VIDEO),
   **dict.fromkeys(('tri', 'fused', 'late'), TEXT),
   **dict.fromkeys(SHARES, ('youcook2', 'youcook_japanese')),
-  **dict.fromkeys(ablation.NUM_FRAMES, ('youcook2', 'crosstask')),
+  **dict.fromkeys(ablation.CHANGES, ('youcook2', 'crosstask')),
 }
 ARGUMENTS = tuple(
   f'{name},{model}'.rstrip(',')
@@ -141,6 +141,7 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
     datasets=(f'clips/{name}',),
     split=TRAIN_SPLITS.get(name, 'train'),
     clips_per_example=0,
+    candidates=1,  # A clip of its own has no neighbours.
     num_frames=frames,
     min_time=0.0,
   )
@@ -165,7 +166,7 @@ def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
 
 def _model_config(model: str) -> ml_collections.ConfigDict:
   """Returns the pre-training's config, with its model, loss and tasks."""
-  if model in ablation.NUM_FRAMES:
+  if model in ablation.CHANGES:
     return ablation.get_config(model)
   if model == 'tri':
     config = avlnet_text_tri.get_config()

@@ -37,11 +37,5 @@ def get_config(share: str = '10') -> ml_collections.ConfigDict:
   config.train_data.split = f'train[:{share}%]'
   config.optimizer.decay_steps = epoch
   config.train.eval_every = epoch
-  names = ('youcook2', 'youcook_japanese')
-  # First, so that missing clips are reported before days of HowTo100M.
-  config.prepare.datasets = (
-    *(f'clips/{name}' for name in names),
-    *config.prepare.datasets,
-  )
-  config.eval_data.evaluations.update(zero_shot.evaluations(*names))
+  zero_shot.evaluate_on(config, 'youcook2', 'youcook_japanese')
   return config

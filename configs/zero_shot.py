@@ -75,6 +75,16 @@ def get_config(argument: str = 'avlnet') -> ml_collections.ConfigDict:
   return config
 
 
+def evaluate_on(config: ml_collections.ConfigDict, *names: str) -> None:
+  """Adds evaluations to the config of a training, and prepares their data."""
+  # First, so that missing clips are reported before days of HowTo100M.
+  config.prepare.datasets = (
+    *(EVALUATIONS[name][0] for name in names),
+    *config.prepare.datasets,
+  )
+  config.eval_data.evaluations.update(evaluations(*names))
+
+
 def evaluations(*names: str) -> dict[str, dict]:
   """Returns entries of `eval_data.evaluations`, by name."""
   chosen = {}

@@ -20,6 +20,7 @@ FLOORS = {
     ('reports',),
     ('train',),
     ('config_checks',),
+    ('config_kinds',),
     ('checkpoints', 'retrieval'),
     ('models',),
     ('extraction',),

@@ -89,6 +89,7 @@ class VisualInputs:
     width: int,
     streams: Sequence[str],
     *,
+    pooling: str = 'max',
     resnet152: str = '',
     resnext101: str = '',
   ):
@@ -97,11 +98,13 @@ class VisualInputs:
     Args:
       width: V that the model takes.
       streams: 'visual_2d' and perhaps 'visual_3d', of the model.
+      pooling: of a video's features, see `clips.pool_visual`.
       resnet152: see `feature_extractor.Extractor`; '': the packaged network,
         if it has the width.
       resnext101: likewise; '', or no stream of 3-D features: not used.
     """
     self._width, self.streams = width, tuple(streams)
+    self._pooling = pooling
     if not resnet152 and width == efficientnet.WIDTH:
       resnet152 = feature_extractor.STAND_IN
     if 'visual_3d' not in self.streams:
@@ -199,7 +202,8 @@ class VisualInputs:
     return 'visual_3d' in {*self.streams} & {*self.extractor.widths}
 
   def _pooled(self, example: Mapping[str, np.ndarray]) -> np.ndarray:
-    return clips.pool_visual(clips.choose_streams(dict(example), self.streams))
+    chosen = clips.choose_streams(dict(example), self.streams)
+    return clips.pool_visual(chosen, pooling=self._pooling)
 
 
 class WordInputs:

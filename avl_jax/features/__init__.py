@@ -10,6 +10,7 @@ WINDOW_LENGTH = 400  # samples of a frame, 25 ms
 HOP_LENGTH = 160  # samples from frame to frame: 100 frames per second
 FEATURE_RATES = {'visual_2d': 1.0, 'visual_3d': 1.5}  # features per second
 STREAMS = tuple(FEATURE_RATES)  # of visual features
+VISUAL_POOLINGS = ('max', 'centre')  # of the features in a clip
 IMAGE = ('image',)  # in place of the streams: an image encoder is in the loop
 
 

@@ -46,15 +46,18 @@ def choose_streams(example: dict, streams: Sequence[str]) -> dict:
 
 
 def pool_visual(
-  example: dict, start: float = 0, end: float = np.inf
+  example: dict, start: float = 0, end: float = np.inf, pooling: str = 'max'
 ) -> np.ndarray:
-  """Maximum over the features from `start` to `end` seconds, L2-normalised.
+  """The features from `start` to `end` seconds as one, L2-normalised.
 
   Args:
     example: with visual_2d [S, V] and/or visual_3d [S', V'] at one and 1.5
       features a second.
     start: seconds; whole seconds for the release's windows.
     end: seconds; the feature at `end` is included.
+    pooling: 'max', the maximum of each dimension; or 'centre', the feature in
+      the middle of what the video has in the window: of one frame, and of 16
+      frames in 3-D.
 
   Returns:
     float32 [V + V']: each stream normalised by itself (eps 1e-12), 2-D first;
@@ -67,6 +70,9 @@ def pool_visual(
     features = example[name]
     last = len(features) if np.isinf(end) else int(end * rate) + 1
     window = features[int(start * rate) : last]
+    if len(window) and pooling == 'centre':
+      middle = int((start * rate + min(end * rate, len(features))) / 2)
+      window = features[middle : middle + 1]
     if len(window):
       pooled = float16.column_maxima(window)
     else:
@@ -105,13 +111,14 @@ def whole_seconds(num_frames: int) -> int:
   return (num_frames * HOP_LENGTH + WINDOW_LENGTH // 2) // SAMPLE_RATE
 
 
-def whole_clip(example: dict, num_frames: int) -> dict:
+def whole_clip(example: dict, num_frames: int, pooling: str = 'max') -> dict:
   """Makes one clip of the whole recording, cropped or padded.
 
   Args:
     example: with spectrogram [T, 40] and visual_2d and/or visual_3d, see
       `pool_visual`, or 'picture', uint8 [224, 224, 3].
     num_frames: frames of the clip.
+    pooling: see `pool_visual`.
 
   Returns:
     As `cut_clip`. With a 'picture', it is 'image' and replaces 'visual'.
@@ -119,24 +126,33 @@ def whole_clip(example: dict, num_frames: int) -> dict:
   if 'picture' in example:
     seen = {'image': example['picture']}
   else:
-    seen = {'visual': pool_visual(example)}
+    seen = {'visual': pool_visual(example, pooling=pooling)}
   return _clip(example['spectrogram'], num_frames, **seen)
 
 
-def cut_clip(example: dict, start: int, num_frames: int) -> dict:
+def cut_clip(
+  example: dict, start: int, num_frames: int, pooling: str = 'max'
+) -> dict:
   """Cuts `num_frames` from second `start` of an untrimmed video.
+
+  `pooling` is that of `pool_visual`.
 
   Returns:
     {'spectrogram': float32 [num_frames, 40], 'num_frames': int32,
     'visual': float32 [V]}.
   """
-  visual = pool_visual(example, start, start + whole_seconds(num_frames))
+  end = start + whole_seconds(num_frames)
+  visual = pool_visual(example, start, end, pooling)
   frames = example['spectrogram'][time_to_frame(start) :]
   return _clip(frames, num_frames, visual=visual)
 
 
 def cut_window(
-  example: dict, start: float, end: float, num_frames: int
+  example: dict,
+  start: float,
+  end: float,
+  num_frames: int,
+  pooling: str = 'max',
 ) -> dict:
   """Cuts the window from `start` to `end` seconds of an untrimmed video.
 
@@ -146,11 +162,12 @@ def cut_window(
     end: seconds.
     num_frames: frames of the clip; a longer window is cropped at its end, a
       shorter one is padded.
+    pooling: see `pool_visual`.
 
   Returns:
     As `cut_clip`; 'visual' is pooled over the whole window.
   """
-  visual = pool_visual(example, start, end)
+  visual = pool_visual(example, start, end, pooling)
   frames = example['spectrogram'][time_to_frame(start) : time_to_frame(end)]
   return _clip(frames, num_frames, visual=visual)
 

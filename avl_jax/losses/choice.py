@@ -14,6 +14,24 @@ from avl_jax import loss_options
 from avl_jax.losses import binary, multiple_instance, ranking, softmax
 
 Array = jax.Array | np.ndarray
+_FUNCTIONS = {
+  'mms': softmax.masked_margin_softmax,
+  'infonce': softmax.infonce,
+  'max_margin': ranking.max_margin,
+  'bce': binary.binary_cross_entropy,
+  'mil_nce': multiple_instance.mil_nce,
+  'sigmoid': binary.sigmoid,
+  'sampled_margin': ranking.sampled_margin,
+  'two_way': binary.two_way,
+}
+_NEEDS = {  # what differs from step to step
+  'mil_nce': ('candidates', 'gather'),
+  'sigmoid': ('log_scale', 'bias'),
+  'sampled_margin': ('key',),
+  'two_way': ('scale', 'bias', 'key'),
+}
+# They tell the clips of a video from those of others.
+_OF_VIDEOS = ('max_margin', 'sampled_margin', 'two_way')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +41,8 @@ class Loss:
   Attributes:
     function: of (rows, columns, partners) and keyword arguments `needs`.
     needs: names of what differs from step to step: 'candidates' and 'gather'
-      of `mil_nce`, 'log_scale' and 'bias' of `sigmoid`.
+      of `mil_nce`; 'log_scale' and 'bias' of `sigmoid`; 'key', from which they
+      draw, of `sampled_margin` and `two_way`; 'scale' and 'bias' of the latter.
   """
 
   function: Callable[..., jax.Array]
@@ -61,20 +80,13 @@ def choose(
   """
   loss_options.check(name, options, margin)
   own = {**loss_options.OPTIONS[name], **options.get(name, {})}
-  partial = functools.partial
-  match name:
-    case 'infonce':
-      return Loss(partial(softmax.infonce, **own))
-    case 'max_margin':
-      own['clips_per_video'] = clips_per_video
-      return Loss(partial(ranking.max_margin, **own))
-    case 'bce':
-      return Loss(partial(binary.binary_cross_entropy, **own))
-    case 'mil_nce':
-      return Loss(multiple_instance.mil_nce, ('candidates', 'gather'))
-    case 'sigmoid':
-      return Loss(binary.sigmoid, ('log_scale', 'bias'))
-  return Loss(partial(softmax.masked_margin_softmax, margin=margin))
+  if name in _OF_VIDEOS:
+    own['clips_per_video'] = clips_per_video
+  if name == 'mms':
+    own['margin'] = margin
+  starts = {key for key in own if key.startswith('initial_')}
+  own = {key: value for key, value in own.items() if key not in starts}
+  return Loss(functools.partial(_FUNCTIONS[name], **own), _NEEDS.get(name, ()))
 
 
 def initial_values(
@@ -86,10 +98,10 @@ def initial_values(
     name: of the loss.
     **options: the other keys of config.loss.
   """
-  if name != 'sigmoid':
+  if name not in ('sigmoid', 'two_way'):
     return {}
   own = {**loss_options.OPTIONS[name], **options.get(name, {})}
-  return {
-    'log_scale': jnp.float32(math.log(own['initial_scale'])),
-    'bias': jnp.float32(own['initial_bias']),
-  }
+  scale, bias = own['initial_scale'], jnp.float32(own['initial_bias'])
+  if name == 'two_way':
+    return {'scale': jnp.float32(scale), 'bias': bias}
+  return {'log_scale': jnp.float32(math.log(scale)), 'bias': bias}

@@ -1,10 +1,11 @@
-"""Max-margin ranking loss."""
+"""Ranking losses: the scores of other pairs stay a margin below a pair's."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from avl_jax.losses import impostors as drawn
 from avl_jax.losses import scores as common
 
 Array = jax.Array | np.ndarray
@@ -48,6 +49,65 @@ def max_margin(
     for scores in (rows, columns)
   )
   return (weights * excess).sum(1).mean()
+
+
+def sampled_margin(
+  rows: Float[Array, 'n N'],
+  columns: Float[Array, 'n N'],
+  partners: Int[Array, ' n'],
+  *,
+  key: Array,
+  margin: float = 1.0,
+  impostors: str = 'sampled',
+  other_videos: bool = False,
+  clips_per_video: int = 1,
+) -> Float[jax.Array, '']:
+  """Sampled margin ranking loss of DAVEnet (Harwath et al. 2018).
+
+  The mean over all i of max(0, m + S_ij - S_ii) + max(0, m + S_ki - S_ii), with
+  one impostor j for each x and one impostor k for each y. Boggust et al. 2019
+  apply DAVEnet's model of images to videos.
+
+  Args:
+    rows: [n, N] scores of the n local x against all y.
+    columns: [n, N] scores of the n local y against all x.
+    partners: int [n], index in N of each local pair.
+    key: from which the impostors are drawn.
+    margin: m, in units of score; DAVEnet's code has 1.
+    impostors: 'sampled': drawn, as in DAVEnet; 'semi_hard': the one with the
+      largest score below the pair's own, and a drawn one if there is none;
+      'both': the sum of the two losses, as in ResDAVEnet (Harwath et al. 2020).
+    other_videos: draw impostors of other videos only.
+    clips_per_video: how many pairs in a row are of one video.
+
+  Returns:
+    Scalar float32 (float64 for float64 scores).
+  """
+  group = clips_per_video if other_videos else 1
+  loss = jnp.zeros(())
+  for way, scores in enumerate((rows, columns)):
+    wide = common.widen(scores)
+    own = jnp.take_along_axis(wide, partners[:, None], axis=1)[:, 0]
+    sampled = drawn.draw(
+      jax.random.fold_in(key, way), partners, wide.shape[1], group
+    )
+    chosen = [] if impostors == 'semi_hard' else [sampled]
+    if impostors != 'sampled':
+      chosen.append(_semi_hard(wide, own, sampled))
+    for places in chosen:
+      other = jnp.take_along_axis(wide, places[:, None], axis=1)[:, 0]
+      loss += jax.nn.relu(margin + other - own).mean()
+  return loss
+
+
+def _semi_hard(
+  scores: Float[jax.Array, 'n N'],
+  own: Float[jax.Array, ' n'],
+  otherwise: Int[jax.Array, ' n'],
+) -> Int[jax.Array, ' n']:
+  """Place of the largest score below each row's own; `otherwise` if none is."""
+  below = jnp.where(scores < own[:, None], scores, -jnp.inf)
+  return jnp.where(jnp.isinf(below.max(1)), otherwise, below.argmax(1))
 
 
 def _excess(

@@ -1,9 +1,10 @@
 """--mode=compare: trains the runs of a comparison and evaluates all of them."""
 
 import collections
+import json
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from ml_collections import ConfigDict
 
@@ -12,45 +13,76 @@ from avl_jax.checkpoints import loading
 from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet, init_variables
 from avl_jax.models.transfer import carry_over
-from avl_jax.modes import evaluate, train
+from avl_jax.modes import evaluate, train, trials
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.modes.prepare import prepare
-from avl_jax.reports import comparison
-from avl_jax.retrieval import embedding, evaluation
+from avl_jax.reports import claims, comparison
+from avl_jax.retrieval import evaluation
+from avl_jax.retrieval.evaluation import EvalBatches
 
 
 def compare(
   config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
 ) -> None:
-  """Trains the runs that are not done; prints and writes the comparison."""
+  """Trains the runs that are not done; prints and writes the comparison.
+
+  If there are learning rates to try, each run has that of its best trial, see
+  `trials`.
+  """
   evaluate.check_not_empty(config, 'comparison')
   runs = list(expand(config))
   prepare(config, workdir, pipeline)
-  evaluations = evaluate.open_evaluations(
-    config, pipeline, evaluations=config.comparison.evaluations
-  )
+  open_for = _opener(config, pipeline)
+  opened = [open_for(settings) for _, _, settings in runs]
+  rates = trials.choose_rates(runs, workdir, pipeline)
   results = collections.defaultdict(list)
-  for name, seed, settings in runs:
+  for (name, seed, settings), evaluations in zip(runs, opened, strict=True):
     folder = workdir / name / f'seed{seed}'
     logs.write(f'Run {name}, seed {seed}: {folder}')
     if settings.num_steps:
       train.run(settings, folder, pipeline, time.perf_counter())
-      model, variables, facts = loading.load(folder)
+      trained = loading.load(folder)
     else:
-      model, variables, facts = _initial_model(settings)
-    evaluate.check_networks(facts, evaluations, f'The model of {folder}')
-    model = embedding.in_dtype(model, settings.eval_dtype)
-    evaluate_all = evaluation.make_evaluate(model, evaluations, **settings.eval)
-    results[name].append(evaluate_all(variables))
+      trained = _initial_model(settings)
+    results[name].append(
+      evaluate.evaluate_variables(
+        settings, trained, evaluations, f'The model of {folder}'
+      )
+    )
   comparison.write(
     workdir,
     results,
-    evaluation.media_of(evaluations),
+    evaluation.media_of(open_for(config)),
     side_by_side=config.comparison.side_by_side,
     curve=config.comparison.curve,
     amount=config.comparison.amount,
+    more=(
+      *claims.blocks(
+        results, config.comparison.printed, config.comparison.claims
+      ),
+      *claims.rates(rates),
+    ),
   )
   print(f'Report: {workdir}/report.html')
+
+
+def _opener(
+  config: ConfigDict, pipeline: InputPipeline
+) -> Callable[[ConfigDict], Mapping[str, EvalBatches]]:
+  """Opens the evaluations for a run; once for all that read them alike."""
+  opened: dict[str, Mapping[str, EvalBatches]] = {}
+
+  def open_for(settings: ConfigDict) -> Mapping[str, EvalBatches]:
+    key = json.dumps(
+      {**settings.eval_data, 'evaluations': '', 'words': {**settings.words}}
+    )
+    if key not in opened:
+      opened[key] = evaluate.open_evaluations(
+        settings, pipeline, evaluations=config.comparison.evaluations
+      )
+    return opened[key]
+
+  return open_for
 
 
 def _initial_model(config: ConfigDict) -> tuple[AVLnet, dict, dict]:
@@ -76,7 +108,7 @@ def expand(
 
   Raises:
     ConfigError: there are no runs, a run changes a key that does not exist, or
-      `comparison.side_by_side` names a run that does not exist.
+      a key of `comparison` names a run that does not exist.
   """
   if not config.comparison.runs:
     raise ConfigError(
@@ -84,10 +116,10 @@ def expand(
       'Choose a config with runs, such as configs/finetune.py:stamps_fr.'
     )
   names = [name for name, _ in config.comparison.runs]
-  for name in config.comparison.side_by_side:
-    if name not in names:
+  for key, named in _named(config.comparison):
+    if named not in names:
       raise ConfigError(
-        f'comparison.side_by_side has no run {name!r}. '
+        f'comparison.{key} has no run {named!r}. '
         f'Choose from {", ".join(names)}.'
       )
   for name, changes in config.comparison.runs:
@@ -107,3 +139,15 @@ def expand(
       yield name, seed, run
       if not run.num_steps:
         break
+
+
+def _named(comparison_: ConfigDict) -> Iterator[tuple[str, str]]:
+  """Keys of a comparison that name runs, with each name."""
+  for name in comparison_.side_by_side:
+    yield 'side_by_side', name
+  for _, name, _ in comparison_.printed:
+    yield 'printed', name
+  for _, pairs in comparison_.claims:
+    for pair in pairs:
+      for name in pair:
+        yield 'claims', name

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from avl_jax import later_keys, multihost
 from avl_jax.checkpoints import loading, metadata
 from avl_jax.errors import ConfigError
+from avl_jax.models.avlnet import AVLnet
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.reports import retrieval_report
 from avl_jax.retrieval import embedding, evaluation
-from avl_jax.retrieval.evaluation import EvalBatches
+from avl_jax.retrieval.evaluation import EvalBatches, Retrieval
 from avl_jax.train.metrics_log import read_history
 
 
@@ -28,13 +29,13 @@ def evaluate(
       stays.
   """
   multihost.wait('training')  # All hosts see the same folders.
-  model, variables, facts = loading.load(workdir)
+  trained = loading.load(workdir)
+  _, variables, facts = trained
   check_not_empty(config, 'eval_data')
   evaluations = open_evaluations(config, pipeline)
-  check_networks(facts, evaluations, f'The model of {workdir}')
-  model = embedding.in_dtype(model, config.eval_dtype)
-  evaluate_all = evaluation.make_evaluate(model, evaluations, **config.eval)
-  results = evaluate_all(variables)
+  results = evaluate_variables(
+    config, trained, evaluations, f'The model of {workdir}'
+  )
   if not multihost.is_first():
     return
   facts |= {'checkpoint': evaluation.fingerprint(variables)}
@@ -58,6 +59,29 @@ def evaluate(
   for sentence in retrieval_report.galleries(results, videos):
     print(sentence)
   print(f'\nReport: {workdir}/report.html')
+
+
+def evaluate_variables(
+  config: ConfigDict,
+  trained: tuple[AVLnet, Mapping, Mapping],
+  evaluations: Mapping[str, EvalBatches],
+  name: str,
+) -> list[Retrieval]:
+  """Evaluates a model on every task of a config.
+
+  Args:
+    config: of the model's run.
+    trained: the model, its variables and metadata, as `loading.load` returns.
+    evaluations: see `open_evaluations`.
+    name: of the model, for messages.
+
+  Raises:
+    CheckpointError: the features are of other networks than the model's.
+  """
+  model, variables, facts = trained
+  check_networks(facts, evaluations, name)
+  model = embedding.in_dtype(model, config.eval_dtype)
+  return evaluation.make_evaluate(model, evaluations, **config.eval)(variables)
 
 
 def _which(facts: Mapping[str, Any]) -> str:

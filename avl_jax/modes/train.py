@@ -111,6 +111,7 @@ def _make_step(
     optimizer,
     clips_per_video=clips_per_video,
     frozen=config.train.frozen,
+    seed=config.seed,
     **config.loss,
   )
   return parallel.pmap_step(step)

@@ -67,7 +67,7 @@ def _mean(
 ) -> RunResult:
   """Mean of the results of a run's seeds on one subset."""
   first = same[0]
-  low, high = metrics.interval(np.stack([_hits(r, first) for r in retrievals]))
+  low, high = metrics.interval(np.stack([hits(r, first) for r in retrievals]))
   fields = {f.name: getattr(first, f.name) for f in dataclasses.fields(first)}
   for name in ('recall_at_1', 'recall_at_5', 'recall_at_10', 'median_rank'):
     fields[name] = float(np.mean([getattr(result, name) for result in same]))
@@ -78,14 +78,14 @@ def _column(row: Result) -> Column:
   return row.evaluation, row.task, row.subset
 
 
-def _hits(retrieval: Retrieval, result: Result) -> np.ndarray:
+def hits(retrieval: Retrieval, result: Result) -> np.ndarray:
   """For each query of a result, whether its correct match is in the top 10."""
   chosen = np.asarray(retrieval.subsets) == result.subset
   # No example is labelled 'all': that result is of every example.
   ranks = retrieval.ranks[chosen] if chosen.any() else retrieval.ranks
-  hits = np.zeros(result.queries, bool)  # Queries without media are misses.
-  hits[: len(ranks)] = ranks < 10
-  return hits
+  found = np.zeros(result.queries, bool)  # Queries without media are misses.
+  found[: len(ranks)] = ranks < 10
+  return found
 
 
 def tables(rows: Sequence[RunResult]) -> list[page.Table]:
@@ -136,6 +136,7 @@ def write(
   side_by_side: Sequence[str],
   curve: Sequence[tuple[str, str, float]] = (),
   amount: str = '',
+  more: Sequence[page.Block] = (),
 ) -> None:
   """Prints the tables; writes report.md, report.html and comparison.json.
 
@@ -149,11 +150,13 @@ def write(
     curve: (run, line, amount of its data): R@10 is drawn over the amounts, see
       `learning_curves.blocks`.
     amount: unit of the amounts.
+    more: blocks behind the tables, which are printed too.
   """
   directory = pathlib.Path(directory)
   rows = summarise(results)
   by_task, whole = tables(rows)
-  print(f'\n{by_task.markdown()}\n\n{whole.markdown()}')
+  for block in (by_task, whole, *more):
+    print(f'\n{block.markdown()}')
   content = json.dumps([row.to_json() for row in rows], indent=2)
   write_atomically(directory / 'comparison.json', f'{content}\n')
   blocks: list[page.Block] = [
@@ -169,6 +172,7 @@ def write(
       'R@10 with its 95 % interval; dotted: chance',
     ),
     whole,
+    *more,
     *learning_curves.blocks(rows, curve, amount),
   ]
   if side_by_side:

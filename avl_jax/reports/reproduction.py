@@ -122,12 +122,11 @@ def _read(path: pathlib.Path) -> tuple[Record | None, list[str]]:
     return None, ['no fingerprint of the checkpoint or its data']
   if any(map(_is_synthetic, metadata.provenance(facts).split())):
     return None, ['SYNTHETIC: the model was trained on made-up data']
-  width, expected = (
-    facts.get('visual_width'),
-    thesis_tables.visual_width(recipe),
-  )
-  if width != expected:
-    return None, [f'features are {width} wide, those of the thesis {expected}']
+  width = facts.get('visual_width')
+  widths = thesis_tables.visual_widths(recipe)
+  if width not in widths:
+    wide = ' or '.join(map(str, widths))
+    return None, [f'features are {width} wide, those of the thesis {wide}']
   reasons = []
   known = [result for result in results if result.data]
   real = [result for result in known if not _is_synthetic(result.data)]

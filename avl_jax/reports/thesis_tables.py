@@ -69,10 +69,12 @@ def examples(recipe: str) -> int:
   return EXAMPLES.get(last, EXAMPLES['howto100m'])
 
 
-def visual_width(recipe: str) -> int:
-  """Width of the visual features that the models of a recipe take."""
+def visual_widths(recipe: str) -> tuple[int, ...]:
+  """Widths of the visual features that the models of a recipe may take."""
+  if recipe.startswith('boggust'):
+    return 2048, 4096  # The thesis does not say which features a frame has.
   is_2d = 'places' in recipe or recipe.startswith('ablation/2d')
-  return 2048 if is_2d else 4096
+  return (2048,) if is_2d else (4096,)
 
 
 class Row(typing.NamedTuple):
@@ -217,34 +219,34 @@ AVLnet | places/en | places_en | 44.8/79.9/86.4 ; 42.8/76.2/84.8
     RECALLS,
     _rows("""
 Random | | youcook2 | .03/.15/.3 ; .03/.15/.3
-Target only, Boggust | | youcook2 | .5/2.1/3.4 ; .6/2.2/3.7
-Target only, Arandjelović | | youcook2 | .3/1.9/3.3 ; .5/2.0/3.7
+Target only, Boggust | boggust/scratch/youcook2 | youcook2 | .5/2.1/3.4 ; .6/2.2/3.7
+Target only, Arandjelović | arandjelovic/scratch/youcook2 | youcook2 | .3/1.9/3.3 ; .5/2.0/3.7
 Target only, AVLnet | scratch/youcook2 | youcook2 | .7/2.3/3.9 ; .8/3.0/4.9
-Zero-shot, Boggust | | youcook2 | 6.8/22.4/31.8 ; 7.9/23.8/32.3
-Zero-shot, Arandjelović | | youcook2 | 13.6/31.7/41.8 ; 12.9/33.0/42.4
+Zero-shot, Boggust | boggust | youcook2 | 6.8/22.4/31.8 ; 7.9/23.8/32.3
+Zero-shot, Arandjelović | arandjelovic | youcook2 | 13.6/31.7/41.8 ; 12.9/33.0/42.4
 Zero-shot, AVLnet | avlnet | youcook2 | 27.4/51.6/61.5 ; 27.3/51.2/60.8
-Fine-tuned, Boggust | | youcook2 | 8.5/26.9/38.5 ; 9.9/30.0/41.1
-Fine-tuned, Arandjelović | | youcook2 | 17.4/39.7/51.5 ; 19.0/43.4/53.9
+Fine-tuned, Boggust | boggust/youcook2 | youcook2 | 8.5/26.9/38.5 ; 9.9/30.0/41.1
+Fine-tuned, Arandjelović | arandjelovic/youcook2 | youcook2 | 17.4/39.7/51.5 ; 19.0/43.4/53.9
 Fine-tuned, AVLnet | finetune/youcook2 | youcook2 | 30.7/57.7/67.4 ; 33.0/58.9/68.4
 Random | | crosstask | .04/.18/.35 ; .04/.18/.35
-Target only, Boggust | | crosstask | .4/1.9/3.7 ; .6/2.8/5.7
-Target only, Arandjelović | | crosstask | .4/2.5/4.1 ; .7/4.5/9.8
+Target only, Boggust | boggust/scratch/crosstask | crosstask | .4/1.9/3.7 ; .6/2.8/5.7
+Target only, Arandjelović | arandjelovic/scratch/crosstask | crosstask | .4/2.5/4.1 ; .7/4.5/9.8
 Target only, AVLnet | scratch/crosstask | crosstask | .7/2.4/4.6 ; .5/5.2/11.0
-Zero-shot, Boggust | | crosstask | 5.5/18.7/28.3 ; 5.2/18.2/27.6
-Zero-shot, Arandjelović | | crosstask | 7.3/19.5/27.2 ; 7.5/19.4/27.2
+Zero-shot, Boggust | boggust | crosstask | 5.5/18.7/28.3 ; 5.2/18.2/27.6
+Zero-shot, Arandjelović | arandjelovic | crosstask | 7.3/19.5/27.2 ; 7.5/19.4/27.2
 Zero-shot, AVLnet | avlnet | crosstask | 11.9/29.4/37.9 ; 10.8/27.3/35.7
-Fine-tuned, Boggust | | crosstask | 6.6/20.8/31.2 ; 6.0/21.5/31.4
-Fine-tuned, Arandjelović | | crosstask | 9.5/25.8/36.6 ; 11.1/28.9/40.7
+Fine-tuned, Boggust | boggust/crosstask | crosstask | 6.6/20.8/31.2 ; 6.0/21.5/31.4
+Fine-tuned, Arandjelović | arandjelovic/crosstask | crosstask | 9.5/25.8/36.6 ; 11.1/28.9/40.7
 Fine-tuned, AVLnet | finetune/crosstask | crosstask | 13.8/34.5/44.8 ; 15.5/37.0/52.9
 Random | | msrvtt | .1/.5/1.0 ; .1/.5/1.0
-Target only, Boggust | | msrvtt | 1.0/3.8/7.1 ; 1.8/4.5/8.1
-Target only, Arandjelović | | msrvtt | 1.3/4.3/8.2 ; .3/2.5/6.6
+Target only, Boggust | boggust/scratch/msrvtt | msrvtt | 1.0/3.8/7.1 ; 1.8/4.5/8.1
+Target only, Arandjelović | arandjelovic/scratch/msrvtt | msrvtt | 1.3/4.3/8.2 ; .3/2.5/6.6
 Target only, AVLnet | scratch/msrvtt | msrvtt | .9/5.0/9.0 ; .8/4.6/8.1
-Zero-shot, Boggust | | msrvtt | 7.6/21.1/28.3 ; 9.3/20.7/28.8
-Zero-shot, Arandjelović | | msrvtt | 12.6/26.3/33.7 ; 11.9/25.9/34.7
+Zero-shot, Boggust | boggust | msrvtt | 7.6/21.1/28.3 ; 9.3/20.7/28.8
+Zero-shot, Arandjelović | arandjelovic | msrvtt | 12.6/26.3/33.7 ; 11.9/25.9/34.7
 Zero-shot, AVLnet | avlnet | msrvtt | 17.8/35.5/43.6 ; 17.2/26.6/46.6
-Fine-tuned, Boggust | | msrvtt | 10.3/27.6/35.9 ; 11.8/29.0/38.6
-Fine-tuned, Arandjelović | | msrvtt | 16.2/32.2/42.9 ; 15.4/34.9/45.0
+Fine-tuned, Boggust | boggust/msrvtt | msrvtt | 10.3/27.6/35.9 ; 11.8/29.0/38.6
+Fine-tuned, Arandjelović | arandjelovic/msrvtt | msrvtt | 16.2/32.2/42.9 ; 15.4/34.9/45.0
 Fine-tuned, AVLnet | finetune/msrvtt | msrvtt | 20.1/40.0/49.6 ; 22.0/41.4/50.3
 """),
     'R@5 of 26.6 (AVLnet, zero-shot, MSR-VTT, video to audio) is as printed,'

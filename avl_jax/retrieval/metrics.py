@@ -116,14 +116,17 @@ def summary(
   return result
 
 
-def interval(hits: Bool[np.ndarray, 'seeds queries']) -> tuple[float, float]:
+def interval(
+  hits: Bool[np.ndarray, 'seeds queries'] | Float[np.ndarray, 'seeds queries'],
+) -> tuple[float, float]:
   """95 % bootstrap interval of a recall, over queries and seeds.
 
   Queries and seeds are resampled with replacement. Every seed has the same
   queries in a sample, as in the measurement itself.
 
   Args:
-    hits: whether a query's correct match is among the top k.
+    hits: whether a query's correct match is among the top k; or differences of
+      that between two runs, -1, 0 or 1, for the interval of a difference.
 
   Returns:
     The 2.5th and 97.5th percentile of the means of `BOOTSTRAP_SAMPLES`

@@ -54,6 +54,7 @@ def make_step(
   pairs: Sequence[tuple[str, str]],
   clips_per_video: int = 1,
   frozen: Sequence[str] = (),
+  seed: int = 0,
   **loss: Any,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """Makes a training step, to be mapped by `parallel.pmap_step`.
@@ -65,17 +66,16 @@ def make_step(
   Args:
     model: to train.
     optimizer: from `optimizer.make_optimizer`.
-    pairs: pairs of expressions over the embeddings; their losses are added.
-      AVLnet has (('audio', 'video'),).
+    pairs: of expressions over the embeddings; their losses are added.
     clips_per_video: consecutive rows of a batch that are of one video.
     frozen: branches ('audio', 'video', 'text') that stay as they are, bit for
       bit: no gradient, no update, no new running statistics.
+    seed: of what the loss draws, which is a function of it and of the step.
     **loss: see `losses.choose`; what it learns is in params['loss'].
 
   Returns:
-    step(state, batch) -> (state, metrics), where batch is this device's share
-    without 'id', and metrics are the scalars 'loss', 'gradient_norm' and
-    'skipped' (`TrainState.skipped`).
+    step(state, batch) -> (state, metrics): the batch is this device's share
+    without 'id', the metrics are scalars 'loss', 'gradient_norm', 'skipped'.
 
   Raises:
     ConfigError: a frozen branch is unknown, or nothing is trained.
@@ -87,7 +87,7 @@ def make_step(
   branches.check_frozen(model, frozen)
   model = branches.freeze(model, frozen)
   chosen = losses.choose(clips_per_video=clips_per_video, **loss)
-  loss_function = _make_loss(model, pairs, chosen, frozen)
+  loss_function = _make_loss(model, pairs, chosen, frozen, seed)
   gradient = jax.value_and_grad(loss_function, has_aux=True)
   return _make_update(optimizer, gradient, frozen, bool(model.axis_name))
 
@@ -96,9 +96,8 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
   """Makes the step of a gradient; `are_shared`: statistics of all devices."""
 
   def step(state, batch):
-    variables = state.variables
-    params, batch_stats = variables['params'], variables['batch_stats']
-    (loss, batch_stats), gradients = gradient(params, batch_stats, batch)
+    params = state.variables['params']
+    (loss, batch_stats), gradients = gradient(params, state, batch)
     loss, gradients = parallel.mean((loss, gradients))
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, params
@@ -125,13 +124,14 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
   return step
 
 
-def _make_loss(model, pairs, chosen, frozen) -> Callable:
-  """Makes loss(params, batch_stats, batch) -> (scalar, new batch_stats)."""
+def _make_loss(model, pairs, chosen, frozen, seed) -> Callable:
+  """Makes loss(params, state, batch) -> (scalar, new batch_stats)."""
 
-  def loss_function(params, batch_stats, batch):
+  def loss_function(params, state, batch):
     params = branches.stop_gradient(params, frozen)
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
     embeddings, updates = model.apply(
-      {'params': params, 'batch_stats': batch_stats},
+      {**state.variables, 'params': params},
       batch,
       train=True,
       mutable=['batch_stats'],
@@ -146,9 +146,9 @@ def _make_loss(model, pairs, chosen, frozen) -> Callable:
         *parallel.gathered_scores(
           combine(embeddings, x), combine(embeddings, y)
         ),
-        given,
+        given | {'key': jax.random.fold_in(key, i)},
       )
-      for x, y in pairs
+      for i, (x, y) in enumerate(pairs)
     )
     return loss, updates['batch_stats']
 

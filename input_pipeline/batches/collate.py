@@ -41,6 +41,39 @@ def check_streams(streams: Sequence[str], records: Records) -> tuple[str, ...]:
   return streams
 
 
+def check_shares(batch_size: int, hosts: int) -> None:
+  """Raises DataError unless hosts can share a batch evenly."""
+  if batch_size % hosts:
+    raise DataError(
+      f'A batch of {batch_size} cannot be shared by {hosts} hosts. Choose a '
+      'train_data.batch_size that is a multiple of their number.'
+    )
+
+
+def check_options(
+  words: Mapping,
+  clips_per_example: int,
+  min_time: float,
+  streams: Sequence[str],
+) -> None:
+  """Raises DataError if options of a training exclude each other.
+
+  See `train.train_batches` for the arguments.
+  """
+  if words['vectors'] and clips_per_example and not min_time:
+    raise DataError(
+      'Windows that are cut anywhere have no words. Set train_data.min_time to '
+      'the seconds of a clip, to cut windows around captions, or set '
+      "words.vectors=''."
+    )
+  if tuple(streams) == features.IMAGE and clips_per_example:
+    raise DataError(
+      'Windows cannot be cut from a picture. Set '
+      'train_data.clips_per_example=0, or choose visual features in '
+      'train_data.streams.'
+    )
+
+
 def stack(clips: Iterable[Mapping], count: int) -> Batch:
   """Stacks clips into a batch while an iterator makes them, one at a time.
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import tqdm
 
 from avl_jax import features
-from avl_jax.features import flac, images
 from avl_jax.features.media import Media
 from input_pipeline.batches import collate
+from input_pipeline.batches.media_reader import MediaReader
 from input_pipeline.records.bad_records import DataError, raise_if_bad
 from input_pipeline.records.reader import Records
 from input_pipeline.schema import NO_WORDS, Batch
@@ -92,32 +92,7 @@ class EvalBatches:
   @property
   def media(self) -> Sequence[Media]:
     """Caption, image and recording of each example, read when accessed."""
-    return _MediaReader(self._records, self._indices)
-
-
-class _MediaReader(Sequence[Media]):
-  def __init__(self, records: Records, indices: np.ndarray):
-    self._records, self._indices = records, indices
-
-  def __len__(self) -> int:
-    return len(self._indices)
-
-  @overload
-  def __getitem__(self, index: int) -> Media: ...
-
-  @overload
-  def __getitem__(self, index: slice) -> Sequence[Media]: ...
-
-  def __getitem__(self, index: int | slice) -> Media | Sequence[Media]:
-    if isinstance(index, slice):
-      return _MediaReader(self._records, self._indices[index])
-    example = self._records.read([int(self._indices[index])])[0]
-    return Media(
-      id=example['id'].decode(),
-      caption=example['captions'][0].decode(),
-      image=images.read_image(example['image']),
-      waveform=flac.decode(example['audio']),
-    )
+    return MediaReader(self._records, self._indices)
 
 
 def eval_batches(
@@ -127,6 +102,7 @@ def eval_batches(
   num_frames: int,
   words: Mapping = NO_WORDS,
   streams: Sequence[str] = features.STREAMS,
+  visual_pooling: str = 'max',
   data_dir: str = '',
   host: tuple[int, int] = (0, 1),
 ) -> dict[str, EvalBatches]:
@@ -145,6 +121,7 @@ def eval_batches(
     num_frames: T, 100 a second; longer recordings are cropped.
     words: as in training.
     streams: as in training.
+    visual_pooling: as in training.
     data_dir: folder of the records; '': TFDS' default.
     host: (index, count) of this process; see `EvalBatches`.
 
@@ -163,6 +140,7 @@ def eval_batches(
       batch_size=batch_size,
       words=words,
       streams=streams,
+      visual_pooling=visual_pooling,
       data_dir=data_dir,
       host=host,
     )
@@ -182,6 +160,7 @@ def open_evaluation(
   batch_size: int,
   words: Mapping,
   streams: Sequence[str],
+  visual_pooling: str,
   data_dir: str,
   host: tuple[int, int],
 ) -> EvalBatches:
@@ -192,9 +171,8 @@ def open_evaluation(
     splits: of each of them.
     num_queries: number of queries in the data set's definition; 0: as many as
       examples.
-    groups_of: other 'datasets' and 'splits'. The gallery has only groups that
-      these have too, and one example of each, so that the evaluations of both
-      have galleries of one size.
+    groups_of: other 'datasets' and 'splits'. The gallery has one example of
+      each group that these have too: the galleries of both are of one size.
     augmentation: keyword arguments of `audio_augmentation.Augmentation`;
       changes each recording in the same way at every evaluation.
     num_frames: T, 100 a second.
@@ -202,6 +180,7 @@ def open_evaluation(
     batch_size: see `eval_batches`, like all that follow.
     words: likewise.
     streams: likewise.
+    visual_pooling: likewise.
     data_dir: likewise.
     host: likewise.
 
@@ -214,7 +193,7 @@ def open_evaluation(
   if groups_of:
     indices = _shared_groups(records, Records(**groups_of, data_dir=data_dir))
   clip_sampler = ClipSampler(
-    FixedClip(num_frames),
+    FixedClip(num_frames, visual_pooling=visual_pooling),
     streams=collate.check_streams(streams, records),
     augmentation=augmentation,
     caption_vectors=vectors,

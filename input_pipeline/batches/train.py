@@ -36,10 +36,11 @@ Arguments of `train_batches`, most of them keys of config.train_data:
     the batches have no words. A whole recording has the words of one of its
     captions, a window those of the captions that it is around.
   min_time: seconds; windows are cut around random captions and last at least
-    as long. 0: windows are cut anywhere. See `cutters.caption_clip`.
-  word_order: of joined captions, see `cutters.caption_clip`.
+    as long. 0: windows are cut anywhere. See `caption_windows`.
+  word_order: of joined captions, see `caption_windows.caption_clip`.
   streams: visual features of the batches, some of ('visual_2d', 'visual_3d');
     or ('image',) for batches of images.
+  visual_pooling: of a clip's features, see `clips.pool_visual`.
   data_dir: folder of the records; '': TFDS' default.
   max_bad_records: how many different bad records are tolerated.
   bad_records_file: JSON list of the bad records, continued by resumed runs;
@@ -159,6 +160,7 @@ def train_batches(
   word_order: str = 'time',
   candidates: int = 1,
   streams: Sequence[str] = features.STREAMS,
+  visual_pooling: str = 'max',
   data_dir: str = '',
   max_bad_records: int = 100,
   bad_records_file: str | os.PathLike | None = None,
@@ -170,12 +172,8 @@ def train_batches(
     DataError: the data or the arguments cannot make batches.
     WordsError: there are no such word vectors.
   """
-  _check_options(words, clips_per_example, min_time, streams)
-  if batch_size % host[1]:
-    raise DataError(
-      f'A batch of {batch_size} cannot be shared by {host[1]} hosts. Choose a '
-      'train_data.batch_size that is a multiple of their number.'
-    )
+  collate.check_shares(batch_size, host[1])
+  collate.check_options(words, clips_per_example, min_time, streams)
   records = Records(datasets, (split,), data_dir)
   streams = collate.check_streams(streams, records)
   bad_records = BadRecords(
@@ -189,6 +187,7 @@ def train_batches(
     min_time=min_time,
     word_order=word_order,
     candidates=candidates,
+    visual_pooling=visual_pooling,
   )
   return TrainBatches(
     records,
@@ -204,26 +203,6 @@ def train_batches(
     seed=seed,
     host=host,
   )
-
-
-def _check_options(
-  words: Mapping,
-  clips_per_example: int,
-  min_time: float,
-  streams: Sequence[str],
-) -> None:
-  if words['vectors'] and clips_per_example and not min_time:
-    raise DataError(
-      'Windows that are cut anywhere have no words. Set train_data.min_time to '
-      'the seconds of a clip, to cut windows around captions, or set '
-      "words.vectors=''."
-    )
-  if tuple(streams) == features.IMAGE and clips_per_example:
-    raise DataError(
-      'Windows cannot be cut from a picture. Set '
-      'train_data.clips_per_example=0, or choose visual features in '
-      'train_data.streams.'
-    )
 
 
 def _read_groups(records: Records, bad_records: BadRecords) -> list[bytes]:

@@ -11,9 +11,17 @@ import numpy as np
 
 from avl_jax import logs
 from avl_jax.errors import UserError
-from avl_jax.features import FEATURE_RATES, MEL_BINS, float16
+from avl_jax.features import (
+  FEATURE_RATES,
+  HOP_LENGTH,
+  MEL_BINS,
+  SAMPLE_RATE,
+  float16,
+)
 from avl_jax.files import write_atomically
 
+# A clip in which so many features have room has more than one, if not pooled.
+_LEAST_FEATURES = 3
 REMEDY = (
   "Delete the data set's folder and run `python main.py --mode=prepare` with "
   'the same config, or copy the data set again.'
@@ -76,6 +84,23 @@ def find_defect(example: Mapping) -> str:
     if name in example and not float16.is_finite(example[name]):
       return f'{name} not finite'
   return ''
+
+
+def is_pooled(example: Mapping) -> bool:
+  """Whether the visual features of a clip are one, pooled over several seconds.
+
+  Those of the authors' pickles are. A still (which records have as 'image') has
+  one feature too.
+
+  Args:
+    example: see `find_defect`.
+  """
+  seconds = len(example['spectrogram']) * HOP_LENGTH / SAMPLE_RATE
+  return 'image' not in example and any(
+    len(example[name]) == 1 and seconds * rate >= _LEAST_FEATURES
+    for name, rate in FEATURE_RATES.items()
+    if name in example
+  )
 
 
 class BadRecords:

@@ -16,6 +16,7 @@ from input_pipeline.records.bad_records import (
   BadRecordError,
   DataError,
   find_defect,
+  is_pooled,
 )
 from input_pipeline.records.decoding import Decoder
 from input_pipeline.records.shards import check_shard, check_shards
@@ -34,11 +35,13 @@ class Needs:
     waveform: decode the recording: 'waveform', float32 [samples].
     picture: decode the image: 'picture', uint8 [H, W, 3].
     captions: an example without captions is bad.
+    centre: an example whose visual features are pooled already is bad.
   """
 
   waveform: bool = False
   picture: bool = False
   captions: bool = False
+  centre: bool = False
 
 
 STORED_ONLY = Needs()
@@ -126,6 +129,11 @@ class Split:
       reason = find_defect(example)
       if needs.captions and not len(example.get('captions', ())):
         reason = reason or 'no captions to cut around (train_data.min_time)'
+      if needs.centre and not reason and is_pooled(example):
+        reason = (
+          'visual features pooled over the clip, without a centre; use records '
+          "made of videos, or visual_pooling='max'"
+        )
     except soundfile.SoundFileError as error:
       reason, detail = 'audio unreadable', str(error)
     except MediaError as error:

@@ -59,6 +59,7 @@ class ClipSampler:
       waveform=self._augmentation is not None,
       picture=has_image,
       captions=cutter.needs_captions,
+      centre=cutter.visual_pooling == 'centre',
     )
     self.dtypes: dict[str, type] = {
       'spectrogram': np.float32,

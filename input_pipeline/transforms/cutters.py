@@ -7,6 +7,7 @@ import numpy as np
 
 from avl_jax.features import clips, image_crops
 from input_pipeline.records.bad_records import DataError
+from input_pipeline.transforms.caption_windows import caption_clip
 from input_pipeline.transforms.nearest_windows import nearest_starts
 
 
@@ -17,6 +18,7 @@ class Cutter:
   Attributes:
     num_frames: T, frames of a clip.
     num_clips: clips of an example.
+    visual_pooling: of a clip's features, see `clips.pool_visual`.
     needs_captions: whether examples without captions cannot be cut.
     candidates: how many clips, one after the other, are the candidates of the
       first of them; 1: each has itself, and the clips do not say so.
@@ -24,6 +26,7 @@ class Cutter:
 
   num_frames: int
   num_clips: int = 1
+  visual_pooling: str = dataclasses.field(default='max', kw_only=True)
   needs_captions: bool = dataclasses.field(default=False, init=False)
   candidates: int = dataclasses.field(default=1, init=False)
 
@@ -41,7 +44,7 @@ class FixedClip(Cutter):
     if 'picture' in example:
       picture = image_crops.centre_crop(example['picture'])
       example = example | {'picture': picture}
-    clip = clips.whole_clip(example, self.num_frames)
+    clip = clips.whole_clip(example, self.num_frames, self.visual_pooling)
     yield clip | {'caption': fixed_caption(example)}
 
 
@@ -53,7 +56,7 @@ class RandomClip(Cutter):
     if 'picture' in example:
       picture = image_crops.random_crop(example['picture'], rng)
       example = example | {'picture': picture}
-    clip = clips.whole_clip(example, self.num_frames)
+    clip = clips.whole_clip(example, self.num_frames, self.visual_pooling)
     yield clip | {'caption': draw_caption(example, rng)}
 
 
@@ -86,7 +89,9 @@ class RandomWindows(Cutter):
     for first in drawn:
       starts = nearest_starts(length, self.num_frames, first, count)
       for place, start in enumerate(starts):
-        clip = clips.cut_clip(example, start, self.num_frames)
+        clip = clips.cut_clip(
+          example, start, self.num_frames, self.visual_pooling
+        )
         if count > 1:
           clip['candidates'] = np.arange(count, dtype=np.int32) - place
         yield clip | {'caption': ''}
@@ -99,7 +104,7 @@ class CaptionWindows(Cutter):
   Attributes:
     min_time: seconds that a window lasts at least.
     word_order: of the captions in a window: 'time' or 'release', see
-      `caption_clip`.
+      `caption_windows.caption_clip`.
   """
 
   needs_captions: bool = dataclasses.field(default=True, init=False)
@@ -115,6 +120,7 @@ class CaptionWindows(Cutter):
         num_frames=self.num_frames,
         min_time=self.min_time,
         order=self.word_order,
+        visual_pooling=self.visual_pooling,
       )
 
 
@@ -125,15 +131,25 @@ def training_cutter(
   min_time: float,
   word_order: str,
   candidates: int = 1,
+  visual_pooling: str = 'max',
 ) -> Cutter:
   """Returns the cutter of a training; see `batches.train` for the arguments."""
   if not clips_per_example:
-    return RandomClip(num_frames)
+    return RandomClip(num_frames, visual_pooling=visual_pooling)
   if min_time > 0:
     return CaptionWindows(
-      num_frames, clips_per_example, min_time=min_time, word_order=word_order
+      num_frames,
+      clips_per_example,
+      visual_pooling=visual_pooling,
+      min_time=min_time,
+      word_order=word_order,
     )
-  return RandomWindows(num_frames, clips_per_example, candidates=candidates)
+  return RandomWindows(
+    num_frames,
+    clips_per_example,
+    visual_pooling=visual_pooling,
+    candidates=candidates,
+  )
 
 
 def random_starts(
@@ -156,73 +172,6 @@ def random_starts(
   """
   last = clips.whole_seconds(length) - (clips.whole_seconds(num_frames) + 1)
   return rng.integers(0, max(1, last), num_clips)
-
-
-def caption_window(
-  starts: np.ndarray, ends: np.ndarray, index: int, min_time: float
-) -> list[int]:
-  """Joins neighbours to a caption until they last `min_time` seconds.
-
-  Each step adds the neighbour that makes the shorter window; if both make it
-  equally long, the previous one (`youtube_dataloader.py`).
-
-  Args:
-    starts: [K] seconds at which captions begin.
-    ends: [K] seconds at which they end.
-    index: of the caption in the middle.
-    min_time: seconds; a window is shorter only if there are no more captions.
-
-  Returns:
-    Indices of the captions in the order in which they joined. The window lasts
-    from the start of the least index to the end of the greatest.
-  """
-  first = last = index
-  joined = [index]
-  while ends[last] - starts[first] < min_time:
-    before = ends[last] - starts[first - 1] if first > 0 else np.inf
-    after = ends[last + 1] - starts[first] if last + 1 < len(ends) else np.inf
-    if np.isinf(before) and np.isinf(after):
-      break
-    if before <= after:
-      first -= 1
-      joined.append(first)
-    else:
-      last += 1
-      joined.append(last)
-  return joined
-
-
-def caption_clip(
-  example: dict,
-  index: int,
-  *,
-  num_frames: int,
-  min_time: float,
-  order: str = 'time',
-) -> dict:
-  """Cuts the window around a caption, see `caption_window`.
-
-  Args:
-    example: an untrimmed video with captions [K], caption_starts [K] and
-      caption_ends [K].
-    index: of the caption.
-    num_frames: frames of a clip; a longer window is cropped at its end.
-    min_time: seconds.
-    order: of the joined captions: 'time', or 'release', the order in which
-      they joined.
-
-  Returns:
-    As `clips.cut_clip`, and 'caption': str. The window's times are clamped at
-    0. The release reads from the end of the spectrogram if a caption starts
-    within the first 12.5 ms, and mostly finds nothing.
-  """
-  starts, ends = example['caption_starts'], example['caption_ends']
-  joined = caption_window(starts, ends, index, min_time)
-  start, end = float(starts[min(joined)]), float(ends[max(joined)])
-  chosen = sorted(joined) if order == 'time' else joined
-  caption = b' '.join(example['captions'][i] for i in chosen).decode()
-  clip = clips.cut_window(example, start, end, num_frames)
-  return clip | {'caption': caption}
 
 
 def draw_caption(example: dict, rng: np.random.Generator) -> str:

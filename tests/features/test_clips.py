@@ -45,6 +45,29 @@ def test_pool_visual_normalises_each_stream():
   )
 
 
+def test_the_feature_in_the_centre():
+  """Every feature tells its place: second k, and 16 frames from k / 1.5 s."""
+  example = {'visual_2d': np.eye(30), 'visual_3d': np.eye(45)}
+
+  def places(*window):
+    pooled = clips.pool_visual(example, *window, pooling='centre')
+    assert (pooled > 0).sum() == 2
+    return pooled[:30].argmax(), pooled[30:].argmax()
+
+  # Seconds 7 to 17: frame 12, which the 16 frames from 12.0 s begin with.
+  assert places(7, 17) == (12, 18)
+  assert places() == (15, 22)
+  # From second 26 there are four of ten seconds left.
+  assert places(26, 36) == (28, 42)
+  assert places(29, 39) == (29, 44)
+  none = clips.pool_visual(example, 31, 41, pooling='centre')
+  assert not none.any()
+  one = {'visual_2d': np.array([[3.0, 4.0]])}
+  np.testing.assert_allclose(
+    clips.pool_visual(one, pooling='centre'), [0.6, 0.8], rtol=1e-6
+  )
+
+
 def _cases():
   return golden.load('loaders')[0]['sub']['youtube_random']['params']['cases']
 

@@ -13,6 +13,7 @@ from tests.losses.test_values import CHOICES, LEARNT
 
 # A video has more clips than a device of eight.
 N, CLIPS, D = 16, 4, 5
+KEY = functools.partial(jax.random.key, 5)
 BAGS = np.arange(CLIPS) - np.tile(np.arange(CLIPS), N // CLIPS)[:, None]
 
 
@@ -35,7 +36,8 @@ def _whole():
 
   def value(inputs, loss):
     scores = inputs['x'] @ inputs['y'].T
-    given = {'candidates': BAGS, 'gather': lambda x: x, **inputs['learnt']}
+    given = {'candidates': BAGS, 'gather': lambda x: x, 'key': KEY()}
+    given |= inputs['learnt']
     return loss(scores, scores.T, jnp.arange(N), given)
 
   @jax.jit
@@ -62,6 +64,7 @@ def test_gradient_of_the_whole_batch(count, use_devices):
     given = {
       'candidates': candidates,
       'gather': parallel.gather,
+      'key': KEY(),
       **inputs['learnt'],
     }
     return loss(*parallel.gathered_scores(x, y), given)
@@ -85,7 +88,11 @@ def test_gradient_of_the_whole_batch(count, use_devices):
   )
   for choice, (_, gradient) in found.items():
     assert np.abs(gradient['x']).max() > 1e-3, choice
-  assert all(found['sigmoid'][1]['learnt'].values())
+  for choice, names in (
+    ('sigmoid', ('log_scale', 'bias')),
+    ('two_way', ('scale', 'bias')),
+  ):
+    assert all(found[choice][1]['learnt'][name] for name in names)
 
 
 def _sizes(jaxpr):
@@ -107,6 +114,7 @@ def test_memory_is_of_the_scores(choice):
     given = {
       'candidates': BAGS[:n],
       'gather': lambda x: jnp.tile(x, wide // n),
+      'key': KEY(),
       **LEARNT,
     }
     return loss(rows, columns, jnp.arange(n), given)

@@ -9,12 +9,17 @@ import pytest
 
 from avl_jax import loss_options, losses
 from avl_jax.errors import ConfigError
+from avl_jax.losses import impostors
 
 # 4 videos of 3 clips; the last two of 3 are candidates of the first.
 VIDEOS, CLIPS = 4, 3
 N = VIDEOS * CLIPS
 BAGS = np.arange(CLIPS) - np.tile(np.arange(CLIPS), VIDEOS)[:, None]
-LEARNT = {'log_scale': np.array(math.log(3.0)), 'bias': np.array(-1.5)}
+LEARNT = {
+  'log_scale': np.array(math.log(3.0)),
+  'scale': np.array(0.7),
+  'bias': np.array(-1.5),
+}
 # The release keeps the margin in float32 even with float64 scores.
 MARGIN = float(np.float32(0.001))
 CHOICES = {  # of config.loss
@@ -38,6 +43,21 @@ CHOICES = {  # of config.loss
   'bce balanced': {'name': 'bce', 'bce': {'balanced': True}},
   'mil_nce': {'name': 'mil_nce'},
   'sigmoid': {'name': 'sigmoid'},
+  'sampled_margin': {'name': 'sampled_margin'},
+  'sampled_margin elsewhere': {
+    'name': 'sampled_margin',
+    'sampled_margin': {'margin': 0.5, 'other_videos': True},
+  },
+  'sampled_margin semi-hard': {
+    'name': 'sampled_margin',
+    'sampled_margin': {'impostors': 'semi_hard'},
+  },
+  'sampled_margin both': {
+    'name': 'sampled_margin',
+    'sampled_margin': {'impostors': 'both'},
+  },
+  'two_way': {'name': 'two_way'},
+  'two_way anywhere': {'name': 'two_way', 'two_way': {'other_videos': False}},
 }
 
 
@@ -47,7 +67,12 @@ def chosen(choice):
 
 @jax.jit
 def _compiled(scores, candidates, learnt):
-  given = {'candidates': candidates, 'gather': lambda x: x, **learnt}
+  given = {
+    'candidates': candidates,
+    'gather': lambda x: x,
+    'key': jax.random.key(5),
+    **learnt,
+  }
   return {
     choice: chosen(choice)(scores, scores.T, jnp.arange(N), given)
     for choice in CHOICES
@@ -173,6 +198,36 @@ def _sigmoid(scores):
   return sum(_entropy(z[i, j], i == j) for i in range(N) for j in range(N)) / N
 
 
+def _drawn(group, way=None):
+  """The impostors that the compiled losses draw."""
+  key = jax.random.key(5)
+  key = key if way is None else jax.random.fold_in(key, way)
+  return np.asarray(impostors.draw(key, np.arange(N), N, group))
+
+
+def _sampled_margin(scores, margin=1.0, group=1, kinds=('sampled',)):
+  total = 0.0
+  for way, s in enumerate((scores, scores.T)):
+    drawn = _drawn(group, way)
+    for i in range(N):
+      for kind in kinds:
+        below = [j for j in range(N) if s[i, j] < s[i, i]]
+        j = drawn[i]
+        if kind == 'semi_hard' and below:
+          j = max(below, key=lambda j: s[i, j])
+        total += max(0.0, margin + s[i, j] - s[i, i])
+  return total / N
+
+
+def _two_way(scores, group=CLIPS):
+  total = 0.0
+  for i, j in enumerate(_drawn(group)):
+    for place, is_one in ((i, True), (j, False)):
+      distance = math.sqrt(max(2 - 2 * scores[i, place], 1e-6))
+      total += _entropy(-1.5 - 0.7 * distance, is_one)
+  return total / (2 * N)
+
+
 NAIVE = {
   'mms': lambda s: _one_way(s, 0.2) + _one_way(s.T, 0.2),
   'infonce': lambda s: _one_way(s, 0) + _one_way(s.T, 0),
@@ -185,6 +240,16 @@ NAIVE = {
   'bce balanced': lambda s: _bce(s, True),
   'mil_nce': _mil_nce,
   'sigmoid': _sigmoid,
+  'sampled_margin': _sampled_margin,
+  'sampled_margin elsewhere': lambda s: _sampled_margin(s, 0.5, CLIPS),
+  'sampled_margin semi-hard': lambda s: _sampled_margin(
+    s, kinds=('semi_hard',)
+  ),
+  'sampled_margin both': lambda s: _sampled_margin(
+    s, kinds=('sampled', 'semi_hard')
+  ),
+  'two_way': _two_way,
+  'two_way anywhere': lambda s: _two_way(s, 1),
 }
 
 
@@ -233,12 +298,14 @@ def test_mil_nce_with_its_own_candidate_alone():
   np.testing.assert_allclose(loss, math.log(2), rtol=1e-12)
 
 
-def test_start_values_of_the_sigmoid_loss():
+def test_start_values_of_what_losses_learn():
   found = losses.initial_values(name='sigmoid', sigmoid={'initial_bias': -3.0})
   assert found.keys() == {'log_scale', 'bias'}
   np.testing.assert_allclose(np.exp(found['log_scale']), 10, rtol=1e-6)
   assert (found['bias'], found['bias'].dtype) == (-3.0, jnp.float32)
-  for name in loss_options.OPTIONS.keys() - {'sigmoid'}:
+  found = losses.initial_values(name='two_way', two_way={'initial_scale': 2.5})
+  assert found == {'scale': 2.5, 'bias': np.float32(1.4)}
+  for name in loss_options.OPTIONS.keys() - {'sigmoid', 'two_way'}:
     assert losses.initial_values(name=name) == {}
 
 
@@ -250,10 +317,14 @@ def test_start_values_of_the_sigmoid_loss():
       {'name': 'bce', 'bce': {'balance': True}},
       "option of loss.bce is 'balance'.*Expected one of .'balanced'",
     ),
-    ({'max_magrin': {}}, "Did you mean 'max_margin'.*'bce', 'sigmoid'"),
+    ({'max_magrin': {}}, "Did you mean 'max_margin'.*'bce', 'sigmoid', 's"),
     ({'mms': {'margin': 1}}, "key of loss is 'mms'"),
     ({'bce': 3}, r'loss\.bce is 3'),
     ({'name': 'max_margin', 'margin': 0.1}, r'Set loss\.max_margin\.margin'),
+    (
+      {'name': 'sampled_margin', 'margin': 2.0},
+      r'loss\.sampled_margin\.margin',
+    ),
   ],
 )
 def test_a_misspelt_choice_is_refused_with_the_choices(options, message):

@@ -13,7 +13,7 @@ import input_pipeline
 from avl_jax.errors import UserError
 from avl_jax.features import clips
 from input_pipeline.records import reader as record_reader
-from input_pipeline.transforms import cutters
+from input_pipeline.transforms import caption_windows
 from tests.helpers import golden, howto100m_files
 
 _LOADERS, _ARRAYS = golden.load('loaders')
@@ -124,7 +124,7 @@ def test_caption_windows_meet_the_release():
   clamped = 0
   for case in _WINDOWS['results']:
     captions = lists[case['captions']]
-    joined = cutters.caption_window(
+    joined = caption_windows.caption_window(
       captions['start'], captions['end'], case['ind'], case['min_time']
     )
     assert (min(joined), max(joined)) == (case['start_idx'], case['end_idx'])
@@ -153,7 +153,9 @@ def test_caption_clips_meet_the_release(videos):
       'num_frames': _ASR['num_audio_frames'],
       'min_time': _ASR['min_time'],
     }
-    clip = cutters.caption_clip(example, index, order='release', **options)
+    clip = caption_windows.caption_clip(
+      example, index, order='release', **options
+    )
     audio = clip['spectrogram'].T.astype('f2')
     assert golden.crc(audio) == _ASR['audio_crc32'][i]
     assert clip['num_frames'] == _ARRAYS['youtube_asr/nframes'][i]
@@ -161,7 +163,7 @@ def test_caption_clips_meet_the_release(videos):
       clip['visual'], _ARRAYS['youtube_asr/video'][i], rtol=0, atol=1e-6
     )
     assert clip['caption'].startswith(texts[index])
-    in_time = cutters.caption_clip(example, index, **options)['caption']
+    in_time = caption_windows.caption_clip(example, index, **options)['caption']
     assert sorted(in_time.split()) == sorted(clip['caption'].split())
     positions = [in_time.find(text) for text in texts if text in in_time]
     assert positions == sorted(positions)
@@ -174,7 +176,7 @@ def test_a_clip_at_the_beginning_has_audio(videos):
     'caption_ends': np.full(1, 4.0),
     'captions': [b'hello'],
   }
-  clip = cutters.caption_clip(example, 0, num_frames=600, min_time=5)
+  clip = caption_windows.caption_clip(example, 0, num_frames=600, min_time=5)
   assert clip['num_frames'] == 398
   np.testing.assert_array_equal(
     clip['spectrogram'][:398], example['spectrogram'][:398]

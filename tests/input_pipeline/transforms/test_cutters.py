@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avl_jax.features import clips
-from input_pipeline.transforms import cutters
+from input_pipeline.transforms import caption_windows, cutters
 from tests.helpers import golden
 
 
@@ -76,7 +76,7 @@ def test_caption_windows_are_cut_around_the_drawn_captions():
   ('order', 'caption'), [('time', 'a b c'), ('release', 'c b a')]
 )
 def test_word_order(order, caption):
-  clip = cutters.caption_clip(
+  clip = caption_windows.caption_clip(
     _video(), 2, num_frames=100, min_time=8, order=order
   )
   assert clip['caption'] == caption
@@ -97,6 +97,40 @@ def test_training_cutters():
   assert cutter(3, 8.0) == cutters.CaptionWindows(
     7, 3, min_time=8.0, word_order='release'
   )
+
+
+@pytest.mark.parametrize(
+  ('cutter', 'middles'),
+  [
+    (cutters.FixedClip(80, visual_pooling='centre'), [15]),
+    (cutters.RandomClip(80, visual_pooling='centre'), [15]),
+    (
+      cutters.training_cutter(
+        clips_per_example=2,
+        num_frames=1000,
+        min_time=0.0,
+        word_order='time',
+        visual_pooling='centre',
+      ),
+      cutters.random_starts(3000, 1000, 2, np.random.default_rng(0)) + 5,
+    ),
+    (
+      cutters.training_cutter(
+        clips_per_example=2,
+        num_frames=1000,
+        min_time=4.0,
+        word_order='time',
+        visual_pooling='centre',
+      ),
+      # Of the captions from 0 to 5, 5 to 9 and 9 to 20 seconds.
+      np.array([2, 2, 7, 14])[np.random.default_rng(0).integers(4, size=2)],
+    ),
+  ],
+)
+def test_clips_with_the_frame_in_their_centre(cutter, middles):
+  found = list(cutter(_video(), np.random.default_rng(0)))
+  for clip, middle in zip(found, middles, strict=True):
+    np.testing.assert_array_equal(clip['visual'], np.eye(30)[middle])
 
 
 def test_evaluation_takes_its_own_caption_or_else_the_first():
