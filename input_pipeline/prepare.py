@@ -78,7 +78,7 @@ def prepare(
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(name, data_dir, media_dir, weights, **own)
+      _prepare_own(name, data_dir, media_dir, weights, own)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -127,49 +127,14 @@ def _prepare_own(
   data_dir: str,
   media_dir: str,
   weights: tuple[str, str],
-  narrated: Mapping[str, Any],
-  speech: Mapping[str, Any] | None,
-  decoding: Mapping[str, Any],
-  **how,
+  options: dict[str, Any],
 ) -> None:
   """Makes records of video files, or brings them up to date."""
-  from avl_jax.backbones import feature_extractor, network_names
-  from avl_jax.extraction.decoding_limits import Limits
-  from input_pipeline.datasets.narrated_videos import (
-    preparation as narrated_videos,
-  )
-  from input_pipeline.datasets.own_videos import preparation, speech_clips
+  from input_pipeline import prepare_videos
 
-  if _is_own(name) and not media_dir:
-    raise DataError(
-      f'The records of {name!r} are not in {catalog.data_folder(data_dir)}. '
-      'Set --config.prepare.media_dir to the folder of your videos, or to a '
-      'manifest (see input_pipeline/README.md).'
-    )
-  resnet152, resnext101 = weights
-  files = {
-    'resnet152': resnet152 or feature_extractor.STAND_IN,
-    'resnext101': resnext101,
-  }
-  files = {key: os.path.expanduser(file) for key, file in files.items()}
   tfds.disable_progress_bar()  # The preparation shows bars of its own.
-  common: dict[str, Any] = {
-    'data_dir': data_dir,
-    'media_dir': media_dir,
-    'networks_of': lambda digest: network_names.names_of(
-      **files, digest=digest
-    ),
-    'make_extractor': lambda: feature_extractor.Extractor(**files),
-    'limits': Limits(**decoding),
-    **how,  # workers, beam
-  }
   with _explain_full_disk(name, data_dir):
-    if _is_narrated(name):
-      narrated_videos.prepare(name, options=narrated, **common)
-    else:
-      clips = None if speech is None else speech_clips.Choice(**speech)
-      preparation.prepare(name.partition('/')[2], clips=clips, **common)
-      synthetic.mark(catalog.load(name, data_dir).data_dir, media_dir)
+    prepare_videos.prepare(name, data_dir, media_dir, weights, **options)
 
 
 def _builders() -> dict[str, type[tfds.core.GeneratorBasedBuilder]]:
@@ -234,10 +199,7 @@ def _prepare_one(
     ).download_and_prepare()
     builder = catalog.load(name, data_dir)
     synthetic.mark(builder.data_dir, media_dir)
-  sizes = ', '.join(
-    f'{info.num_examples:,} in {split}'
-    for split, info in builder.info.splits.items()
-  )
+  sizes = catalog.sizes(builder.info)
   logs.write(
     f'Prepared {name}: {sizes}. Skipped examples are listed in '
     f'{builder.data_dir}/skipped.json.'

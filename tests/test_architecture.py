@@ -26,7 +26,7 @@ FLOORS = {
     ('extraction',),
     ('backbones',),
     ('features', 'torch_files', 'parallel', 'multihost', 'files', 'config'),
-    ('layers', 'losses', 'loss_options', 'later_keys', 'config_kinds'),
+    ('layers', 'losses', 'loss_options', 'later_keys'),
     ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (
@@ -37,7 +37,7 @@ FLOORS = {
   ),
   'input_pipeline': (
     ('__init__',),
-    ('prepare', 'batches', 'metric_writer'),
+    ('prepare', 'prepare_videos', 'batches', 'metric_writer'),
     ('transforms', 'datasets'),
     ('records',),
     ('schema',),
@@ -51,6 +51,7 @@ OPEN_TO_PIPELINE = (
 # What reading records imports neither directly nor through another module.
 MAKING = (
   *('input_pipeline.datasets', 'input_pipeline.prepare'),
+  'input_pipeline.prepare_videos',
   *('avl_jax.backbones', 'avl_jax.extraction'),
 )
 # What computes without JAX, and the packages that import JAX.

@@ -89,13 +89,14 @@ def prepare(
     _divide(title, lines)
     if old:
       _compare(title, old, lines)
-    content = {'lines': lines, 'captions': captions, 'extracted': extracted}
     made = make_builder(
       kind=kind,
       config_name=title.partition('/')[2],
+      lines=lines,
+      captions=captions,
+      extracted=extracted,
       recipe=recipe,
       data_dir=folder,
-      **content,
     )
     _write(made, lines, recipe)
 
@@ -240,12 +241,8 @@ def _write(
     else:
       made.download_and_prepare()
     logs.write(tables.summary(title, lines))
-    sizes = ', '.join(
-      f'{info.num_examples:,} in {split}'
-      for split, info in made.info.splits.items()
-    )
     logs.write(
-      f'Prepared {title}: {sizes}. {folder}/{tables.FILES} has a line for each '
+      f'Prepared {title}: {catalog.sizes(made.info)}. {folder}/{tables.FILES} has a line for each '
       f'file, {tables.AVAILABILITY} what was there.'
     )
   for version in folder.parent.iterdir():
