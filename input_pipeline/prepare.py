@@ -199,7 +199,7 @@ def _prepare_one(
     ).download_and_prepare()
     builder = catalog.load(name, data_dir)
     synthetic.mark(builder.data_dir, media_dir)
-  sizes = catalog.sizes(builder.info)
+  sizes = catalog.sizes(builder)
   logs.write(
     f'Prepared {name}: {sizes}. Skipped examples are listed in '
     f'{builder.data_dir}/skipped.json.'

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.dataset_builder import DatasetBuilder
-from tensorflow_datasets.core.dataset_info import DatasetInfo
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 
 from input_pipeline.records.bad_records import REMEDY, DataError
@@ -76,8 +75,9 @@ def count(datasets: Sequence[str], split: str, data_dir: str) -> int:
   )
 
 
-def sizes(info: DatasetInfo) -> str:
+def sizes(builder: DatasetBuilder) -> str:
   """How many examples each split has: '1,234 in train, 100 in val'."""
   return ', '.join(
-    f'{split.num_examples:,} in {name}' for name, split in info.splits.items()
+    f'{split.num_examples:,} in {name}'
+    for name, split in builder.info.splits.items()
   )

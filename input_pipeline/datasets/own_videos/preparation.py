@@ -242,8 +242,8 @@ def _write(
       made.download_and_prepare()
     logs.write(tables.summary(title, lines))
     logs.write(
-      f'Prepared {title}: {catalog.sizes(made.info)}. {folder}/{tables.FILES} has a line for each '
-      f'file, {tables.AVAILABILITY} what was there.'
+      f'Prepared {title}: {catalog.sizes(made)}. {folder}/{tables.FILES} has '
+      f'a line for each file, {tables.AVAILABILITY} what was there.'
     )
   for version in folder.parent.iterdir():
     if version.is_dir() and version != folder:
