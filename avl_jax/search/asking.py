@@ -33,7 +33,7 @@ from avl_jax.search.questions import Question
 from avl_jax.trained_model import TrainedModel
 
 COUNT = 10  # answers
-THRESHOLD = 0.25
+THRESHOLD = 0.1
 _CURVES = 3  # answers whose seconds are scored
 
 

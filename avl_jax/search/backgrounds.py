@@ -20,7 +20,7 @@ FILE = 'background.npz'  # in the workdir of a run: its validation recordings
 
 
 class Backgrounds:
-  """Background questions by branch, and their best scores in an index."""
+  """Background questions by branch, and what they score by chance."""
 
   def __init__(
     self,
@@ -42,7 +42,7 @@ class Backgrounds:
   def forget(self) -> None:
     """Forgets what depends on the content of the index."""
     self._found: dict[str, Background | None] = {}
-    self._best: dict[tuple[str, str], np.ndarray] = {}
+    self._seconds: dict[tuple[str, str], np.ndarray] = {}
 
   def of(self, branch: str) -> Background | None:
     """Background questions of a branch; None: fewer than `LEAST` are known."""
@@ -55,7 +55,7 @@ class Backgrounds:
   def chances(
     self, branch: str, name: str, scores: np.ndarray
   ) -> list[float | None]:
-    """Share of the questions that score as high on any window.
+    """Share of the questions that score as high on their second-best window.
 
     Args:
       branch: of the questions.
@@ -65,10 +65,10 @@ class Backgrounds:
     background = self.of(branch)
     if not background:
       return [None] * len(scores)
-    if (branch, name) not in self._best:
-      self._best[branch, name] = background.best(self._index, name)
-    best = self._best[branch, name]
-    return [float((best >= score).mean()) for score in scores]
+    if (branch, name) not in self._seconds:
+      self._seconds[branch, name] = background.seconds(self._index, name)
+    others = self._seconds[branch, name]
+    return [float((others >= score).mean()) for score in scores]
 
   def _find(self, branch: str) -> Background | None:
     names = self._index.description.names
