@@ -149,14 +149,14 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
 
 
 def test_a_file_has_the_same_vectors_in_any_company(
-  make_index, media_dir, good_index, tmp_path
+  make_index, media_dir, good_index, fresh_dir
 ):
   """Down to the last bit."""
   for path in media_dir.rglob('*'):
     if path.is_file() and path.name not in ('long.mp4', 'sound.flac'):
       path.unlink()
-  make_index(media_dir, tmp_path / 'index')
-  found, expected = contents(tmp_path / 'index'), contents(good_index)
+  make_index(media_dir, fresh_dir)
+  found, expected = contents(fresh_dir), contents(good_index)
   assert found.keys() == {'long.mp4', 'sound.flac'}
   for path, (_, spans, held) in found.items():
     assert_same(([], spans, held), ([], *expected[path][1:]))
@@ -186,11 +186,11 @@ def test_the_folder_may_move(make_index, media_dir, index_dir, tmp_path):
   assert contents(index_dir).keys() == KINDS.keys()
 
 
-def test_half_precision_and_sums(make_index, media_dir, good_index, tmp_path):
+def test_half_precision_and_sums(make_index, good_media, good_index, fresh_dir):
   names = "--config.search.names=('sum','audio')"
-  half = tmp_path / 'half'
-  make_index(media_dir, half, names, '--config.search.dtype=float16')
-  whole, found = contents(good_index), contents(half)
+  half = '--config.search.dtype=float16'
+  assert make_index(good_media, fresh_dir, names, half) == []
+  whole, found = contents(good_index), contents(fresh_dir)
   assert [*found['mute.mp4'][2]['sum']] == []
   assert len(found['sound.flac'][2]['audio']) == 3
   assert len(found['sound.flac'][2]['sum']) == 0
@@ -199,7 +199,7 @@ def test_half_precision_and_sums(make_index, media_dir, good_index, tmp_path):
     np.testing.assert_allclose(
       found[path][2]['sum'], both, rtol=2e-3, atol=1e-5
     )
-  with Index.open(half) as index:
+  with Index.open(fresh_dir) as index:
     assert index.description.names == ('sum', 'audio')
     assert index.description.dtype == 'float16'
 
