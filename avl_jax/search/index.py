@@ -153,8 +153,7 @@ class Index(Snapshot):
       stored: name -> vectors [n, D] as they are stored; None: there are none.
       but: a shard that they must not go to.
     """
-    limit = shards.LIMIT // self._row_bytes
-    row, shard = self._contents.place(limit, but)
+    row, shard = self._contents.place(shards.LIMIT // self._row_bytes, but)
     start = (row - shard) * self._row_bytes
     end = start + len(entry.windows) * self._row_bytes
     paths = {self._path(name, shard): rows for name, rows in stored.items()}
@@ -162,7 +161,7 @@ class Index(Snapshot):
     try:
       if len(entry.windows):
         shards.append(paths, start, end)
-      self._commit({'add': placed.to_json()})
+      self.commit({'add': placed.to_json()})
     except UserError:
       if self._contents.next == row:  # Not committed.
         shards.cut(paths, start)
@@ -194,13 +193,14 @@ class Index(Snapshot):
     moved = dataclasses.replace(
       file, path=path, modified=file.modified if modified is None else modified
     )
-    self._commit({'move': dataclasses.asdict(moved), 'from': file.path})
+    self.commit({'move': dataclasses.asdict(moved), 'from': file.path})
 
   def drop(self, path: str) -> None:
     """Takes a file out. Raises KeyError if it is not in the index."""
-    self._commit({'drop': self._contents.entries[path].file.path})
+    self.commit({'drop': self._contents.entries[path].file.path})
 
-  def _commit(self, *lines: dict[str, Any]) -> None:
+  def commit(self, *lines: dict[str, Any]) -> None:
+    """Makes changes, of the form that `Contents.after` reads: all or none."""
     before = self._contents.extents
     try:
       self._journal.commit(*lines)

@@ -15,6 +15,7 @@ from input_pipeline.datasets.own_videos import builder
 from tests.helpers import media, own_folder, small_run
 from tests.search.conftest import make_run
 
+ODD = os.fsdecode(b'\xe9t\xe9.png')  # is not UTF-8
 KINDS = {  # path -> windows, with pictures, with sound
   'a.mp4': ([(0, 3)], 1, 1),
   'long.mp4': ([(0, 10), (5, 15), (10, 20), (15, 25), (20, 26)], 5, 5),
@@ -123,7 +124,7 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
   (media_dir / 'a.mp4').rename(media_dir / 'swap')
   (media_dir / 'sub/b.mkv').rename(media_dir / 'a.mp4')
   (media_dir / 'swap').rename(media_dir / 'sub/b.mkv')
-  (media_dir / 'sub/picture.png').rename(media_dir / 'other.png')
+  (media_dir / 'sub/picture.png').rename(media_dir / ODD)
   os.utime(media_dir / 'mute.mp4')
   (media_dir / 'sound.flac').unlink()
   assert make_index(media_dir, index_dir) == ['long.mp4', 'new.mp4']
@@ -133,7 +134,7 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
   assert_same(found.pop('mute.mp4'), before['mute.mp4'])
   assert_same(found.pop('a.mp4'), before['sub/b.mkv'])
   assert_same(found.pop('sub/b.mkv'), before['a.mp4'])
-  assert_same(found.pop('other.png'), before['sub/picture.png'])
+  assert_same(found.pop(ODD), before['sub/picture.png'])
   assert found.pop('new.mp4')[1] == [(0, 4)]
   assert found.pop('long.mp4')[1] == [(0, 10), (5, 13)]
   assert not found

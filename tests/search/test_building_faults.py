@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from avl_jax.errors import Interrupted, UserError
+from avl_jax.extraction import media_folder
 from avl_jax.features import TimedOutError, UnexpectedError
 from avl_jax.search import shards
 from avl_jax.search.index import Index
@@ -79,6 +80,27 @@ def test_what_may_be_an_accident_is_tried_again(
   assert contents(index_dir).keys() == {*KINDS} - {'a.mp4', 'mute.mp4'}
   assert make_index(media_dir, index_dir) == ['a.mp4', 'mute.mp4']
   assert contents(index_dir)['a.mp4'][1] == [(0, 3)]
+
+
+def test_what_cannot_be_read_for_now_stays(
+  make_index, media_dir, index_dir, monkeypatch, capsys
+):
+  """Another file that has gone does not."""
+  before = contents(index_dir)
+  os.utime(media_dir / 'long.mp4', (1e9, 1e9))
+  (media_dir / 'sound.flac').unlink()
+
+  def fail(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+  with monkeypatch.context() as patch:
+    patch.setattr(media_folder, 'digest', fail)
+    make_index(media_dir, index_dir)
+  assert 'unreadable: long.mp4: Input/output error.' in capsys.readouterr().out
+  found = contents(index_dir)
+  assert found.keys() == {*KINDS} - {'sound.flac'}
+  assert_same(found['long.mp4'], before['long.mp4'])
+  assert make_index(media_dir, index_dir) == []
 
 
 def test_no_file_can_be_used(make_index, tmp_path):
