@@ -219,17 +219,22 @@ class Snapshot:
       journal.read(self.folder)
     except UserError as error:
       damage.append(str(error))
-    for entry in self._contents.by_row:
-      for name, digest in entry.digests.items():
-        path = self._path(name, entry.shard)
-        start = (entry.row - entry.shard) * self._row_bytes
-        size = len(entry.windows) * self._row_bytes
-        if shards.read_digest(path, start, size) != digest:
-          damage.append(
-            f'{path} has changed since it was written, in the vectors of '
-            f'{entry.file.path}. Index this file again.'
-          )
+    damage += [
+      f'{path} has changed since it was written, in the vectors of '
+      f'{entry.file.path}. Index this file again.'
+      for entry in self._contents.by_row
+      for path in self._changed(entry)
+    ]
     return damage
+
+  def _changed(self, entry: Entry) -> Iterator[pathlib.Path]:
+    """Files in which the vectors of a file are not as they were written."""
+    start = (entry.row - entry.shard) * self._row_bytes
+    size = len(entry.windows) * self._row_bytes
+    for name, digest in entry.digests.items():
+      path = self._path(name, entry.shard)
+      if shards.read_digest(path, start, size) != digest:
+        yield path
 
   @property
   def _row_bytes(self) -> int:
