@@ -80,10 +80,11 @@ class Answers:
 
   def _title(self) -> str:
     if not self.nothing_fits:
-      return f'Answers to {self.question}:'
+      return f'Answers to {shown(self.question)}:'
     return (
-      f'Nothing fits {self.question}: more than {100 * self.threshold:g} % of '
-      'the background questions have as good an answer by chance. The nearest:'
+      f'Nothing fits {shown(self.question)}: more than '
+      f'{100 * self.threshold:g} % of the background questions have as good an '
+      'answer by chance. The nearest:'
     )
 
   def _rows(self) -> list[list[str]]:

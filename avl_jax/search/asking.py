@@ -147,7 +147,6 @@ class Searcher:
       self._backgrounds.forget()
     names = self.index.description.names
     name = answers or ('video' if 'video' in names else names[0])
-    self.index.check_name(name)
     question = question_files.make(
       lambda: self.trained,
       self._decoder,

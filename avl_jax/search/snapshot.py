@@ -78,10 +78,6 @@ class Snapshot:
     entries = self._contents.entries
     return [entries[path].file for path in sorted(entries)]
 
-  def file(self, path: str) -> IndexedFile:
-    """The file of a path. Raises KeyError if it is not in the index."""
-    return self._contents.entries[path].file
-
   @property
   def count(self) -> int:
     """Number of windows."""
@@ -170,18 +166,14 @@ class Snapshot:
       max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
     )
 
-  def check_name(self, name: str) -> None:
-    """Raises ConfigError if the index has no vectors of a name."""
-    if name not in self.description.names:
-      raise ConfigError(
-        f'The index {self.folder} has no vectors {name!r}, but '
-        f'{", ".join(self.description.names)}. Choose one of these.'
-      )
-
   def _checked(self, name: str, queries: np.ndarray) -> np.ndarray:
     description = self.description
     queries = np.ascontiguousarray(queries, np.float32)
-    self.check_name(name)
+    if name not in description.names:
+      raise ConfigError(
+        f'The index {self.folder} has no vectors {name!r}, but '
+        f'{", ".join(description.names)}. Choose one of these.'
+      )
     if queries.ndim != 2 or queries.shape[1] != description.dim:
       raise ConfigError(
         f'Queries have the shape {list(queries.shape)}; the index '

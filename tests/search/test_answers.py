@@ -77,6 +77,32 @@ def test_what_questions_score_by_chance(index):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_what_they_score_is_kept_until_the_index_changes(tmp_path, monkeypatch):
+  calls = []
+
+  def seconds(self, index, name):
+    calls.append(name)
+    return np.arange(len(self.vectors), dtype=np.float32)
+
+  monkeypatch.setattr(confidence.Background, 'seconds', seconds)
+  with Index.create(tmp_path / 'index', made_up.description()) as writer:
+    made_up.add(writer, 'b.mp4', 210, 1)
+    vectors = confidence.of_index(writer, 'audio').vectors
+    reader = Index.open(tmp_path / 'index')
+
+    def ask():
+      found = Backgrounds(reader, lambda: 'm1', lambda: vectors)
+      return found.chances('audio', 'video', np.float32([105]))
+
+    assert ask() == ask() == [0.5]
+    assert calls == ['video']
+    made_up.add(writer, 'c.mp4', 2, 2)
+    assert ask() == [0.5]  # It still sees the index of before.
+    assert reader.refresh()
+    assert ask() == [0.5]
+    assert calls == ['video'] * 2
+
+
 def test_many_background_questions_are_thinned_evenly():
   vectors = np.arange(1200, dtype=np.float32)[:, None]
   chosen = confidence.of_recordings(vectors).vectors[:, 0]
