@@ -96,7 +96,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'search.part': '',
   'search.answers': '',
   'search.count': 10,
-  'search.threshold': 0.25,
+  'search.threshold': 0.1,
   'search.json': False,
 }
 _PARTS = (  # that came later as a whole

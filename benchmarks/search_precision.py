@@ -1,21 +1,56 @@
-"""How many ranks half precision moves, on an index of real files.
+"""How many ranks half precision moves, on real data.
 
   python -m benchmarks.search_precision INDEX
+  python -m benchmarks.search_precision RUN [DATA_DIR]
 
-INDEX is an index in float32 with the vectors 'video' and 'audio'. A copy in
-half precision is made in a temporary folder. The sound of each window asks for
-its own picture among those of all windows, and the other way round.
+INDEX is an index in float32 with the vectors 'video' and 'audio'; of a RUN, the
+clips of each of its evaluations are put into one. A copy in half precision is
+made in a temporary folder. The sound of each window asks for its own picture
+among those of all windows, and the other way round.
 """
 
 import dataclasses
 import pathlib
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
 
-from avl_jax.retrieval import metrics
-from avl_jax.search.index import Index
+from avl_jax import trained_model
+from avl_jax.config import read_config
+from avl_jax.retrieval import embedding, metrics
+from avl_jax.search.index import Description, Index, IndexedFile
+
+
+def of_run(
+  workdir: pathlib.Path, data_dir: str, folder: pathlib.Path
+) -> Iterator[Index]:
+  """An index of each evaluation of a run, a file for each clip."""
+  import input_pipeline
+
+  config = read_config(str(workdir / 'config.json'))
+  trained = trained_model.load(workdir)
+  embed = embedding.make_embed_evaluation(trained.model)
+  evaluations = input_pipeline.eval_batches(
+    **config.eval_data, words=config.words, data_dir=data_dir or config.data_dir
+  )
+  for name, batches in evaluations.items():
+    found = embed(trained.variables, batches, batches.num_examples)
+    like = Description(
+      *('', '', {}, 10.0, 10.0, ('video', 'audio')), trained.model.embed_dim
+    )
+    with Index.create(folder / name, like) as index:
+      for i, clip in enumerate(found.ids.tolist()):
+        file = IndexedFile(clip, clip, 0, 0, 10.0)
+        vectors = {n: found.embeddings[n][i : i + 1] for n in like.names}
+        index.add(
+          file,
+          np.array([[0.0, 10.0]]),
+          vectors,
+          dict.fromkeys(like.names, np.ones(1, bool)),
+        )
+    yield Index.open(folder / name)
 
 
 def halved(index: Index, folder: pathlib.Path) -> Index:
@@ -51,13 +86,14 @@ def ranks(
   return metrics.ranks((scores > score).sum(1), (scores == score).sum(1))
 
 
-def main() -> None:
-  """Prints a line for each direction."""
-  with (
-    tempfile.TemporaryDirectory() as folder,
-    Index.open(sys.argv[1]) as whole,
-    halved(whole, pathlib.Path(folder) / 'half') as half,
-  ):
+def compare(whole: Index, folder: pathlib.Path) -> None:
+  """Prints a line for each direction.
+
+  Args:
+    whole: an index in float32.
+    folder: of the copy.
+  """
+  with halved(whole, folder) as half:
     rows, half_rows = clips(whole), clips(half)
     places = [half_rows[clip] for clip in rows]
     for query, gallery in (('audio', 'video'), ('video', 'audio')):
@@ -70,10 +106,25 @@ def main() -> None:
         [100 * (found < 10).mean() for found in (before, after)],
       )
       print(
-        f'{query} -> {gallery}, {len(before):,} windows: {moved.sum():,} ranks '
-        f'move, by {np.abs(before - after).max()} at most. R@10 is '
-        f'{recalls[0]:.2f} % in float32, {recalls[1]:.2f} % in half precision.'
+        f'{whole.folder.name}, {query} -> {gallery}, {len(before):,} windows: '
+        f'{moved.sum():,} ranks move, by {np.abs(before - after).max()} at '
+        f'most. R@10 is {recalls[0]:.2f} % in float32, {recalls[1]:.2f} % in '
+        'half precision.'
       )
+
+
+def main() -> None:
+  """Compares an index, or those of a run's evaluations."""
+  source = pathlib.Path(sys.argv[1])
+  with tempfile.TemporaryDirectory() as name:
+    folder = pathlib.Path(name)
+    if (source / 'config.json').is_file():
+      data_dir = sys.argv[2] if len(sys.argv) > 2 else ''
+      indexes = of_run(source, data_dir, folder)
+    else:
+      indexes = iter([Index.open(source)])
+    for number, index in enumerate(indexes):
+      compare(index, folder / f'half{number}')
 
 
 if __name__ == '__main__':

@@ -293,9 +293,9 @@ def get_config() -> ml_collections.ConfigDict:
       # '': 'video', if the index has it.
       'answers': '',
       'count': 10,  # answers
-      # Share of background questions above which an answer does not fit: that
-      # have as good an answer in the index by chance.
-      'threshold': 0.25,
+      # Share of background questions that have as good an answer by chance,
+      # above which an answer does not fit.
+      'threshold': 0.1,
       'json': False,  # for programs
     }
   )

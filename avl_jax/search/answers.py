@@ -24,8 +24,8 @@ class Answer:
     score: dot product with the question.
     share: of the background questions, how many score as high on this window;
       None: too few are known.
-    chance: of the background questions, how many score as high on any window of
-      the index; None: too few are known.
+    chance: of the background questions, how many score as high on their own
+      second-best window of the index; None: too few are known.
     fits: False: the chance is above the threshold.
     is_there: whether the file is in the media folder; None: that is not known.
     curve: scores of its seconds; None: they are not known.
@@ -80,10 +80,11 @@ class Answers:
 
   def _title(self) -> str:
     if not self.nothing_fits:
-      return f'Answers to {self.question}:'
+      return f'Answers to {shown(self.question)}:'
     return (
-      f'Nothing fits {self.question}: more than {100 * self.threshold:g} % of '
-      'the background questions have as good an answer. The nearest:'
+      f'Nothing fits {shown(self.question)}: more than '
+      f'{100 * self.threshold:g} % of the background questions have as good an '
+      'answer by chance. The nearest:'
     )
 
   def _rows(self) -> list[list[str]]:
@@ -110,9 +111,9 @@ class Answers:
     if any(answer.chance is not None for answer in self.items):
       notes.append(
         f'here, anywhere: share of {self.background:,} background questions '
-        f'({self.source}) that score as high on this window, or on any window '
-        f'of the index. An answer fits if the latter is at most '
-        f'{100 * self.threshold:g} % (--config.search.threshold).'
+        f'({self.source}) that score as high on this window, or on their own '
+        'second-best window of the index. An answer fits if the latter is at '
+        f'most {100 * self.threshold:g} % (--config.search.threshold).'
       )
     else:
       notes.append(

@@ -33,7 +33,7 @@ from avl_jax.search.questions import Question
 from avl_jax.trained_model import TrainedModel
 
 COUNT = 10  # answers
-THRESHOLD = 0.25
+THRESHOLD = 0.1
 _CURVES = 3  # answers whose seconds are scored
 
 
@@ -147,7 +147,6 @@ class Searcher:
       self._backgrounds.forget()
     names = self.index.description.names
     name = answers or ('video' if 'video' in names else names[0])
-    self.index.check_name(name)
     question = question_files.make(
       lambda: self.trained,
       self._decoder,

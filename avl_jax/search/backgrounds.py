@@ -4,6 +4,10 @@ For sound they are the run's validation recordings, which the first search
 embeds and keeps in its workdir, else what the index itself holds.
 """
 
+import contextlib
+import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -11,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from avl_jax.errors import UserError
 from avl_jax.extraction import feature_cache
 from avl_jax.search import confidence
 from avl_jax.search.confidence import Background
 from avl_jax.search.index import Index
 
 FILE = 'background.npz'  # in the workdir of a run: its validation recordings
+FOLDER = 'asked'  # of an index: what background questions score
 
 
 class Backgrounds:
-  """Background questions by branch, and their best scores in an index."""
+  """Background questions by branch, and what they score by chance."""
 
   def __init__(
     self,
@@ -42,7 +48,7 @@ class Backgrounds:
   def forget(self) -> None:
     """Forgets what depends on the content of the index."""
     self._found: dict[str, Background | None] = {}
-    self._best: dict[tuple[str, str], np.ndarray] = {}
+    self._seconds: dict[tuple[str, str], np.ndarray] = {}
 
   def of(self, branch: str) -> Background | None:
     """Background questions of a branch; None: fewer than `LEAST` are known."""
@@ -55,7 +61,7 @@ class Backgrounds:
   def chances(
     self, branch: str, name: str, scores: np.ndarray
   ) -> list[float | None]:
-    """Share of the questions that score as high on any window.
+    """Share of the questions that score as high on their second-best window.
 
     Args:
       branch: of the questions.
@@ -65,10 +71,28 @@ class Backgrounds:
     background = self.of(branch)
     if not background:
       return [None] * len(scores)
-    if (branch, name) not in self._best:
-      self._best[branch, name] = background.best(self._index, name)
-    best = self._best[branch, name]
-    return [float((best >= score).mean()) for score in scores]
+    if (branch, name) not in self._seconds:
+      self._seconds[branch, name] = self._of_index(background, branch, name)
+    others = self._seconds[branch, name]
+    return [float((others >= score).mean()) for score in scores]
+
+  def _of_index(
+    self, background: Background, branch: str, name: str
+  ) -> np.ndarray:
+    """`Background.seconds`, which is kept until the index changes."""
+    digest = hashlib.sha256(background.vectors.tobytes()).hexdigest()
+    path = feature_cache.file_of(
+      self._index.folder / FOLDER, [branch, name, digest]
+    )
+    version = _version(self._index)
+    kept = feature_cache.read(path, {'version', 'scores'})
+    if kept and str(kept['version']) == version:
+      return kept['scores']
+    scores = background.seconds(self._index, name)
+    arrays = {'version': np.array(version), 'scores': scores}
+    with contextlib.suppress(UserError):  # Whoever asks may be no writer.
+      feature_cache.write(path, arrays)
+    return scores
 
   def _find(self, branch: str) -> Background | None:
     names = self._index.description.names
@@ -81,6 +105,13 @@ class Backgrounds:
     if branch not in ('audio', 'video') or branch not in names:
       return None
     return confidence.of_index(self._index, branch)
+
+
+def _version(index: Index) -> str:
+  """Digest of what the vectors of an index are of."""
+  facts: list = [dataclasses.astuple(index.description)]
+  facts += [(file.path, file.content) for file in index.files()]
+  return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def read(workdir: str | os.PathLike, model: str) -> np.ndarray | None:

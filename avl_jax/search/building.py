@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from avl_jax.errors import UserError
 from avl_jax.extraction import workers
@@ -26,7 +27,7 @@ from avl_jax.search.window_vectors import WindowVectors
 from avl_jax.trained_model import TrainedModel
 
 ROOT = 'media.json'  # of an index: the folder of its files
-_MOVING = '.moving/'  # Names that begin with a dot are never listed.
+_MOVING = '.moving/'  # No path of a file: names with a dot are not listed.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,17 +154,22 @@ def media_dir_of(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def _rearrange(index: Index, plan: Plan) -> None:
-  """Takes files out and gives files their new paths."""
-  for path in plan.gone:
-    index.drop(path)
+  """Takes files out and gives files their new paths, in one step."""
+  changes: list[dict[str, Any]] = [{'drop': path} for path in plan.gone]
+  files = {file.path: file for file in index.files()}
+
+  def move(old: str, now: str, path: str, modified: int) -> None:
+    file = dataclasses.replace(files[old], path=path, modified=modified)
+    changes.append({'move': dataclasses.asdict(file), 'from': now})
+
   sources = {old for old, new in plan.moved if old != new.path}
   targets = {new.path for old, new in plan.moved if old != new.path}
   aside = {}
   for old, new in plan.moved:
     if old in sources & targets:  # Two files may have swapped their names.
       aside[old] = f'{_MOVING}{new.content}'
-      index.move(new.content, aside[old], old=old)
+      move(old, old, aside[old], 0)
   for old, new in plan.moved:
-    index.move(
-      new.content, new.path, old=aside.get(old, old), modified=new.trusted
-    )
+    move(old, aside.get(old, old), new.path, new.trusted)
+  if changes:
+    index.commit(*changes)

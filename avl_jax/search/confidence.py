@@ -3,14 +3,16 @@
 A window that fits everything a little has high scores for all questions, and a
 large index has a high score for any question. So the score of an answer is
 compared with those of background questions, recordings that ask for something
-else, twice: on the same window, and on their own best window of the index.
+else, twice: on the same window, and on their own windows.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from avl_jax.search import nearest
 from avl_jax.search.index import Index
 
 LEAST = 200  # background questions, without which nothing is said
@@ -53,26 +55,37 @@ class Background:
       found.append(float(higher.mean()) if counts.sum() >= LEAST else None)
     return found
 
-  def best(self, index: Index, name: str) -> np.ndarray:
-    """The largest score that each question has in an index.
+  def seconds(self, index: Index, name: str) -> np.ndarray:
+    """The score of each question on its second-best window in an index.
+
+    A background question may happen to ask for something that the index has.
+    Then its best window is no chance, but the second one is.
 
     Args:
       index: see `of_index`.
       name: of the vectors that answer. Windows of a question's own file do not
-        count.
+        count, nor those that overlap its best one.
 
     Returns:
-      float32 [B]; -inf: there is no window.
+      float32 [B]; of the best window where there is no second one; -inf: there
+      is none.
     """
-    own = [len(index.rows_of(path)) for path in {*self.paths} - {''}]
-    scores, rows = index.search(name, self.vectors, 1 + max(own, default=0))
-    if not own:
-      return scores[:, 0]
+    own = max((len(index.rows_of(p)) for p in {*self.paths} - {''}), default=0)
+    like = index.description
+    overlapping = 2 * math.ceil(like.window / like.step)
+    scores, rows = index.search(name, self.vectors, own + overlapping + 2)
     found = np.full(len(rows), -np.inf, np.float32)
     for i, path in enumerate(self.paths):
-      mine = np.isin(rows[i], index.rows_of(path)) | (rows[i] < 0)
-      if not mine.all():
-        found[i] = scores[i, np.argmin(mine)]
+      best = None
+      for score, row in zip(scores[i], rows[i].tolist(), strict=True):
+        window = index.window(row) if row >= 0 else None
+        if window is None or window.path == path:
+          continue
+        if best is None:
+          best, found[i] = window, score
+        elif not nearest.overlap(window, best):
+          found[i] = score
+          break
     return found
 
 

@@ -39,7 +39,7 @@ class Index(Snapshot):
       super().__init__(folder)
       if lock:
         self._journal = journal.Journal(self.folder)
-        self._clean()
+        shards.remove_all_but(self.folder, self._contents.extents)
     except BaseException:
       self.close()
       raise
@@ -128,32 +128,44 @@ class Index(Snapshot):
       )
       for name in self.description.names
     }
-    row, shard = self._contents.place(shards.LIMIT // self._row_bytes)
-    self._append(row, shard, stored, len(windows))
     held = {name: rows for name, rows in stored.items() if rows is not None}
     entry = Entry(
       file=file,
-      row=row,
-      shard=shard,
+      row=0,
+      shard=0,
       windows=windows,
       present={name: np.array(present[name], bool) for name in stored},
       digests={name: shards.digest(rows) for name, rows in held.items()},
       largest={n: float(shards.norms(rows).max()) for n, rows in held.items()},
     )
-    self._commit({'add': entry.to_json()})
+    self._write(entry, stored)
 
-  def _append(
+  def _write(
     self,
-    row: int,
-    shard: int,
+    entry: Entry,
     stored: Mapping[str, np.ndarray | None],
-    count: int,
+    but: int | None = None,
   ) -> None:
-    """Writes the vectors of a file behind all rows that were ever in use."""
+    """Commits a file, its vectors behind all rows that were ever in use.
+
+    Args:
+      entry: the file, with any row and shard.
+      stored: name -> vectors [n, D] as they are stored; None: there are none.
+      but: a shard that they must not go to.
+    """
+    row, shard = self._contents.place(shards.LIMIT // self._row_bytes, but)
     start = (row - shard) * self._row_bytes
+    end = start + len(entry.windows) * self._row_bytes
     paths = {self._path(name, shard): rows for name, rows in stored.items()}
-    if count:
-      shards.append(paths, start, start + count * self._row_bytes)
+    placed = dataclasses.replace(entry, row=row, shard=shard)
+    try:
+      if len(entry.windows):
+        shards.append(paths, start, end)
+      self.commit({'add': placed.to_json()})
+    except UserError:
+      if self._contents.next == row:  # Not committed.
+        shards.cut(paths, start)
+      raise
 
   def move(
     self,
@@ -181,13 +193,14 @@ class Index(Snapshot):
     moved = dataclasses.replace(
       file, path=path, modified=file.modified if modified is None else modified
     )
-    self._commit({'move': dataclasses.asdict(moved), 'from': file.path})
+    self.commit({'move': dataclasses.asdict(moved), 'from': file.path})
 
   def drop(self, path: str) -> None:
     """Takes a file out. Raises KeyError if it is not in the index."""
-    self._commit({'drop': self._contents.entries[path].file.path})
+    self.commit({'drop': self._contents.entries[path].file.path})
 
-  def _commit(self, *lines: dict[str, Any]) -> None:
+  def commit(self, *lines: dict[str, Any]) -> None:
+    """Makes changes, of the form that `Contents.after` reads: all or none."""
     before = self._contents.extents
     try:
       self._journal.commit(*lines)
@@ -197,18 +210,17 @@ class Index(Snapshot):
       raise
     self._show(self._contents.after(lines))
     if before.keys() - self._contents.extents:
-      self._clean()
+      shards.remove_all_but(self.folder, self._contents.extents)
 
   def compact(self) -> None:
     """Gives back space: call it after many changes.
 
-    Rewrites the shards of which over half is dead, file by file, and the
-    journal if over half of its lines are. Rows of the files in these shards
-    change. A crash leaves every file whole.
+    Rewrites the shards of which over half is dead, file by file, and a long
+    journal. Rows of these files change.
 
     Raises:
-      DamageError: vectors have changed since they were written.
-      UserError: the disk is full.
+      UserError: vectors have changed since they were written, or the disk is
+        full.
     """
     for shard in sorted(self._contents.extents):
       inside = [e for e in self._contents.by_row if e.shard == shard]
@@ -219,27 +231,18 @@ class Index(Snapshot):
           self._rewrite(entry)
     if self._journal.lines > 2 * len(self._contents.entries) + 100:
       lines = [{'add': e.to_json()} for e in self._contents.entries.values()]
-      journal.replace(self.folder, self._contents.first_line(), *lines)
-      self._journal = journal.Journal(self.folder)
+      try:
+        journal.replace(self.folder, self._contents.first_line(), *lines)
+      finally:
+        self._journal = journal.Journal(self.folder)
 
   def _rewrite(self, entry: Entry) -> None:
     """Appends a file's vectors again, behind the others."""
-    held = {}
-    for name, digest in entry.digests.items():
-      first = entry.row - entry.shard
-      mapped = self._mapped[name, entry.shard]
-      held[name] = mapped[first : first + len(entry.windows)]
-      if shards.digest(held[name]) != digest:
-        raise journal.DamageError(
-          self._path(name, entry.shard),
-          f'has changed in the vectors of {entry.file.path}',
-        )
-    limit = shards.LIMIT // self._row_bytes
-    row, shard = self._contents.place(limit, but=entry.shard)
+    for damage in self._damage(entry):
+      raise UserError(damage)
+    first, end = entry.row - entry.shard, entry.end - entry.shard
+    held = {
+      name: self._mapped[name, entry.shard][first:end] for name in entry.digests
+    }
     stored = {name: held.get(name) for name in self.description.names}
-    self._append(row, shard, stored, len(entry.windows))
-    moved = dataclasses.replace(entry, row=row, shard=shard)
-    self._commit({'add': moved.to_json()})
-
-  def _clean(self) -> None:
-    shards.remove_all_but(self.folder, self._contents.extents)
+    self._write(entry, stored, but=entry.shard)

@@ -1,12 +1,13 @@
 """Committed lines of JSON: a journal, and a HEAD that is written last.
 
     HEAD             {"journal": NAME, "bytes": N, "sha256": of these N bytes}
+                     SHA-256 of the first line
     journal-1.jsonl  one change a line
 
 A commit appends a line, waits until it is on the disk, and then replaces HEAD.
 A reader reads as many bytes as HEAD says, so it sees whole commits only, at
-every moment, and needs no permission to write. The checksum covers every byte
-that counts: a changed, lost or added line is noticed, and so is a changed HEAD.
+every moment, and needs no permission to write. The checksums cover every byte
+that counts: a changed or lost line is noticed, and so is a changed HEAD.
 """
 
 import hashlib
@@ -73,25 +74,34 @@ def read_head(folder: pathlib.Path) -> bytes:
 def _parse(folder: pathlib.Path, head: bytes) -> tuple[pathlib.Path, int, str]:
   """(path of the journal, bytes, SHA-256)."""
   try:
-    value = json.loads(head)
-    path = files.inside(folder, value['journal'])
-    return path, int(value['bytes']), str(value['sha256'])
-  except (ValueError, KeyError, TypeError) as error:
+    value = json.loads(head.splitlines()[0])
+    name, size, digest = value['journal'], value['bytes'], value['sha256']
+    if _head(name, size, digest) != head:
+      raise ValueError('The second line is not the checksum of the first.')
+    return files.inside(folder, name), size, digest
+  except (ValueError, LookupError, TypeError) as error:
     raise DamageError(folder / HEAD, 'has changed') from error
+
+
+def _head(name: str, size: int, digest: str) -> bytes:
+  """The content of HEAD: a line, and the checksum of the line."""
+  value = {'journal': name, 'bytes': size, 'sha256': digest}
+  line = json.dumps(value).encode() + b'\n'
+  return line + hashlib.sha256(line).hexdigest().encode() + b'\n'
 
 
 def _committed(folder: pathlib.Path, head: bytes) -> tuple[pathlib.Path, bytes]:
   """The journal's path and its verified bytes."""
   path, size, digest = _parse(folder, head)
   try:
-    content = path.read_bytes()[: max(size, 0)]
+    content = path.read_bytes()[:size]
   except OSError as error:
     what = f'is missing or cannot be read ({error.strerror})'
     raise DamageError(path, what) from error
   if len(content) < size:
     raise DamageError(path, f'has {len(content)} bytes of {size}')
   if hashlib.sha256(content).hexdigest() != digest:
-    raise DamageError(path, f'or {HEAD} has changed since it was written')
+    raise DamageError(path, 'has changed since it was written')
   return path, content
 
 
@@ -147,20 +157,16 @@ def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
   """Begins a new journal with these lines; an earlier one is left out.
 
   Raises:
-    UserError: the disk is full or broken; the earlier journal counts.
+    UserError: the disk is full or broken. HEAD says which journal counts.
   """
   taken = [int(p.stem[8:]) for p in folder.glob('journal-[0-9]*.jsonl')]
   path = folder / f'journal-{max(taken, default=0) + 1}.jsonl'
   text = _text(lines)
-  try:
-    with files.writing(path), path.open('xb') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    _write_head(path, len(text), hashlib.sha256(text).hexdigest())
-  except UserError:
-    path.unlink(missing_ok=True)
-    raise
+  with files.writing(path), path.open('xb') as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  _write_head(path, len(text), hashlib.sha256(text).hexdigest())
 
 
 def _text(lines: tuple[dict[str, Any], ...]) -> bytes:
@@ -173,10 +179,9 @@ def _write_head(path: pathlib.Path, size: int, digest: str) -> None:
   """The commit: HEAD is written beside, synced, and renamed."""
   head = path.with_name(HEAD)
   temporary = path.with_name(f'{HEAD}.tmp')
-  value = {'journal': path.name, 'bytes': size, 'sha256': digest}
   with files.writing(head):
     with temporary.open('wb') as file:
-      file.write(json.dumps(value).encode() + b'\n')
+      file.write(_head(path.name, size, digest))
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, head)

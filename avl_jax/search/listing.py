@@ -134,7 +134,8 @@ def plan(
   """Compares the files of an index with those of a folder, by content.
 
   Of several files with the same content, the one that the index has is kept, or
-  the first one; the others are duplicates.
+  the first one; the others are duplicates. What the index has of a file that
+  cannot be read now stays.
   """
   before = {file.content: file for file in known}
   taken: dict[str, Found] = {}
@@ -159,10 +160,12 @@ def plan(
         kept.append(old)
       else:
         moved.append((old.path, file))
+  missing = [file for file in known if file.content not in taken]
+  unread = {f.path for f in failures if f.status == Status.UNREADABLE}
   return Plan(
     new=[file for content, file in taken.items() if content not in before],
     moved=moved,
-    gone=[file.path for file in known if file.content not in taken],
-    kept=kept,
+    gone=[file.path for file in missing if file.path not in unread],
+    kept=[*kept, *(file for file in missing if file.path in unread)],
     failures=[*failures, *duplicates],
   )

@@ -54,7 +54,8 @@ def of_window(
 ) -> Curve | None:
   """As `curve`, of the features that are kept beside an index, if they are."""
   features = FileFeatures(index.folder, index.description.networks)
-  arrays = features.kept(index.file(window.path).content)
+  contents = {file.path: file.content for file in index.files()}
+  arrays = features.kept(contents[window.path])
   embed = WindowVectors(trained, (name,))
   return curve(embed, arrays, window, name, question) if arrays else None
 

@@ -29,14 +29,14 @@ def distinct(index: Index, name: str, vector: np.ndarray, count: int) -> Found:
     for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
       if row >= 0:
         window = index.window(row)
-        if not any(_overlap(window, better) for _, better, _ in found):
+        if not any(overlap(window, better) for _, better, _ in found):
           found.append((row, window, score))
     if len(found) >= count or -1 in rows:
       return found[:count]
     wanted *= 4
 
 
-def _overlap(window: Window, other: Window) -> bool:
+def overlap(window: Window, other: Window) -> bool:
   """Whether two windows of a file share time; a picture is one moment."""
   return window.path == other.path and (
     window.start < other.end and other.start < window.end

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 
 import numpy as np
 
@@ -138,22 +138,24 @@ def append(
   Raises:
     UserError: the disk is full or broken.
   """
-  try:
-    for path, rows in paths.items():
-      with files.writing(path), path.open('ab') as file:
-        file.truncate(start)
-        if rows is not None:
-          file.write(rows.data)
-          file.flush()
-        file.truncate(end)
-        os.fsync(file.fileno())
-    for folder in {path.parent for path in paths if not start}:
-      manifest.sync(folder)  # The files are new.
-  except UserError:
-    for path in paths:  # Free the space of what is in part there.
-      with contextlib.suppress(OSError):
-        os.truncate(path, start)
-    raise
+  for path, rows in paths.items():
+    with files.writing(path), path.open('ab') as file:
+      file.truncate(start)
+      if rows is not None:
+        file.write(rows.data)
+        file.flush()
+      file.truncate(end)
+      os.fsync(file.fileno())
+    if not start:  # The file is new.
+      with files.writing(path):
+        manifest.sync(path.parent)
+
+
+def cut(paths: Collection[pathlib.Path], size: int) -> None:
+  """Gives back the space of what was not committed, as far as possible."""
+  for path in paths:
+    with contextlib.suppress(OSError):
+      os.truncate(path, size)
 
 
 def map_rows(path: pathlib.Path, count: int, dim: int) -> np.ndarray:

@@ -105,7 +105,14 @@ def rebuilding(
   }
   words = [f'--config.search.{key}={value}' for key, value in values.items()]
   words = ['--mode=index', f'--workdir={workdir}', *words]
-  return f'python main.py {" ".join(map(shlex.quote, words))}'
+  return f'python main.py {" ".join(map(_quoted, words))}'
+
+
+def _quoted(word: str) -> str:
+  """A word for a shell; a tuple of names stays readable."""
+  if "'" in word and not {*word} & {*'"$`\\!'}:
+    return f'"{word}"'
+  return shlex.quote(word)
 
 
 def _differences(index: dict, found: dict) -> str:

@@ -78,10 +78,6 @@ class Snapshot:
     entries = self._contents.entries
     return [entries[path].file for path in sorted(entries)]
 
-  def file(self, path: str) -> IndexedFile:
-    """The file of a path. Raises KeyError if it is not in the index."""
-    return self._contents.entries[path].file
-
   @property
   def count(self) -> int:
     """Number of windows."""
@@ -154,13 +150,12 @@ class Snapshot:
     """
     queries = self._checked(name, queries)
     entries = self._contents.by_row
-    masks = self._masks.get(name)
     if among is not None:
+      among = set(among)
       entries = [entry for entry in entries if entry.file.path in among]
-      masks = None
-    if masks is None:
       masks = _masks(name, entries)
-    if among is None:
+    else:
+      masks = self._masks.get(name) or _masks(name, entries)
       self._masks[name] = masks
     return scoring.best(
       queries,
@@ -171,18 +166,14 @@ class Snapshot:
       max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
     )
 
-  def check_name(self, name: str) -> None:
-    """Raises ConfigError if the index has no vectors of a name."""
-    if name not in self.description.names:
-      raise ConfigError(
-        f'The index {self.folder} has no vectors {name!r}, but '
-        f'{", ".join(self.description.names)}. Choose one of these.'
-      )
-
   def _checked(self, name: str, queries: np.ndarray) -> np.ndarray:
     description = self.description
     queries = np.ascontiguousarray(queries, np.float32)
-    self.check_name(name)
+    if name not in description.names:
+      raise ConfigError(
+        f'The index {self.folder} has no vectors {name!r}, but '
+        f'{", ".join(description.names)}. Choose one of these.'
+      )
     if queries.ndim != 2 or queries.shape[1] != description.dim:
       raise ConfigError(
         f'Queries have the shape {list(queries.shape)}; the index '
@@ -211,25 +202,37 @@ class Snapshot:
   def check(self) -> list[str]:
     """Reads all that counts from the disk.
 
+    Where something is not as the snapshot says, and a writer has committed
+    meanwhile, it refreshes and looks again.
+
     Returns:
       A line about each damage, [] if there is none.
     """
-    damage = []
-    try:
-      journal.read(self.folder)
-    except UserError as error:
-      damage.append(str(error))
-    for entry in self._contents.by_row:
-      for name, digest in entry.digests.items():
-        path = self._path(name, entry.shard)
-        start = (entry.row - entry.shard) * self._row_bytes
-        size = len(entry.windows) * self._row_bytes
-        if shards.read_digest(path, start, size) != digest:
-          damage.append(
-            f'{path} has changed since it was written, in the vectors of '
-            f'{entry.file.path}. Index this file again.'
-          )
-    return damage
+    while True:
+      damage = []
+      try:
+        journal.read(self.folder)
+      except UserError as error:
+        damage.append(str(error))
+      for entry in self._contents.by_row:
+        damage += self._damage(entry)
+      try:
+        if not damage or not self.refresh():
+          return damage
+      except UserError:
+        return damage
+
+  def _damage(self, entry: Entry) -> Iterator[str]:
+    """A line about each of a file's vectors that are not as written."""
+    start = (entry.row - entry.shard) * self._row_bytes
+    size = len(entry.windows) * self._row_bytes
+    for name, digest in entry.digests.items():
+      path = self._path(name, entry.shard)
+      if shards.read_digest(path, start, size) != digest:
+        yield (
+          f'{path} has changed since it was written, in the vectors of '
+          f'{entry.file.path}. Index this file again.'
+        )
 
   @property
   def _row_bytes(self) -> int:

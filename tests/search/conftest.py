@@ -12,6 +12,7 @@ from PIL import Image
 import main
 from avl_jax import trained_model
 from avl_jax.backbones import feature_extractor
+from avl_jax.search import file_features
 from tests.helpers import media, own_folder, small_run
 
 VIDEOS = {'a.mp4': 3, 'sub/b.mkv': 12, 'long.mp4': 26}  # seconds
@@ -97,6 +98,15 @@ def good_index(good_media, make_index, tmp_path_factory):
   """The index of `good_media`."""
   folder = tmp_path_factory.mktemp('made') / 'index'
   make_index(good_media, folder)
+  return folder
+
+
+@pytest.fixture
+def fresh_dir(good_index, tmp_path):
+  """A folder without an index, but with the features of `good_media`."""
+  folder = tmp_path / 'fresh'
+  name = file_features.FOLDER
+  shutil.copytree(good_index / name, folder / name)
   return folder
 
 

@@ -51,20 +51,56 @@ def test_shares_count_the_questions_that_score_as_high(index):
   assert 0 < found[0] < found[2] < 1
 
 
-def test_best_scores_are_those_in_other_files(index):
-  background = confidence.of_index(index, 'audio')
+def test_what_questions_score_by_chance(index):
   rows, vectors = _all(index, 'video')
-  own = np.array([index.window(int(row)).path for row in rows])
-  expected = [
-    (vectors[own != path] @ question).max()
-    for question, path in zip(background.vectors, background.paths, strict=True)
-  ]
-  found = background.best(index, 'video')
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
-  elsewhere = confidence.of_recordings(background.vectors)
-  found = elsewhere.best(index, 'video')
-  expected = (background.vectors @ vectors.T).max(1)
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  windows = [index.window(int(row)) for row in rows]
+  own = confidence.of_index(index, 'audio')
+  for background in (own, confidence.of_recordings(own.vectors)):
+    expected = []
+    for question, path in zip(
+      background.vectors, background.paths, strict=True
+    ):
+      others = [
+        (score, window)
+        for score, window in zip(vectors @ question, windows, strict=True)
+        if window.path != path
+      ]
+      _, best = max(others, key=lambda pair: pair[0])
+      expected.append(
+        max(
+          score
+          for score, window in others
+          if window.path != best.path or abs(window.start - best.start) >= 10
+        )
+      )
+    found = background.seconds(index, 'video')
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_they_score_is_kept_until_the_index_changes(tmp_path, monkeypatch):
+  calls = []
+
+  def seconds(self, index, name):
+    calls.append(name)
+    return np.arange(len(self.vectors), dtype=np.float32)
+
+  monkeypatch.setattr(confidence.Background, 'seconds', seconds)
+  with Index.create(tmp_path / 'index', made_up.description()) as writer:
+    made_up.add(writer, 'b.mp4', 210, 1)
+    vectors = confidence.of_index(writer, 'audio').vectors
+    reader = Index.open(tmp_path / 'index')
+
+    def ask():
+      found = Backgrounds(reader, lambda: 'm1', lambda: vectors)
+      return found.chances('audio', 'video', np.float32([105]))
+
+    assert ask() == ask() == [0.5]
+    assert calls == ['video']
+    made_up.add(writer, 'c.mp4', 2, 2)
+    assert ask() == [0.5]  # It still sees the index of before.
+    assert reader.refresh()
+    assert ask() == [0.5]
+    assert calls == ['video'] * 2
 
 
 def test_many_background_questions_are_thinned_evenly():

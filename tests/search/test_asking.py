@@ -21,7 +21,7 @@ from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import EmptyMediaError, MissingError, RefusedError
 from avl_jax.models import branches
 from avl_jax.modes import search as search_mode
-from avl_jax.search import backgrounds, question_files
+from avl_jax.search import backgrounds, confidence, question_files
 from avl_jax.train import step as training_step
 from tests.helpers import own_folder
 
@@ -228,15 +228,14 @@ def test_background_questions_are_the_validation_recordings(
     with avl_jax.load_index(good_index) as searcher:
       kept = backgrounds.read(run, searcher.model)
       again = searcher.search(question, threshold=0.0)
-      rows = searcher.index.rows_with('video')
-      windows = searcher.index.vectors('video', rows)
     assert backgrounds.read(run, 'another') is None
   finally:
     (run / backgrounds.FILE).unlink()
   assert kept.shape == (220, 16)
   first = found['answers'][0]
   assert found['background']['count'] == 220
-  assert first['chance'] == np.mean((kept @ windows.T).max(1) >= first['score'])
+  chance = confidence.of_recordings(kept).seconds(searcher.index, 'video')
+  assert first['chance'] == np.mean(chance >= first['score'])
   assert again.items[0].chance == first['chance'] > 0
   assert again.items[0].share == first['share']
   assert again.nothing_fits

@@ -15,6 +15,7 @@ from input_pipeline.datasets.own_videos import examples
 from tests.helpers import media, own_folder, small_run
 from tests.search.conftest import make_run
 
+ODD = os.fsdecode(b'\xe9t\xe9.png')  # is not UTF-8
 KINDS = {  # path -> windows, with pictures, with sound
   'a.mp4': ([(0, 3)], 1, 1),
   'long.mp4': ([(0, 10), (5, 15), (10, 20), (15, 25), (20, 26)], 5, 5),
@@ -123,7 +124,7 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
   (media_dir / 'a.mp4').rename(media_dir / 'swap')
   (media_dir / 'sub/b.mkv').rename(media_dir / 'a.mp4')
   (media_dir / 'swap').rename(media_dir / 'sub/b.mkv')
-  (media_dir / 'sub/picture.png').rename(media_dir / 'other.png')
+  (media_dir / 'sub/picture.png').rename(media_dir / ODD)
   os.utime(media_dir / 'mute.mp4')
   (media_dir / 'sound.flac').unlink()
   assert make_index(media_dir, index_dir) == ['long.mp4', 'new.mp4']
@@ -133,7 +134,7 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
   assert_same(found.pop('mute.mp4'), before['mute.mp4'])
   assert_same(found.pop('a.mp4'), before['sub/b.mkv'])
   assert_same(found.pop('sub/b.mkv'), before['a.mp4'])
-  assert_same(found.pop('other.png'), before['sub/picture.png'])
+  assert_same(found.pop(ODD), before['sub/picture.png'])
   assert found.pop('new.mp4')[1] == [(0, 4)]
   assert found.pop('long.mp4')[1] == [(0, 10), (5, 13)]
   assert not found
@@ -149,14 +150,14 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
 
 
 def test_a_file_has_the_same_vectors_in_any_company(
-  make_index, media_dir, good_index, tmp_path
+  make_index, media_dir, good_index, fresh_dir
 ):
   """Down to the last bit."""
   for path in media_dir.rglob('*'):
     if path.is_file() and path.name not in ('long.mp4', 'sound.flac'):
       path.unlink()
-  make_index(media_dir, tmp_path / 'index')
-  found, expected = contents(tmp_path / 'index'), contents(good_index)
+  make_index(media_dir, fresh_dir)
+  found, expected = contents(fresh_dir), contents(good_index)
   assert found.keys() == {'long.mp4', 'sound.flac'}
   for path, (_, spans, held) in found.items():
     assert_same(([], spans, held), ([], *expected[path][1:]))
@@ -186,11 +187,11 @@ def test_the_folder_may_move(make_index, media_dir, index_dir, tmp_path):
   assert contents(index_dir).keys() == KINDS.keys()
 
 
-def test_half_precision_and_sums(make_index, media_dir, good_index, tmp_path):
+def test_half_precision_and_sums(make_index, good_media, good_index, fresh_dir):
   names = "--config.search.names=('sum','audio')"
-  half = tmp_path / 'half'
-  make_index(media_dir, half, names, '--config.search.dtype=float16')
-  whole, found = contents(good_index), contents(half)
+  half = '--config.search.dtype=float16'
+  assert make_index(good_media, fresh_dir, names, half) == []
+  whole, found = contents(good_index), contents(fresh_dir)
   assert [*found['mute.mp4'][2]['sum']] == []
   assert len(found['sound.flac'][2]['audio']) == 3
   assert len(found['sound.flac'][2]['sum']) == 0
@@ -199,7 +200,7 @@ def test_half_precision_and_sums(make_index, media_dir, good_index, tmp_path):
     np.testing.assert_allclose(
       found[path][2]['sum'], both, rtol=2e-3, atol=1e-5
     )
-  with Index.open(half) as index:
+  with Index.open(fresh_dir) as index:
     assert index.description.names == ('sum', 'audio')
     assert index.description.dtype == 'float16'
 
