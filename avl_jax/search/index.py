@@ -39,7 +39,7 @@ class Index(Snapshot):
       super().__init__(folder)
       if lock:
         self._journal = journal.Journal(self.folder)
-        self._clean()
+        shards.remove_all_but(self.folder, self._contents.extents)
     except BaseException:
       self.close()
       raise
@@ -210,17 +210,17 @@ class Index(Snapshot):
       raise
     self._show(self._contents.after(lines))
     if before.keys() - self._contents.extents:
-      self._clean()
+      shards.remove_all_but(self.folder, self._contents.extents)
 
   def compact(self) -> None:
     """Gives back space: call it after many changes.
 
     Rewrites the shards of which over half is dead, file by file, and a long
-    journal. Rows of these files change. A crash leaves every file whole.
+    journal. Rows of these files change.
 
     Raises:
-      DamageError: vectors have changed since they were written.
-      UserError: the disk is full.
+      UserError: vectors have changed since they were written, or the disk is
+        full.
     """
     for shard in sorted(self._contents.extents):
       inside = [e for e in self._contents.by_row if e.shard == shard]
@@ -231,20 +231,18 @@ class Index(Snapshot):
           self._rewrite(entry)
     if self._journal.lines > 2 * len(self._contents.entries) + 100:
       lines = [{'add': e.to_json()} for e in self._contents.entries.values()]
-      journal.replace(self.folder, self._contents.first_line(), *lines)
-      self._journal = journal.Journal(self.folder)
+      try:
+        journal.replace(self.folder, self._contents.first_line(), *lines)
+      finally:
+        self._journal = journal.Journal(self.folder)
 
   def _rewrite(self, entry: Entry) -> None:
     """Appends a file's vectors again, behind the others."""
-    for path in self._changed(entry):
-      what = f'has changed in the vectors of {entry.file.path}'
-      raise journal.DamageError(path, what)
+    for damage in self._damage(entry):
+      raise UserError(damage)
     first, end = entry.row - entry.shard, entry.end - entry.shard
     held = {
       name: self._mapped[name, entry.shard][first:end] for name in entry.digests
     }
     stored = {name: held.get(name) for name in self.description.names}
     self._write(entry, stored, but=entry.shard)
-
-  def _clean(self) -> None:
-    shards.remove_all_but(self.folder, self._contents.extents)

@@ -157,20 +157,16 @@ def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
   """Begins a new journal with these lines; an earlier one is left out.
 
   Raises:
-    UserError: the disk is full or broken; the earlier journal counts.
+    UserError: the disk is full or broken. HEAD says which journal counts.
   """
   taken = [int(p.stem[8:]) for p in folder.glob('journal-[0-9]*.jsonl')]
   path = folder / f'journal-{max(taken, default=0) + 1}.jsonl'
   text = _text(lines)
-  try:
-    with files.writing(path), path.open('xb') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    _write_head(path, len(text), hashlib.sha256(text).hexdigest())
-  except UserError:
-    path.unlink(missing_ok=True)
-    raise
+  with files.writing(path), path.open('xb') as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  _write_head(path, len(text), hashlib.sha256(text).hexdigest())
 
 
 def _text(lines: tuple[dict[str, Any], ...]) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 from avl_jax.search import products
 
 QUERIES = 256  # Scored at a time.
+SAMPLE = 16  # Times k rows give the first limit.
 RESCORED = 512  # Rows that are widened to float64 at a time.
 
 # First row, vectors [n, D], and which of them count [n].
@@ -103,7 +104,8 @@ def _candidates(
   largest: float,
 ) -> list[np.ndarray]:
   """For each query the rows, ascending, that can be among the best k."""
-  limits = np.full(len(queries), np.finfo(np.float32).min)
+  lowest = np.finfo(np.float32).min
+  limits = np.full(len(queries), lowest)
   scores = [np.empty(0, np.float32)] * len(queries)
   rows = [np.empty(0, np.int64)] * len(queries)
   score, off = products.scorer(queries, dtype)
@@ -111,6 +113,10 @@ def _candidates(
   for first, vectors, counts in blocks:
     product = score(vectors)  # [n, q]
     product[~counts] = -np.inf  # Below any limit.
+    first_rows = product[: SAMPLE * k]
+    if len(first_rows) >= k and (limits == lowest).any():
+      least = np.partition(first_rows, -k, axis=0)[-k]
+      limits = np.maximum(limits, least - margins)
     hits = product >= limits
     for i in np.flatnonzero(hits.any(0)):
       hit = np.flatnonzero(hits[:, i])

@@ -150,13 +150,12 @@ class Snapshot:
     """
     queries = self._checked(name, queries)
     entries = self._contents.by_row
-    masks = self._masks.get(name)
     if among is not None:
+      among = set(among)
       entries = [entry for entry in entries if entry.file.path in among]
-      masks = None
-    if masks is None:
       masks = _masks(name, entries)
-    if among is None:
+    else:
+      masks = self._masks.get(name) or _masks(name, entries)
       self._masks[name] = masks
     return scoring.best(
       queries,
@@ -203,30 +202,37 @@ class Snapshot:
   def check(self) -> list[str]:
     """Reads all that counts from the disk.
 
+    Where something is not as the snapshot says, and a writer has committed
+    meanwhile, it refreshes and looks again.
+
     Returns:
       A line about each damage, [] if there is none.
     """
-    damage = []
-    try:
-      journal.read(self.folder)
-    except UserError as error:
-      damage.append(str(error))
-    damage += [
-      f'{path} has changed since it was written, in the vectors of '
-      f'{entry.file.path}. Index this file again.'
-      for entry in self._contents.by_row
-      for path in self._changed(entry)
-    ]
-    return damage
+    while True:
+      damage = []
+      try:
+        journal.read(self.folder)
+      except UserError as error:
+        damage.append(str(error))
+      for entry in self._contents.by_row:
+        damage += self._damage(entry)
+      try:
+        if not damage or not self.refresh():
+          return damage
+      except UserError:
+        return damage
 
-  def _changed(self, entry: Entry) -> Iterator[pathlib.Path]:
-    """Files in which the vectors of a file are not as they were written."""
+  def _damage(self, entry: Entry) -> Iterator[str]:
+    """A line about each of a file's vectors that are not as written."""
     start = (entry.row - entry.shard) * self._row_bytes
     size = len(entry.windows) * self._row_bytes
     for name, digest in entry.digests.items():
       path = self._path(name, entry.shard)
       if shards.read_digest(path, start, size) != digest:
-        yield path
+        yield (
+          f'{path} has changed since it was written, in the vectors of '
+          f'{entry.file.path}. Index this file again.'
+        )
 
   @property
   def _row_bytes(self) -> int:

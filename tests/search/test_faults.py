@@ -68,10 +68,12 @@ def _kill_at_random(folder, rounds):
       env=ENVIRONMENT,
       stdout=subprocess.PIPE,
     )
-    assert b'0\n' in iter(process.stdout.readline, b'')
-    _read_until(folder, process, rng.uniform(0.02, 0.4))
-    process.kill()
-    changed += len(process.communicate()[0].splitlines())
+    try:
+      assert b'0\n' in iter(process.stdout.readline, b'')
+      _read_until(folder, process, rng.uniform(0.02, 0.4))
+    finally:
+      process.kill()
+      changed += len(process.communicate()[0].splitlines())
     with Index.open(folder) as index:
       changes.state(index)
   return changed
@@ -92,7 +94,7 @@ def folder(tmp_path):
   with Index.create(tmp_path / 'index', made_up.description()) as index:
     for number, path in enumerate(('a.mp4', 'b.mp4')):
       changes.put(index, path, 3, number)
-    made_up.add(index, 'c.png', 1, 7, audio=np.zeros(1, bool))
+    changes.put(index, 'c.png', 1, 7)
   return tmp_path / 'index'
 
 
@@ -102,6 +104,9 @@ def _limit(room):
   resource.setrlimit(
     resource.RLIMIT_FSIZE, (hard if room is None else room, hard)
   )
+
+
+SYNC = 'avl_jax.checkpoints.manifest.sync'
 
 
 # Room -> what does not fit: vectors, half of them, and the journal.
@@ -136,21 +141,34 @@ def test_a_full_disk(folder, room):
     assert index.rows_of('d.mp4').tolist() == list(range(7, 27))
 
 
-@pytest.mark.parametrize('name', ['replace', 'fsync'])
-def test_a_commit_that_fails_at_its_end(folder, monkeypatch, name):
+@pytest.mark.parametrize('name', ['os.replace', 'os.fsync', SYNC])
+@pytest.mark.parametrize('change', ['drop', 'put', 'compact'])
+def test_a_commit_that_fails_at_its_end(folder, monkeypatch, name, change):
+  """After the last one, it is done although its reader is told otherwise."""
+
   def fail(*_):
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   with Index.open(folder, write=True) as index:
+    for number in range(110):  # Make the journal long.
+      index.move('1', f'{number % 2}.mp4')
+    changed = {
+      'drop': lambda: index.drop('1.mp4'),
+      'put': lambda: changes.put(index, 'd.mp4', 2, 5),
+      'compact': index.compact,
+    }[change]
+    before = changes.state(index)
     with monkeypatch.context() as patch:
-      patch.setattr(os, name, fail)
+      patch.setattr(name, fail)
       with pytest.raises(UserError, match='No space left'):
-        index.drop('b.mp4')
-    assert index.count == 7
-    index.drop('b.mp4')
-    assert index.count == 4
+        changed()
+    after = changes.state(index)
+    with Index.open(folder) as other:
+      assert changes.state(other) == after
+    assert (after == before) == (name != SYNC or change == 'compact')
+    changes.put(index, 'd.mp4', 2, 5)
+    assert len(changes.state(index)) == len(after) + ('d.mp4' not in after)
   with Index.open(folder) as index:
-    assert index.count == 4
     assert index.check() == []
 
 
@@ -227,7 +245,7 @@ def test_compaction_copies_no_damage(folder):
     for path in ('a.mp4', 'c.png'):
       index.drop(path)
     _flip(folder / 'video.000000000000.float32')
-    with pytest.raises(journal.DamageError, match=r'vectors of b\.mp4'):
+    with pytest.raises(UserError, match=r'vectors of b\.mp4'):
       index.compact()
 
 
