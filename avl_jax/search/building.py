@@ -81,9 +81,9 @@ def update(
   kept = index.files()
   entered = [adding.failure_of(index, file) for file in kept]
   outcome = Outcome(plan, [], [*plan.failures, *filter(None, entered)])
-  add = adding.Adder(
-    index, features, WindowVectors(trained, index.description.names)
-  )
+  like = index.description
+  embed = WindowVectors(trained, like.names, longest=like.window)
+  add = adding.Adder(index, features, embed)
   bar = Progress(
     'indexing',
     len(plan.new) + len(kept),
