@@ -5,6 +5,7 @@ input channels, so every convolution is one-dimensional.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from avl_jax.layers import winograd
 from avl_jax.layers.batch_norm import BatchNorm
 
 Array = jax.Array | np.ndarray
+_WIDTH = 9  # frames that a convolution sees
 _he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
@@ -45,8 +47,8 @@ class ResidualBlock(nn.Module):
     conv = functools.partial(
       nn.Conv,
       self.features,
-      kernel_size=(9,),
-      padding=((4, 4),),
+      kernel_size=(_WIDTH,),
+      padding=((_WIDTH // 2, _WIDTH // 2),),
       use_bias=False,
       dtype=self.dtype,
       kernel_init=_he_fan_out,
@@ -132,6 +134,19 @@ class DAVEnet(nn.Module):
           name=f'stage{i + 1}_block{j}',
         )(x, use_running_statistics)
     return x
+
+
+def reach(blocks: Sequence[int]) -> int:
+  """Frames of input behind an encoded frame on which it depends, at most.
+
+  Args:
+    blocks: see `DAVEnet`.
+  """
+  convolutions, stride = 0, 1  # The first of a stage halves the frames.
+  for count in blocks:
+    convolutions += stride + 2 * stride * (2 * count - 1)
+    stride *= 2
+  return _WIDTH // 2 * convolutions
 
 
 def masked_mean(

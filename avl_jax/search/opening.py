@@ -7,6 +7,7 @@ Until that is complete, the old index answers.
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import shutil
@@ -61,6 +62,8 @@ def opened(
       ) from error
     with index:
       _check_same(folder, index.description, wanted, command)
+      # What was begun beside an index that is kept is out of date.
+      shutil.rmtree(folder / REBUILT, ignore_errors=True)
       yield index
 
 
@@ -121,8 +124,21 @@ def _adopt(folder: pathlib.Path) -> None:
   with files.writing(folder):
     for path in rebuilt.glob('*.float*'):
       (folder / path.name).unlink(missing_ok=True)
-      os.link(path, folder / path.name)
+      _link(path, folder / path.name)
     manifest.sync(folder)
     os.replace(rebuilt / building.ROOT, folder / building.ROOT)
+    # From here on both have the same files: no one may go on with this one.
+    (rebuilt / journal.HEAD).unlink()
   journal.replace(folder, *lines)
   shutil.rmtree(rebuilt)
+
+
+def _link(path: pathlib.Path, other: pathlib.Path) -> None:
+  """Gives a file another name, or copies it where files have one name only."""
+  try:
+    os.link(path, other)
+  except OSError as error:
+    if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+      raise
+    shutil.copyfile(path, other)
+    manifest.sync(other)

@@ -1,10 +1,12 @@
 """Vectors of the windows of a file, as evaluations embed clips."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from avl_jax.features import clips
+from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, clips
+from avl_jax.models import davenet
 from avl_jax.search import windows
 from avl_jax.trained_model import TrainedModel
 
@@ -28,14 +30,22 @@ class WindowVectors:
     vectors['video'], present['video']  # float32 [n, D], bool [n]
   """
 
-  def __init__(self, trained: TrainedModel, names: Sequence[str]):
+  def __init__(
+    self,
+    trained: TrainedModel,
+    names: Sequence[str],
+    longest: float = math.inf,
+  ):
     """Takes the model.
 
     Args:
       trained: the model.
       names: of the vectors: 'video', 'audio', or 'sum', which is both added.
+      longest: seconds of the longest window. Spectrograms are padded as far as
+        it matters to the result, but for rounding.
     """
     self._trained, self._names = trained, tuple(names)
+    self._num_frames = _padded(trained, longest)
 
   def __call__(
     self, arrays: Mapping[str, np.ndarray], spans: np.ndarray
@@ -83,7 +93,17 @@ class WindowVectors:
     for start in range(0, len(rows), BATCH_SIZE):
       some = rows[start : start + BATCH_SIZE]
       filled = np.pad(some, (0, BATCH_SIZE - len(some)), 'edge')
-      batch = windows.inputs(arrays, spans[filled], trained.num_frames)
+      batch = windows.inputs(arrays, spans[filled], self._num_frames)
       inputs = {key: batch[key] for key in _INPUTS[name]}
       vectors[some] = trained.embed_batch(inputs)[name][: len(some)]
     return vectors
+
+
+def _padded(trained: TrainedModel, longest: float) -> int:
+  """Frames to which spectrograms of windows are padded."""
+  most = trained.num_frames
+  frames = min(longest * SAMPLE_RATE / HOP_LENGTH, most)
+  blocks = trained.model.blocks
+  stride = 2 ** len(blocks)
+  needed = math.ceil((frames + davenet.reach(blocks)) / stride) * stride
+  return min(most, needed)

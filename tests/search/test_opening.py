@@ -11,9 +11,9 @@ import main
 from avl_jax import trained_model
 from avl_jax.errors import UserError
 from avl_jax.files import InUseError
-from avl_jax.search import describing, opening
+from avl_jax.search import describing, journal, opening
 from avl_jax.search.index import Index
-from tests.helpers import small_run
+from tests.helpers import media, own_folder, small_run
 from tests.search.conftest import make_run
 from tests.search.test_building import KINDS, assert_same, contents
 
@@ -99,6 +99,34 @@ def test_an_interrupted_rebuild_goes_on(
   assert {*added, *left} == {*KINDS}
   assert len(left) == len(KINDS) - 2
   assert contents(index_dir)['sound.flac'][1][1][0] == 4
+
+
+@pytest.mark.parametrize('moment', ['before', 'after'])
+def test_killed_while_the_new_index_takes_the_place_of_the_old_one(
+  moment, make_index, media_dir, index_dir, monkeypatch
+):
+  rebuild = ('--config.search.step=4.0', '--config.search.rebuild=True')
+  replace = journal.replace
+
+  def kill(folder, *lines):
+    if folder == index_dir and moment == 'before':
+      raise KeyboardInterrupt
+    replace(folder, *lines)
+    if folder == index_dir:
+      raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(journal, 'replace', kill)
+    with pytest.raises(KeyboardInterrupt):
+      make_index(media_dir, index_dir, *rebuild)
+  step = 4 if moment == 'after' else 5
+  assert contents(index_dir)['long.mp4'][1][1] == (step, step + 10)
+  media.write(media_dir / 'new.mp4', own_folder.tone(9, 3), seconds=3)
+  now = f'--config.search.step={step}.0'
+  assert make_index(media_dir, index_dir, now) == ['new.mp4']
+  assert not (index_dir / opening.REBUILT).exists()
+  assert make_index(media_dir, index_dir, *rebuild) == []
+  assert contents(index_dir).keys() == {*KINDS, 'new.mp4'}
 
 
 def test_a_damaged_index_names_the_command_and_is_made_anew(
