@@ -1,8 +1,9 @@
-r"""Trains and evaluates AVLnet, prepares its data, and searches with it.
+"""Trains, evaluates and prepares data for AVLnet, and searches with it.
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
-  python main.py --mode=search --workdir=runs/stamps \
-    --config.search.index=runs/index --config.search.query=question.wav
+  python main.py --mode=eval --workdir=runs/stamps
+  python main.py --mode=compare --config=configs/finetune.py:stamps_fr
+  python main.py --mode=import --config.release.file=AVLnet_release.pth
 
 Any key of the config can be set: --config.model.embed_dim=512.
 """
@@ -74,9 +75,8 @@ def _override(config: ConfigDict, argv: list[str]) -> ConfigDict:
   """The config with the values of '--config.KEY=VALUE' arguments."""
   values = flags.FlagValues()
   try:
-    config_flags.DEFINE_config_dict(
-      'config', config, flag_values=values, sys_argv=argv
-    )
+    define = config_flags.DEFINE_config_dict
+    define('config', config, flag_values=values, sys_argv=argv)
     _, *unknown = values(argv)
   except (AttributeError, KeyError, flags.Error) as error:
     expected = configs.choices(config, argv)

@@ -22,6 +22,6 @@ FUNCTIONS = {
   'import': convert.import_mode,
   'export': convert.export_mode,
   'reproduce': reproduce.reproduce,
-  'search': search.search,
   'index': index.index,
+  'search': search.search,
 }

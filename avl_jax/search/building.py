@@ -1,19 +1,21 @@
 """Makes the index of a folder, or brings it up to date, a file at a time.
 
-The order: list the files, read what may be new of them for their digests, take
-out of the index what is gone, rename what has moved, then extract, embed and
-add what is new, each file as a whole. Whenever the work ends, the index is that
-of the files that are done, and what has been extracted is kept.
+The order: verify the vectors, list the files, read what may be new of them for
+their digests, take out of the index what is gone or damaged, rename what has
+moved, then extract, embed and add what is new, each file as a whole. Whenever
+the work ends, the index is that of the files that are done, and what has been
+extracted is kept.
 """
 
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from avl_jax import logs
 from avl_jax.errors import UserError
-from avl_jax.extraction import workers
+from avl_jax.extraction import media_folder, workers
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.progress import Progress
@@ -71,13 +73,14 @@ def update(
       the index; or the disk is full, or another fault of the machine. What is
       in the index stays.
   """
-  known = index.files()
+  damaged = {f.path for f in index.files() if [*index.damage_of(f.path)]}
+  known = [file for file in index.files() if file.path not in damaged]
   found, failures = listing.look(media_dir, [*remembered, *known])
   plan = listing.plan(known, found, failures)
   _check(index, media_dir, plan)
   root = json.dumps({'media_dir': str(media_dir.resolve())})
   write_atomically(index.folder / ROOT, f'{root}\n')
-  _rearrange(index, plan)
+  _rearrange(index, plan, damaged)
   kept = index.files()
   entered = [adding.failure_of(index, file) for file in kept]
   outcome = Outcome(plan, [], [*plan.failures, *filter(None, entered)])
@@ -153,9 +156,14 @@ def media_dir_of(folder: pathlib.Path) -> pathlib.Path | None:
     return None
 
 
-def _rearrange(index: Index, plan: Plan) -> None:
+def _rearrange(index: Index, plan: Plan, damaged: Collection[str]) -> None:
   """Takes files out and gives files their new paths, in one step."""
-  changes: list[dict[str, Any]] = [{'drop': path} for path in plan.gone]
+  if damaged:
+    names = ', '.join(map(media_folder.spelled, sorted(damaged)))
+    logs.write(f'The vectors of {names} are damaged. They are made again.')
+  changes: list[dict[str, Any]] = [
+    {'drop': path} for path in [*plan.gone, *damaged]
+  ]
   files = {file.path: file for file in index.files()}
 
   def move(old: str, now: str, path: str, modified: int) -> None:

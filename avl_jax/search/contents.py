@@ -3,8 +3,10 @@
 import bisect
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from avl_jax.errors import UserError
 from avl_jax.search.entries import Description, Entry, IndexedFile
@@ -104,3 +106,18 @@ class Contents:
     if goes_on and self.next - self.tail < limit:
       return self.next, self.tail
     return self.next, self.next
+
+
+def masks(name: str, entries: Sequence[Entry]) -> dict[int, np.ndarray]:
+  """First row of a shard -> bool, whether each of its rows counts.
+
+  Args:
+    name: of the vectors.
+    entries: the files whose rows count, by row.
+  """
+  ends = {entry.shard: entry.end for entry in entries}
+  found = {shard: np.zeros(end - shard, bool) for shard, end in ends.items()}
+  for entry in entries:
+    place = slice(entry.row - entry.shard, entry.end - entry.shard)
+    found[entry.shard][place] = entry.present[name]
+  return found

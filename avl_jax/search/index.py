@@ -238,7 +238,7 @@ class Index(Snapshot):
 
   def _rewrite(self, entry: Entry) -> None:
     """Appends a file's vectors again, behind the others."""
-    for damage in self._damage(entry):
+    for damage in self.damage_of(entry.file.path):
       raise UserError(damage)
     first, end = entry.row - entry.shard, entry.end - entry.shard
     held = {

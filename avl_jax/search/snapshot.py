@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.search import journal, scoring, shards
+from avl_jax.search import contents, journal, scoring, shards
 from avl_jax.search.contents import Contents
-from avl_jax.search.entries import Description, Entry, IndexedFile, Window
+from avl_jax.search.entries import Description, IndexedFile, Window
 
 # Scored at a time: BLAS' threads wait for each other at the end of a product.
 ROWS = 1 << 16
@@ -154,9 +154,9 @@ class Snapshot:
     if among is not None:
       among = set(among)
       entries = [entry for entry in entries if entry.file.path in among]
-      masks = _masks(name, entries)
+      masks = contents.masks(name, entries)
     else:
-      masks = self._masks.get(name) or _masks(name, entries)
+      masks = self._masks.get(name) or contents.masks(name, entries)
       self._masks[name] = masks
     return scoring.best(
       queries,
@@ -216,35 +216,26 @@ class Snapshot:
       except UserError as error:
         damage.append(str(error))
       for entry in self._contents.by_row:
-        damage += self._damage(entry)
+        damage += self.damage_of(entry.file.path)
       try:
         if not damage or not self.refresh():
           return damage
       except UserError:
         return damage
 
-  def _damage(self, entry: Entry) -> Iterator[str]:
+  def damage_of(self, path: str) -> Iterator[str]:
     """A line about each of a file's vectors that are not as written."""
+    entry = self._contents.entries[path]
     start = (entry.row - entry.shard) * self._row_bytes
     size = len(entry.windows) * self._row_bytes
     for name, digest in entry.digests.items():
-      path = self._path(name, entry.shard)
-      if shards.read_digest(path, start, size) != digest:
+      shard = self._path(name, entry.shard)
+      if shards.read_digest(shard, start, size) != digest:
         yield (
-          f'{path} has changed since it was written, in the vectors of '
-          f'{entry.file.path}. Index this file again.'
+          f'{shard} has changed since it was written, in the vectors of '
+          f'{path}. Run --mode=index again.'
         )
 
   @property
   def _row_bytes(self) -> int:
     return np.dtype(self.description.dtype).itemsize * self.description.dim
-
-
-def _masks(name: str, entries: list[Entry]) -> dict[int, np.ndarray]:
-  """First row of a shard -> bool, whether each of its rows counts."""
-  ends = {entry.shard: entry.end for entry in entries}
-  masks = {shard: np.zeros(end - shard, bool) for shard, end in ends.items()}
-  for entry in entries:
-    place = slice(entry.row - entry.shard, entry.end - entry.shard)
-    masks[entry.shard][place] = entry.present[name]
-  return masks

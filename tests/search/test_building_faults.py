@@ -82,6 +82,25 @@ def test_what_may_be_an_accident_is_tried_again(
   assert contents(index_dir)['a.mp4'][1] == [(0, 3)]
 
 
+def test_damaged_vectors_are_made_again(
+  make_index, good_media, index_dir, capsys
+):
+  before = contents(index_dir)
+  (shard,) = index_dir.glob('video.*')
+  data = bytearray(shard.read_bytes())
+  data[-5] ^= 1
+  shard.write_bytes(data)
+  with Index.open(index_dir) as index:
+    (damage,) = index.check()
+    (path,) = (f.path for f in index.files() if f.path in damage)
+  assert make_index(good_media, index_dir) == []
+  assert f'The vectors of {path} are damaged.' in capsys.readouterr().out
+  found = contents(index_dir)
+  assert found.keys() == before.keys()
+  for path, expected in before.items():
+    assert_same(([], *found[path][1:]), ([], *expected[1:]))
+
+
 def test_what_cannot_be_read_for_now_stays(
   make_index, media_dir, index_dir, monkeypatch, capsys
 ):
