@@ -132,8 +132,11 @@ def computing(clips: int) -> Iterator[tuple[str, float]]:
   yield 'EfficientNet-Lite0', spent(extract.image_features, images)
   network = resnext3d.ResNeXt3D()
   batch = rng.integers(0, 256, (clips, *resnext3d.CLIP), np.uint8)
-  variables = jax.jit(functools.partial(network.init, train=False))(
-    jax.random.key(0), batch[:1]
+  shapes = jax.eval_shape(
+    functools.partial(network.init, train=False), jax.random.key(0), batch[:1]
+  )
+  variables = jax.tree.map(
+    lambda x: np.abs(rng.standard_normal(x.shape, x.dtype)), shapes
   )
   apply = jax.jit(functools.partial(network.apply, variables, train=False))
   jax.device_get(apply(batch))
