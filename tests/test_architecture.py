@@ -15,7 +15,7 @@ FLOORS = {
   'avl_jax': (
     ('__init__',),
     ('modes',),
-    ('search',),
+    ('search', 'mteb_encoder'),
     ('trained_model',),
     ('reports',),
     ('train',),
