@@ -25,7 +25,7 @@ from input_pipeline.datasets.own_videos import tables
 from input_pipeline.datasets.own_videos.extracted import has_changed
 from input_pipeline.datasets.own_videos.tables import Line
 
-_VERSION = f'speech_{video_features.VERSION}_1'  # of decoding, and of this
+_VERSION = f'speech_{video_features.VERSION}_1'  # of decoding; of finding
 
 
 def find(
