@@ -128,7 +128,7 @@ def test_background_questions_are_the_validation_recordings(
   assert kept.shape == (220, 16)
   top = found['answers'][0]
   assert found['background']['count'] == 220
-  chance = confidence.of_recordings(kept).seconds(searcher.index, 'video')
+  chance = confidence.of_recordings(kept).by_chance(searcher.index, 'video')
   assert top['chance'] == np.mean(chance >= top['score'])
   assert again.items[0].chance == top['chance'] > 0
   assert again.items[0].share == top['share']

@@ -149,6 +149,8 @@ def test_what_cannot_be_asked(
     (good_media / 'sub/picture.png', {'part': 'sound'}, UserError, 'picture'),
     (good_media / 'sound.flac', {'part': 'picture'}, UserError, 'by its name'),
     (None, {}, UserError, 'no question'),
+    (b'no sound', {}, UserError, '^The sound: '),
+    (question, {'part': 'both'}, ConfigError, 'part is'),
     (None, {'words': 'un chat'}, UserError, 'takes no text'),
     (silence, {'words': 'un chat'}, UserError, 'two'),
     (np.zeros((2, 3)), {}, UserError, 'Expected a vector'),
