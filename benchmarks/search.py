@@ -186,10 +186,9 @@ def compare(options: argparse.Namespace, dtype: str) -> None:
   """Prints a row for each method and number of queries."""
   options = argparse.Namespace(**{**vars(options), 'dtype': dtype})
   size = options.count * options.width * np.dtype(dtype).itemsize
-  together = size < LARGE
-  names = METHODS[dtype]
+  names = [name for name in METHODS[dtype] if name not in options.without]
   answers: dict[tuple[str, int], list] = {}
-  for group in [names] if together else [[name] for name in names]:
+  for group in [names] if size < LARGE else [[name] for name in names]:
     with contextlib.ExitStack() as stack:
       ask = {m: stack.enter_context(worker(options, m)) for m in group}
       for turn in range(options.rounds + 1):  # The first one warms up.
@@ -229,6 +228,7 @@ def main() -> None:
   parser.add_argument('--queries', type=int, nargs='+', default=[1, 64])
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--dtypes', nargs='+', default=list(METHODS))
+  parser.add_argument('--without', nargs='*', default=[], help='methods')
   parser.add_argument('--scratch', help='folder for the made-up index')
   options = parser.parse_args()
   scratch = pathlib.Path(tempfile.mkdtemp(dir=options.scratch))

@@ -19,9 +19,9 @@ from avl_jax.checkpoints import manifest
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.search.journal import DamageError
 
-# Bytes of a name's vectors after which a new shard begins: 16,384 rows of 4096
+# Bytes of a name's vectors after which a new shard begins: 65,536 rows of 4096
 # in float32. Compaction rewrites at most half of that at a time.
-LIMIT = 1 << 28
+LIMIT = 1 << 30
 # Scores of vectors shorter than this are finite in float32.
 LONGEST = 2.0**63
 

@@ -12,7 +12,8 @@ from avl_jax.search import contents, journal, scoring, shards
 from avl_jax.search.contents import Contents
 from avl_jax.search.entries import Description, IndexedFile, Window
 
-ROWS = 8192  # Scored at a time.
+# Scored at a time: BLAS' threads wait for each other at the end of a product.
+ROWS = 1 << 16
 
 
 class Snapshot:
@@ -112,7 +113,7 @@ class Snapshot:
       entry = self._contents.of_row(row)
       if not entry.present[name][row - entry.row]:
         raise KeyError(f'Row {row} has no vector {name!r}.')
-    return self.stored(name, np.asarray(rows)).astype(np.float32)
+    return self.stored(name, np.asarray(rows, np.int64)).astype(np.float32)
 
   def stored(self, name: str, rows: np.ndarray) -> np.ndarray:
     """Vectors [m, D] of rows [m], in the type of the index."""
