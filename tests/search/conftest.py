@@ -31,12 +31,12 @@ def run(tmp_path_factory):
   return make_run(tmp_path_factory.mktemp('model'))
 
 
-def make_run(folder, **options):
+def make_run(folder, num_frames=1000, **options):
   """A run of the smallest model; returns its folder."""
   return small_run.make_run(
     folder,
     'configs/own_videos.py',
-    num_frames=1000,
+    num_frames=num_frames,
     widths=(4, 4),
     blocks=(1,),
     **options,
