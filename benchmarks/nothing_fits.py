@@ -65,7 +65,7 @@ def measured(
   index: Index, questions: np.ndarray, background: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Best row of each question, and its chance; see `Answer.chance`."""
-  chance = confidence.of_recordings(background).seconds(index, 'video')
+  chance = confidence.of_recordings(background).by_chance(index, 'video')
   scores, rows = index.search('video', questions, 1)
   return rows[:, 0], (chance >= scores).mean(1)
 

@@ -61,7 +61,9 @@ class Adder:
 
   def _add(self, file: Found) -> IndexedFile:
     like = self._index.description
-    arrays, seconds = windows.trim(self._features.kept(file.content))
+    if not (kept := self._features.kept(file.content)):
+      raise UnexpectedError('Its features are gone. Run the command again.')
+    arrays, seconds = windows.trim(kept)
     is_picture = media_folder.kind(file.path) == media_folder.PICTURE
     remarks = [] if is_picture else _lacking(arrays)
     added = _indexed(file, 0.0 if is_picture else seconds, remarks)

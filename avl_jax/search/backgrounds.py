@@ -48,7 +48,7 @@ class Backgrounds:
   def forget(self) -> None:
     """Forgets what depends on the content of the index."""
     self._found: dict[str, Background | None] = {}
-    self._seconds: dict[tuple[str, str], np.ndarray] = {}
+    self._by_chance: dict[tuple[str, str], np.ndarray] = {}
 
   def of(self, branch: str) -> Background | None:
     """Background questions of a branch; None: fewer than `LEAST` are known."""
@@ -71,24 +71,22 @@ class Backgrounds:
     background = self.of(branch)
     if not background:
       return [None] * len(scores)
-    if (branch, name) not in self._seconds:
-      self._seconds[branch, name] = self._of_index(background, branch, name)
-    others = self._seconds[branch, name]
+    if (branch, name) not in self._by_chance:
+      self._by_chance[branch, name] = self._of_index(background, branch, name)
+    others = self._by_chance[branch, name]
     return [float((others >= score).mean()) for score in scores]
 
   def _of_index(
     self, background: Background, branch: str, name: str
   ) -> np.ndarray:
-    """`Background.seconds`, which is kept until the index changes."""
-    digest = hashlib.sha256(background.vectors.tobytes()).hexdigest()
-    path = feature_cache.file_of(
-      self._index.folder / FOLDER, [branch, name, digest]
-    )
-    version = _version(self._index)
+    """`Background.by_chance`, which is kept until the index changes."""
+    folder = self._index.folder / FOLDER
+    path = feature_cache.file_of(folder, [self._model(), branch, name])
+    version = _version(self._index, background)
     kept = feature_cache.read(path, {'version', 'scores'})
     if kept and str(kept['version']) == version:
       return kept['scores']
-    scores = background.seconds(self._index, name)
+    scores = background.by_chance(self._index, name)
     arrays = {'version': np.array(version), 'scores': scores}
     with contextlib.suppress(UserError):  # Whoever asks may be no writer.
       feature_cache.write(path, arrays)
@@ -107,9 +105,10 @@ class Backgrounds:
     return confidence.of_index(self._index, branch)
 
 
-def _version(index: Index) -> str:
-  """Digest of what the vectors of an index are of."""
-  facts: list = [dataclasses.astuple(index.description)]
+def _version(index: Index, background: Background) -> str:
+  """Digest of the questions, and of what the vectors of an index are of."""
+  digest = hashlib.sha256(background.vectors.tobytes()).hexdigest()
+  facts: list = [digest, dataclasses.astuple(index.description)]
   facts += [(file.path, file.content) for file in index.files()]
   return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -132,10 +132,12 @@ def _check(index: Index, media_dir: pathlib.Path, plan: Plan) -> None:
   """Raises UserError if an update would empty an index by mistake."""
   here = [*plan.kept, *plan.moved, *plan.new]
   if not here:
+    lines = ''.join(f'\n  {failure}' for failure in plan.failures[:5])
     raise UserError(
-      f'There is no video, picture or sound file in {media_dir} or in folders '
-      f'below. The index has {len(plan.gone):,} files and stays as it is. Set '
-      '--config.search.media_dir to the folder of the media.'
+      'There is no video, picture or sound file that can be opened in '
+      f'{media_dir} or in folders below. The index has {len(plan.gone):,} '
+      'files and stays as it is. Set --config.search.media_dir to the folder '
+      f'of the media.{lines}'
     )
   before = media_dir_of(index.folder)
   is_other = bool(plan.gone) and not plan.kept and not plan.moved

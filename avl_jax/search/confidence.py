@@ -55,7 +55,7 @@ class Background:
       found.append(float(higher.mean()) if counts.sum() >= LEAST else None)
     return found
 
-  def seconds(self, index: Index, name: str) -> np.ndarray:
+  def by_chance(self, index: Index, name: str) -> np.ndarray:
     """The score of each question on its second-best window in an index.
 
     A background question may happen to ask for something that the index has.

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from avl_jax import trained_model
-from avl_jax.errors import UserError
+from avl_jax.errors import ConfigError, UserError
 from avl_jax.extraction import media_folder
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.model_inputs import Source
 from avl_jax.features import (
   MEL_BINS,
   EmptyMediaError,
+  MediaError,
   NoPictureError,
   RefusedError,
   TooShortError,
@@ -106,11 +107,13 @@ class FileQuestions:
     Raises:
       UserError: it is missing, too large, silent, or cannot be read.
     """
+    if part not in PARTS:
+      raise ConfigError(f'The part is {part!r}. Expected one of {PARTS}.')
     if source == STDIN:
       source = _read_stdin()
     if isinstance(source, bytes):
       with _as_file(source) as path:
-        return self._of_sound(path, 'sound of standard input', 0.0, None)
+        return self._of_sound(path, 'sound', 0.0, None)
     path, start, end = split(os.fspath(source))
     kind = media_folder.kind(path)
     if kind == media_folder.PICTURE:
@@ -217,8 +220,12 @@ def _read_stdin() -> bytes:
 
 @contextlib.contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-  """The path of a temporary file with a content."""
+  """The path of a temporary file with a content; errors do not name it."""
   with tempfile.NamedTemporaryFile(prefix='question.') as file:
     file.write(content)
     file.flush()
-    yield file.name
+    try:
+      yield file.name
+    except MediaError as error:
+      message = str(error).replace(file.name, 'The sound')
+      raise type(error)(message) from error

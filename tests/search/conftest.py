@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+import avl_jax
 import main
 from avl_jax import trained_model
 from avl_jax.backbones import feature_extractor
@@ -30,12 +31,12 @@ def run(tmp_path_factory):
   return make_run(tmp_path_factory.mktemp('model'))
 
 
-def make_run(folder, **options):
+def make_run(folder, num_frames=1000, **options):
   """A run of the smallest model; returns its folder."""
   return small_run.make_run(
     folder,
     'configs/own_videos.py',
-    num_frames=1000,
+    num_frames=num_frames,
     widths=(4, 4),
     blocks=(1,),
     **options,
@@ -114,3 +115,16 @@ def fresh_dir(good_index, tmp_path):
 def index_dir(good_index, tmp_path):
   """A copy of `good_index` to change."""
   return shutil.copytree(good_index, tmp_path / 'index')
+
+
+@pytest.fixture(scope='session')
+def question(tmp_path_factory):
+  path = tmp_path_factory.mktemp('question') / 'question.wav'
+  soundfile.write(path, own_folder.tone(3, 2), 16_000, subtype='FLOAT')
+  return path
+
+
+@pytest.fixture(scope='session')
+def searcher(good_index, networks):
+  with avl_jax.load_index(good_index) as searcher:
+    yield searcher

@@ -73,18 +73,18 @@ def test_what_questions_score_by_chance(index):
           if window.path != best.path or abs(window.start - best.start) >= 10
         )
       )
-    found = background.seconds(index, 'video')
+    found = background.by_chance(index, 'video')
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_what_they_score_is_kept_until_the_index_changes(tmp_path, monkeypatch):
   calls = []
 
-  def seconds(self, index, name):
+  def by_chance(self, index, name):
     calls.append(name)
     return np.arange(len(self.vectors), dtype=np.float32)
 
-  monkeypatch.setattr(confidence.Background, 'seconds', seconds)
+  monkeypatch.setattr(confidence.Background, 'by_chance', by_chance)
   with Index.create(tmp_path / 'index', made_up.description()) as writer:
     made_up.add(writer, 'b.mp4', 210, 1)
     vectors = confidence.of_index(writer, 'audio').vectors

@@ -11,34 +11,19 @@ import types
 import jax
 import numpy as np
 import pytest
-import soundfile
 
 import avl_jax
 import main
 from avl_jax.checkpoints import checkpointer, loading, metadata
 from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.features import EmptyMediaError, MissingError, RefusedError
 from avl_jax.models import branches
 from avl_jax.modes import search as search_mode
-from avl_jax.search import backgrounds, confidence, question_files
+from avl_jax.search import backgrounds, confidence
 from avl_jax.train import step as training_step
-from tests.helpers import own_folder
+from tests.search.asked import best, first
 
 pytestmark = pytest.mark.usefixtures('networks')
-
-
-@pytest.fixture(scope='module')
-def question(tmp_path_factory):
-  path = tmp_path_factory.mktemp('question') / 'question.wav'
-  soundfile.write(path, own_folder.tone(3, 2), 16_000, subtype='FLOAT')
-  return path
-
-
-@pytest.fixture(scope='module')
-def searcher(good_index):
-  with avl_jax.load_index(good_index) as searcher:
-    yield searcher
 
 
 @pytest.fixture(scope='module')
@@ -88,20 +73,6 @@ def _search(run, index, *arguments, eval_batches=_no_records):
   return printed.getvalue()
 
 
-def _best(searcher, name, vector):
-  """Path, start and score of the best window, by a loop."""
-  index = searcher.index
-  rows = index.rows_with(name)
-  scores = index.vectors(name, rows) @ vector
-  window = index.window(int(rows[scores.argmax()]))
-  return window.path, window.start, pytest.approx(scores.max(), rel=1e-4)
-
-
-def _first(answers):
-  first = answers.items[0]
-  return first.path, first.start, first.score
-
-
 def test_sound_is_asked_from_the_command_line(run, good_index, question):
   found = json.loads(
     _search(
@@ -114,95 +85,18 @@ def test_sound_is_asked_from_the_command_line(run, good_index, question):
   )
   with avl_jax.load_index(good_index) as searcher:
     vector = avl_jax.embed(searcher.trained, audio=question)['audio'][0]
-    expected = _best(searcher, 'video', vector)
-  first = found['answers'][0]
-  assert (first['path'], first['start'], first['score']) == expected
+    expected = best(searcher, 'video', vector)
+  top = found['answers'][0]
+  assert (top['path'], top['start'], top['score']) == expected
   assert len(found['answers']) == 3
   assert (found['branch'], found['among']) == ('audio', 'video')
   assert found['nothing_fits'] is False  # Nothing can be said.
-  assert first['chance'] is None
-  assert first['is_there'] is True
-  assert first['best_second'] in first['curve']['seconds']
+  assert top['chance'] is None
+  assert top['is_there'] is True
+  assert top['best_second'] in top['curve']['seconds']
   table = _search(run, good_index, f'--config.search.query={question}')
   assert table.startswith(f'Answers to {question}:')
-  assert first['path'] in table.splitlines()[3]
-
-
-@pytest.mark.parametrize(
-  'kind', ['stdin', 'bytes', 'array', 'stereo', 'vector']
-)
-def test_sound_may_have_no_file(kind, searcher, question, monkeypatch):
-  expected = searcher.search(question)
-  waveform, rate = soundfile.read(question, dtype='float32')
-  options, query = {}, question.read_bytes()
-  if kind == 'stdin':
-    stdin = types.SimpleNamespace(buffer=io.BytesIO(query))
-    monkeypatch.setattr('sys.stdin', stdin)
-    query = '-'
-  elif kind == 'array':
-    query, options = (waveform * 2**15).astype(np.int16), {'rate': rate}
-  elif kind == 'stereo':
-    query, options = np.stack([0 * waveform, 2 * waveform], 1), {'rate': rate}
-  elif kind == 'vector':
-    query = avl_jax.embed(searcher.trained, audio=question)['audio'][0]
-  found = searcher.search(query, **options)
-  assert [item.path for item in found.items] == [
-    item.path for item in expected.items
-  ]
-  np.testing.assert_allclose(
-    [item.score for item in found.items],
-    [item.score for item in expected.items],
-    rtol=1e-3,
-  )
-  assert found.branch == ('' if kind == 'vector' else 'audio')
-
-
-def test_a_stream_of_arecord_is_read(searcher, question):
-  """Its header claims 2 GB, because its length was not known."""
-  content = bytearray(_pcm(question))
-  place = content.index(b'data') + 4
-  content[4:8] = (2**31 + 36).to_bytes(4, 'little')
-  content[place : place + 4] = (2**31 - 1).to_bytes(4, 'little')
-  found = searcher.search(bytes(content))
-  expected = searcher.search(question)
-  assert _first(found)[:2] == _first(expected)[:2]
-  assert _first(found)[2] == pytest.approx(_first(expected)[2], rel=1e-3)
-
-
-def _pcm(path):
-  waveform, rate = soundfile.read(path)
-  buffer = io.BytesIO()
-  soundfile.write(buffer, waveform, rate, 'PCM_16', format='WAV')
-  return buffer.getvalue()
-
-
-def test_a_clip_has_the_vector_of_its_window(searcher, good_media):
-  """So a clip of an indexed video asks as the index holds it."""
-  index = searcher.index
-  for row in index.rows_of('long.mp4')[:2]:
-    window = index.window(int(row))
-    clip = f'{good_media / "long.mp4"}@{window.start:g}-{window.end:g}'
-    found = question_files.FileQuestions(searcher.trained, searcher._decoder)(
-      clip
-    )
-    (expected,) = index.vectors('video', [row])
-    np.testing.assert_allclose(found.vector, expected, rtol=1e-4, atol=1e-5)
-    assert (found.name, found.branch) == (clip, 'video')
-
-
-def test_pictures_ask_for_sound_and_videos_for_either(searcher, good_media):
-  picture = good_media / 'sub/picture.png'
-  vector = avl_jax.embed(searcher.trained, image=picture)['video'][0]
-  found = searcher.search(picture, answers='audio')
-  assert _first(found) == _best(searcher, 'audio', vector)
-  assert found.among == 'audio'
-  video = good_media / 'a.mp4'
-  found = searcher.search(video, part='sound', answers='audio')
-  vector = avl_jax.embed(searcher.trained, audio=video)['audio'][0]
-  assert found.branch == 'audio'
-  assert _first(found) == _best(searcher, 'audio', vector)
-  assert found.items[0].curve is None or 'audio' in found.among
-  assert searcher.search(video).branch == 'video'
+  assert top['path'] in table.splitlines()[3]
 
 
 def test_background_questions_are_the_validation_recordings(
@@ -232,12 +126,12 @@ def test_background_questions_are_the_validation_recordings(
   finally:
     (run / backgrounds.FILE).unlink()
   assert kept.shape == (220, 16)
-  first = found['answers'][0]
+  top = found['answers'][0]
   assert found['background']['count'] == 220
-  chance = confidence.of_recordings(kept).seconds(searcher.index, 'video')
-  assert first['chance'] == np.mean(chance >= first['score'])
-  assert again.items[0].chance == first['chance'] > 0
-  assert again.items[0].share == first['share']
+  chance = confidence.of_recordings(kept).by_chance(searcher.index, 'video')
+  assert top['chance'] == np.mean(chance >= top['score'])
+  assert again.items[0].chance == top['chance'] > 0
+  assert again.items[0].share == top['share']
   assert again.nothing_fits
 
 
@@ -250,7 +144,7 @@ def test_an_index_is_asked_in_two_languages(
     with avl_jax.load_index(good_index, workdir) as searcher:
       vector = avl_jax.embed(avl_jax.load(workdir), audio=question)['audio'][0]
       found[workdir] = searcher.search(question, count=3)
-      assert _first(found[workdir]) == _best(searcher, 'video', vector)
+      assert first(found[workdir]) == best(searcher, 'video', vector)
       picture = searcher.search(vector, answers='audio')
       assert picture.items
   scores = [[item.score for item in each.items] for each in found.values()]
@@ -303,43 +197,6 @@ def test_media_that_moved_away_still_answer(
   assert 'long.mp4 (moved away)' in after
   assert f'no longer in {media_dir}' in after
   assert after.count('\n1 ') == before.count('\n1 ')
-
-
-def test_what_cannot_be_asked(
-  searcher, question, good_media, tmp_path, monkeypatch
-):
-  silence = tmp_path / 'silence.wav'
-  soundfile.write(silence, np.zeros(16_000), 16_000)
-  odd = tmp_path / 'a@1-2'
-  odd.write_bytes(b'no sound')
-  for query, options, error, text in (
-    (silence, {}, UserError, 'silence.wav: The peak'),
-    (tmp_path / 'gone.wav', {}, MissingError, 'gone.wav'),
-    (odd, {}, UserError, 'a@1-2'),
-    ('a.mp4@5-3', {}, UserError, 'names no span'),
-    ('a.mp4@1.2.3-4', {}, UserError, 'names no span'),
-    (f'{good_media / "a.mp4"}@50-60', {}, UserError, 'a.mp4'),
-    (good_media / 'mute.mp4', {'part': 'sound'}, UserError, 'mute.mp4'),
-    (good_media / 'sub/picture.png', {'part': 'sound'}, UserError, 'picture'),
-    (good_media / 'sound.flac', {'part': 'picture'}, UserError, 'by its name'),
-    (None, {}, UserError, 'no question'),
-    (None, {'words': 'un chat'}, UserError, 'takes no text'),
-    (silence, {'words': 'un chat'}, UserError, 'two'),
-    (np.zeros((2, 3)), {}, UserError, 'Expected a vector'),
-    (np.full(16, np.nan), {}, UserError, 'Expected a vector'),
-    (np.ones(15, np.float32), {}, ConfigError, r'\[1, 15\]'),
-    (np.zeros((2, 3, 4)), {'rate': 16_000}, UserError, 'Expected .samples'),
-    (np.zeros(99), {'rate': 3}, UserError, 'rate is 3'),
-    (question, {'answers': 'sum'}, ConfigError, "no vectors 'sum'"),
-  ):
-    with pytest.raises(error, match=text):
-      searcher.search(query, **options)
-  for content, error in ((b'', EmptyMediaError), (b'12345', RefusedError)):
-    monkeypatch.setattr(question_files, 'MOST_BYTES', 4)
-    stdin = types.SimpleNamespace(buffer=io.BytesIO(content))
-    monkeypatch.setattr('sys.stdin', stdin)
-    with pytest.raises(error, match='Standard input'):
-      searcher.search('-')
 
 
 def test_settings_of_the_mode(run, good_index, tmp_path):

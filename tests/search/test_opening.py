@@ -162,7 +162,7 @@ def test_a_folder_that_is_not_that_of_the_index(
   if what == 'missing':
     folder, says = tmp_path / 'nowhere', 'There is no folder'
   elif what == 'empty':
-    folder, says = tmp_path / 'bare', 'There is no video.*has 6 files and stays'
+    folder, says = tmp_path / 'bare', 'There is no video[^\n]*has 6 files and'
     folder.mkdir()
   else:
     folder, says = tmp_path / 'others', 'is of other files: of its 6 files'
@@ -193,15 +193,16 @@ def test_folders_must_be_named(key, make_index, good_media, tmp_path):
 
 
 def test_models_that_cannot_index(
-  tmp_path, make_index, good_media, networks, run
+  tmp_path, make_index, good_media, run, capsys
 ):
   trained = trained_model.load(run)
   model = trained.model.clone(image_blocks=(1,))
   with pytest.raises(UserError, match='encodes images itself'):
     describing.networks(dataclasses.replace(trained, model=model))
-  wide = make_run(tmp_path / 'wide', visual_width=4096)
+  wide = make_run(tmp_path / 'wide', num_frames=512, visual_width=4096)
   with pytest.raises(UserError, match=r'4096 wide.*prepare\.resnet152=FILE'):
     make_index(good_media, tmp_path / 'index', workdir=wide)
+  assert 'takes 5.12 s of sound' in capsys.readouterr().out
   names = {'visual_2d': 'resnet152:0123456789abcdef'}
   named = make_run(tmp_path / 'named', networks=names)
   with pytest.raises(UserError, match='takes visual_2d of the network resnet'):
