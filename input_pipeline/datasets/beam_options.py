@@ -55,8 +55,8 @@ def read(text: str) -> tuple[Any, Any]:
   if name == 'dask':
     raise UserError(
       f"prepare.beam is {text!r}. Beam's runner for Dask computes one branch "
-      'of a pipeline with several, and loses or repeats elements: it would '
-      'lose videos. Choose another runner (see input_pipeline/README.md).'
+      'of a pipeline with several, and miscounts (2.77): it would lose videos. '
+      'Choose another runner (see input_pipeline/README.md).'
     )
   worker = options.view_as(pipeline_options.WorkerOptions)
   if not worker.default_sdk_harness_log_level:
