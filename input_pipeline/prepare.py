@@ -15,7 +15,6 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
-from input_pipeline.datasets import beam_options
 from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
@@ -28,12 +27,9 @@ def prepare(
   resnet152: str = '',
   resnext101: str = '',
   speech_words: int = 1,
-  narrated: Mapping[str, Any] | None = None,
-  segments: str = '',
-  speech: Mapping[str, Any] = MappingProxyType({}),
   workers: int = 1,
-  beam: str = '',
   decoding: Mapping[str, Any] = MappingProxyType({}),
+  **of_videos,
 ) -> None:
   """Makes the records of data sets that are not prepared yet.
 
@@ -48,37 +44,32 @@ def prepare(
     data_dir: folder of the records; '': see `catalog.data_folder`.
     media_dir: folder of the media, or several, separated by os.pathsep; '': the
       media are downloaded.
-    resnet152: file of weights of the 2-D network (see `Extractor`), for data
-      sets made of raw videos; '': data sets are made of features (own videos:
-      the packaged network).
+    resnet152: weights of the 2-D network (see `Extractor`) for raw videos; '':
+      data sets are made of features (own videos: the packaged network).
     resnext101: file of weights of the 3-D network; '': 2-D features only.
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
-    narrated: options of generated videos (`narrated_videos.settings`).
-    segments: 'speech': own clips are stretches of speech; '': as listed.
-    speech: arguments of `speech_clips.Choice`: which of them.
     workers: raw videos that are decoded at once, see `workers.number`.
-    beam: options of Apache Beam, which prepares own videos; '': without it.
     decoding: arguments of `decoding_limits.Limits`: what a video may cost.
+    **of_videos: of own and generated videos only: narrated, segments, speech,
+      beam; see `prepare_videos.prepare`.
 
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
   """
   missing = _missing(datasets, data_dir, media_dir)
-  beam_options.check(beam, missing)
+  if of_videos.get('beam') and missing:
+    from input_pipeline.datasets import beam_options
+
+    beam_options.check(of_videos['beam'], missing)
   weights = (resnet152, resnext101)
   limits = {'decoding': decoding, 'workers': workers}
-  own = {
-    'narrated': narrated or {},
-    'speech': speech if segments else None,
-    'beam': beam,
-    **limits,
-  }
   extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      _prepare_own(name, data_dir, media_dir, weights, own)
+      own = of_videos | limits
+      _prepare_videos(name, data_dir, media_dir, weights, own)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
@@ -122,7 +113,7 @@ def _open_extraction(weights: tuple[str, str], data_dir: str, **limits):
   return raw_videos.open_extraction(weights, folder, **limits)
 
 
-def _prepare_own(
+def _prepare_videos(
   name: str,
   data_dir: str,
   media_dir: str,

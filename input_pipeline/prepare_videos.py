@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from avl_jax.backbones import feature_extractor, network_names
@@ -21,11 +22,12 @@ def prepare(
   media_dir: str,
   weights: tuple[str, str],
   *,
-  narrated: Mapping[str, Any],
-  speech: Mapping[str, Any] | None,
   decoding: Mapping[str, Any],
   workers: int,
-  beam: str,
+  narrated: Mapping[str, Any] = MappingProxyType({}),
+  segments: str = '',
+  speech: Mapping[str, Any] = MappingProxyType({}),
+  beam: str = '',
 ) -> None:
   """Makes records of video files, or brings them up to date.
 
@@ -35,11 +37,12 @@ def prepare(
     media_dir: folder of the videos, or a manifest; of the stamps for generated
       videos.
     weights: of the 2-D network, '' for the stand-in, and of the 3-D network.
-    narrated: options of generated videos.
-    speech: arguments of `speech_clips.Choice`; None: clips as listed.
     decoding: arguments of `Limits`.
     workers: videos that are decoded at once.
-    beam: options of Apache Beam, or ''.
+    narrated: options of generated videos (`narrated_videos.settings`).
+    segments: 'speech': own clips are stretches of speech; '': as listed.
+    speech: arguments of `speech_clips.Choice`: which of them.
+    beam: options of Apache Beam, whose workers prepare; '': without it.
 
   Raises:
     UserError: see the preparation of either.
@@ -70,6 +73,6 @@ def prepare(
       'Set --config.prepare.media_dir to the folder of your videos, or to a '
       'manifest (see input_pipeline/README.md).'
     )
-  clips = None if speech is None else speech_clips.Choice(**speech)
+  clips = speech_clips.Choice(**speech) if segments else None
   own_videos.prepare(config, clips=clips, **common)
   synthetic.mark(catalog.load(name, data_dir).data_dir, media_dir)

@@ -1,5 +1,6 @@
 """A small run, a folder of media of all kinds, and their index."""
 
+import contextlib
 import functools
 import os
 import shutil
@@ -16,6 +17,7 @@ from avl_jax.backbones import feature_extractor
 from avl_jax.search import file_features
 from tests.helpers import media, own_folder, small_run
 
+_load_once = functools.cache(trained_model.load)
 VIDEOS = {'a.mp4': 3, 'sub/b.mkv': 12, 'long.mp4': 26}  # seconds
 
 
@@ -65,30 +67,37 @@ def media_dir(good_media, tmp_path):
   return shutil.copytree(good_media, tmp_path / 'media')
 
 
-@pytest.fixture(scope='session')
-def networks():
-  """The networks are replaced, and models loaded once, until the end."""
+@contextlib.contextmanager
+def replaced_networks():
+  """Context in which the networks are replaced, and models loaded once."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(feature_extractor, 'Extractor', small_run.Extractor)
-    patch.setattr(trained_model, 'load', functools.cache(trained_model.load))
+    patch.setattr(trained_model, 'load', _load_once)
+    yield
+
+
+@pytest.fixture(scope='module')
+def networks():
+  """`replaced_networks` in the tests of a file, not in those of others."""
+  with replaced_networks():
     yield
 
 
 @pytest.fixture(scope='session')
-def make_index(run, networks):
+def make_index(run):
   """make_index(media folder, index folder, *arguments): runs --mode=index."""
 
   def make(media_dir, folder, *arguments, workdir=run):
     small_run.Extractor.calls.clear()
-    main.main(
-      [
-        *('main.py', '--mode=index', f'--workdir={workdir}'),
-        f'--config.search.media_dir={media_dir}',
-        f'--config.search.index={folder}',
-        *('--config.prepare.workers=1', '--config.compilation_cache='),
-        *arguments,
-      ]
-    )
+    command = [
+      *('main.py', '--mode=index', f'--workdir={workdir}'),
+      f'--config.search.media_dir={media_dir}',
+      f'--config.search.index={folder}',
+      *('--config.prepare.workers=1', '--config.compilation_cache='),
+      *arguments,
+    ]
+    with replaced_networks():
+      main.main(command)
     return sorted(small_run.Extractor.calls)
 
   return make
@@ -125,6 +134,8 @@ def question(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def searcher(good_index, networks):
-  with avl_jax.load_index(good_index) as searcher:
+def searcher(good_index):
+  with replaced_networks():
+    searcher = avl_jax.load_index(good_index)
+  with searcher:
     yield searcher

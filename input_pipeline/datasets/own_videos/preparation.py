@@ -68,8 +68,7 @@ def prepare(
     beam: see `beam_options`; '': without Apache Beam.
 
   Raises:
-    UserError: the list is malformed, nothing can be used, or the records that
-      exist are of other networks or files.
+    UserError: the list is malformed, or old records are of other networks.
   """
   title = title or f'{FAMILY}/{kind}'
   folder = catalog.data_folder(data_dir).absolute()  # for workers elsewhere
