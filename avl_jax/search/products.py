@@ -20,6 +20,7 @@ except ImportError:
   fast: Any = None
 
 FEW = 16  # Queries up to which numkong is faster than widening and BLAS.
+PART = 2048  # Rows that a thread scores by numkong before it takes others.
 # Rows of a product: BLAS' threads wait for each other at the end of each.
 WIDENED = 2048
 CACHED = 64  # Rows that are widened at a time.
@@ -58,8 +59,7 @@ def _by_numkong(queries: np.ndarray) -> tuple[Callable, np.ndarray]:
   packed = fast.dots_pack(np.concatenate([high, low]))
   used = high.astype(np.float64) + low.astype(np.float64) / 2048
   off = np.linalg.norm(queries - used * scale, axis=1)
-  workers = len(os.sched_getaffinity(0))
-  pool = concurrent.futures.ThreadPoolExecutor(workers)
+  pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
   def part(vectors: np.ndarray) -> np.ndarray:
     both = np.asarray(fast.dots_packed(vectors, packed))
@@ -67,9 +67,8 @@ def _by_numkong(queries: np.ndarray) -> tuple[Callable, np.ndarray]:
     return (first + second / np.float32(2048)) * scale.T
 
   def score(vectors: np.ndarray) -> np.ndarray:
-    size = -(-len(vectors) // workers)
-    starts = range(0, len(vectors), size)
-    parts = pool.map(lambda start: part(vectors[start : start + size]), starts)
+    starts = range(0, len(vectors), PART)
+    parts = pool.map(lambda start: part(vectors[start : start + PART]), starts)
     return np.concatenate(list(parts))
 
   return score, off
