@@ -16,13 +16,16 @@ from collections.abc import Iterator
 from avl_jax import files
 from avl_jax.checkpoints import manifest
 from avl_jax.errors import UserError
-from avl_jax.search import building, journal
+from avl_jax.search import backgrounds, building, journal, origin
 from avl_jax.search.contents import Contents
 from avl_jax.search.file_features import FOLDER as FEATURES
 from avl_jax.search.index import Description, Index
 
 REBUILT = 'rebuilt'  # a folder of the index
-_OURS = {FEATURES, REBUILT, building.ROOT, 'lock'}  # before there is an index
+_OURS = {  # before there is an index
+  *(FEATURES, REBUILT, building.ROOT, origin.FILE, backgrounds.FOLDER),
+  'lock',
+}
 
 
 @contextlib.contextmanager
