@@ -4,8 +4,9 @@ A batch is a dict of numpy arrays, N = videos x clips on this host:
   spectrogram  float32 [N, T, 40]      log-mel in dB below the loudest cell of
                                        the file, zero-padded
   num_frames   int32 [N]               frames that are not padding
-  visual       float32 [N, V]          max-pooled over the clip, each stream
-                                       L2-normalised, 2-D then 3-D
+  visual       float32 [N, V]          max-pooled over the clip, or the feature
+                                       in its centre (visual_pooling), each
+                                       stream L2-normalised, 2-D then 3-D
   image        uint8 [N, 224, 224, 3]  replaces `visual` if streams=('image',)
   words        float32 [N, W, E]       vectors of the caption's words,
                                        zero-padded; present if word vectors are

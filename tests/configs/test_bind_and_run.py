@@ -56,6 +56,20 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'zero_shot': (*zero_shot.MODELS, 'tri,msrvtt'),
 }
 NAMES = [f'{name}:{a}' for name, each in ARGUMENTS.items() for a in each]
+# Each compiles a loss or a head that others have, in the regime of others.
+_AGAIN = {
+  *(f'baseline:{each}' for each in baseline.ARGUMENTS if ',' in each),
+  *(
+    f'finetune:{name},{row}'
+    for name in ('youcook2', 'crosstask')
+    for row, changes in ablation.CHANGES.items()
+    if changes.keys() & {'model', 'loss'}
+  ),
+}
+TRAINED = [
+  pytest.param(name, marks=pytest.mark.slow) if name in _AGAIN else name
+  for name in NAMES
+]
 EXAMPLES, FRAMES, VISUAL, WORDS, SIDE = 8, 16, 6, 3, 32
 DEVICES = 2
 GUESS = {  # loss -> of one pair of embeddings whose scores are all the same
@@ -196,7 +210,7 @@ def _batch(step, network):
   return batch
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', TRAINED)
 def test_trains_two_steps(name, use_devices):
   use_devices(DEVICES)
   _check_two_steps([read(name)])
