@@ -41,10 +41,11 @@ def embedded(trained, batch):
 
 def test_embeds_in_float32_unless_asked(tmp_path, trained):
   folder, _ = make_run(tmp_path, dtype='bfloat16')
-  image = IMAGES
-  expected = avl_jax.embed(trained, image=image)['video']
+  expected = avl_jax.embed(trained, audio=WAVEFORMS)['audio']
   found = {
-    dtype: avl_jax.embed(avl_jax.load(folder, **options), image=image)['video']
+    dtype: avl_jax.embed(avl_jax.load(folder, **options), audio=WAVEFORMS)[
+      'audio'
+    ]
     for dtype, options in (
       ('float32', {}),
       ('bfloat16', {'dtype': 'bfloat16'}),

@@ -198,6 +198,7 @@ def _write_pretrained(workdir):
   return _flat(variables)
 
 
+@pytest.mark.slow
 def test_from_files_to_the_tables(tmp_path, weights, monkeypatch, use_devices):
   """Two steps each, frozen and trainable; synthetic data fill no table cell."""
   use_devices(2)

@@ -216,6 +216,7 @@ def test_what_is_missing_is_told_before_preparing(
     )
 
 
+@pytest.mark.slow
 def test_text_is_learned_late(workdir, stamps_folder, stamps_records, tmp_path):
   """From the audio-video run to the curve over few captions."""
   (tmp_path / 'fr.vec').write_text('Un 1 0 1\nune 0 1 0\n')

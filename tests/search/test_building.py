@@ -4,6 +4,7 @@ import os
 import shutil
 
 import numpy as np
+import pytest
 
 import avl_jax
 from avl_jax import trained_model
@@ -68,6 +69,7 @@ def test_windows_of_every_kind_of_file(good_index):
   assert seconds['long.mp4'] == 26
 
 
+@pytest.mark.usefixtures('networks')
 def test_vectors_are_those_of_the_clips(good_index, good_media, run):
   trained = avl_jax.load(run)
   held = contents(good_index)
