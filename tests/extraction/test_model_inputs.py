@@ -19,6 +19,6 @@ def test_videos_are_pooled_as_in_the_run(pooling, expected):
     widths={'visual_2d': 5},
     image_features=lambda images: np.eye(len(list(images)), dtype=np.float32),
   )
-  inputs.__dict__['_extractor'] = extractor
+  inputs.__dict__['extractor'] = extractor
   found = inputs.of_video(np.zeros((5, 2, 2, 3), np.uint8))
   np.testing.assert_allclose(found, expected, rtol=1e-6)
