@@ -82,6 +82,7 @@ class VisualInputs:
   Attributes:
     streams: 'visual_2d' and perhaps 'visual_3d', of the model.
     files: of weights, the arguments of `feature_extractor.Extractor`.
+    pooling: of a video's features, see `clips.pool_visual`.
   """
 
   def __init__(
@@ -104,7 +105,7 @@ class VisualInputs:
       resnext101: likewise; '', or no stream of 3-D features: not used.
     """
     self._width, self.streams = width, tuple(streams)
-    self._pooling = pooling
+    self.pooling = pooling
     if not resnet152 and width == efficientnet.WIDTH:
       resnet152 = feature_extractor.STAND_IN
     if 'visual_3d' not in self.streams:
@@ -203,7 +204,7 @@ class VisualInputs:
 
   def _pooled(self, example: Mapping[str, np.ndarray]) -> np.ndarray:
     chosen = clips.choose_streams(dict(example), self.streams)
-    return clips.pool_visual(chosen, pooling=self._pooling)
+    return clips.pool_visual(chosen, pooling=self.pooling)
 
 
 class WordInputs:

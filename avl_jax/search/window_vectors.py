@@ -93,7 +93,9 @@ class WindowVectors:
     for start in range(0, len(rows), BATCH_SIZE):
       some = rows[start : start + BATCH_SIZE]
       filled = np.pad(some, (0, BATCH_SIZE - len(some)), 'edge')
-      batch = windows.inputs(arrays, spans[filled], self._num_frames)
+      batch = windows.inputs(
+        arrays, spans[filled], self._num_frames, trained.visual.pooling
+      )
       inputs = {key: batch[key] for key in _INPUTS[name]}
       vectors[some] = trained.embed_batch(inputs)[name][: len(some)]
     return vectors

@@ -75,7 +75,10 @@ def has(
 
 
 def inputs(
-  arrays: Mapping[str, np.ndarray], windows: np.ndarray, num_frames: int
+  arrays: Mapping[str, np.ndarray],
+  windows: np.ndarray,
+  num_frames: int,
+  pooling: str = 'max',
 ) -> dict[str, np.ndarray]:
   """What a model takes of the windows of a file.
 
@@ -83,12 +86,13 @@ def inputs(
     arrays: of a file, trimmed, with the streams of the model alone.
     windows: [n, 2], seconds.
     num_frames: T of the model's spectrograms.
+    pooling: of the visual features, see `clips.pool_visual`.
 
   Returns:
     As `clips.cut_window`, of n windows.
   """
   cut = [
-    clips.cut_window(dict(arrays), start, end, num_frames)
+    clips.cut_window(dict(arrays), start, end, num_frames, pooling)
     for start, end in windows
   ]
   return {key: np.stack([clip[key] for clip in cut]) for key in cut[0]}

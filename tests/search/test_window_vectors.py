@@ -1,5 +1,6 @@
 """Vectors of windows."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -46,3 +47,28 @@ def test_padding_beyond_the_reach_does_not_matter(run):
   within, _ = cut(SOUND, spans)
   difference = np.abs(within['audio'] - whole['audio']).max()
   assert difference > 100 * np.abs(short['audio'] - whole['audio']).max()
+
+
+def test_windows_are_pooled_as_in_the_run(run):
+  """A run that sees the centre frame gets the one in a window's centre."""
+  trained = trained_model.load(run)
+  rows = RNG.uniform(0, 1, (10, 1280)).astype(np.float16)
+  arrays = {'spectrogram': SOUND['spectrogram'], 'visual_2d': rows}
+  spans = np.array([[0.0, 4.0], [2.0, 8.0]])
+  found = {}
+  for pooling, seen in (
+    ('max', [rows[:5].max(0), rows[2:9].max(0)]),
+    ('centre', [rows[2], rows[5]]),
+  ):
+    networks = copy.copy(trained.visual)
+    networks.pooling = pooling
+    this = dataclasses.replace(trained, visual=networks)
+    found[pooling], _ = WindowVectors(this, ('video',))(arrays, spans)
+    visual = np.float32(seen)
+    visual /= np.linalg.norm(visual, axis=1, keepdims=True)
+    expected = trained.embed_batch({'visual': visual})['video']
+    np.testing.assert_allclose(
+      found[pooling]['video'], expected, rtol=1e-3, atol=1e-5
+    )
+  difference = found['max']['video'] - found['centre']['video']
+  assert np.abs(difference).max() > 1e-3  # A hundred times the tolerance.
