@@ -23,6 +23,7 @@ import av.subtitles.subtitle
 import numpy as np
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
+from PIL import Image, ImageColor  # noqa: F401
 
 from avl_jax.extraction import decoding_protocol as protocol
 from avl_jax.extraction import decoding_sandbox as sandbox
@@ -33,6 +34,7 @@ from avl_jax.features import (
   ffmpeg,
   ffmpeg_audio,  # noqa: F401
   formats,
+  images,
   video,
 )
 from avl_jax.features.open_file import OpenFile
@@ -86,6 +88,7 @@ class Server:
       return
     self._limits, _ = first
     time.localtime()  # reads the time zone
+    Image.init()  # imports Pillow's readers
     # Python's and the libraries' own lines are dropped, the project's sent.
     os.dup2(1, 2)
     sys.stderr = _Lines(self._send)
@@ -139,6 +142,10 @@ class Server:
     elif operation == 'waveform':
       waveform = self._read_audio(self._file, **request)
       self._send({'kind': 'waveform', 'shape': waveform.shape}, [waveform])
+    elif operation == 'picture':
+      assert self._file is not None
+      picture = images.read_image(self._file)
+      self._send({'kind': 'picture', 'shape': picture.shape}, [picture])
     else:
       for batch in self._batches(**request):
         shape = [len(batch), *batch[0].shape]

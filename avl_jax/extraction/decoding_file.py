@@ -22,6 +22,7 @@ from avl_jax.features import (
 _ERRORS: dict[str, type[MediaError]] = {
   error.__name__: error for error in (MediaError, *MediaError.__subclasses__())
 }
+_MOST_PIXELS = 2**27  # of a picture; Pillow refuses fewer
 _MOST_ELONGATED = 11  # longer side / shorter side, see `ffmpeg_filters`
 
 
@@ -85,6 +86,25 @@ class DecodedFile:
         raise EndedError('samples that are not finite')
       self._child.is_busy = False
       return waveform
+
+  def picture(self) -> np.ndarray:
+    """Reads an image file; the same bits as those of `images.read_image`.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+
+    Raises:
+      MediaError: as `images.read_image` raises it; or see `waveform`.
+    """
+    with self._errors():
+      self._ask('picture')
+      height, width, channels = _shape(self._answer('picture'), 3)
+      if channels != 3 or height * width > _MOST_PIXELS:
+        raise EndedError(f'a picture [{height}, {width}, {channels}]')
+      picture = np.empty((height, width, channels), np.uint8)
+      self._child.fill(picture)
+      self._child.is_busy = False
+      return picture
 
   def frames(
     self,

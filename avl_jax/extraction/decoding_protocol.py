@@ -10,6 +10,7 @@ The parent asks, one thing at a time:
   {'op': 'open', 'name', 'size', 'processor'}, with a descriptor
   {'op': 'waveform', 'start', 'end', 'processor'}
   {'op': 'frames', 'fps', 'size', 'crop', 'start', 'end', 'processor'}
+  {'op': 'picture', 'processor'}
   {'op': 'close'}
 
 and the child answers
@@ -18,6 +19,7 @@ and the child answers
   {'kind': 'opened', 'duration'}        seconds; 0: unknown
   {'kind': 'waveform', 'shape'}         and float32 [samples]
   {'kind': 'frames', 'shape'}           and uint8 [n, H, W, 3], again and again
+  {'kind': 'picture', 'shape'}          and uint8 [H, W, 3]
   {'kind': 'end'}                       after the last frames
   {'kind': 'error', 'error', 'message'}   class of error; in place of an answer
   {'kind': 'line', 'text'}              for the user, at any time
