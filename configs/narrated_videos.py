@@ -53,9 +53,10 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   )
   config.prepare.narrated.update(
     seed=1,
-    num_videos=(100, 3, 3),  # untrimmed: train, val, test
-    num_clip_videos=(10, 3, 26),  # with annotated clips: train, val, test
+    num_videos=(150, 3, 3),  # untrimmed: train, val, test
+    num_clip_videos=(10, 8, 26),  # with annotated clips: train, val, test
     num_human_videos=14,  # likewise, by a volunteer's recordings: test
+    num_things=100,  # that the videos are about
     lengths=(30.0, 300.0),  # seconds of a video
     scene_lengths=(4.0, 9.0),  # seconds
     things_at_once=2,  # at most, that may be named
