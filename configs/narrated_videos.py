@@ -10,7 +10,7 @@ Languages: fr ro ru ca bg es be el. The first command downloads the stamps of a
 drawing program (161 MB, Debian package), generates videos of them in which a
 voice names what is shown, sooner or later, and prepares the files as your own
 videos are. The second one does that if needed, then trains on random clips of
-10 s and evaluates without fine-tuning on annotated clips of other videos, by
+5 s and evaluates without fine-tuning on annotated clips of other videos, by
 voices that have never been heard in training. The videos are in
 generated/narrated_videos below --config.data_dir; input_pipeline/README.md,
 "Narrated videos", describes them and the table of what is in them.
@@ -68,8 +68,8 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   config.train_data.update(
     datasets=(untrimmed,),
     batch_size=8,  # videos
-    clips_per_example=8,  # N = 64
-    num_frames=1000,
+    clips_per_example=16,  # N = 128
+    num_frames=500,  # 5 s, as long as a scene
   )
   config.model.update(
     embed_dim=512,
