@@ -90,5 +90,6 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
       'num_queries': 0,
     }
   config.eval_data.update(batch_size=64, num_frames=1500)
+  config.search.update(window=5.0, step=2.5)  # as the clips of training
   config.best_metric = 'validation/val/audio_to_video/R@10'
   return config
