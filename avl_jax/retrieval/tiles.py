@@ -61,33 +61,46 @@ def compute(
   diagonal = jnp.diagonal(scores)
   on_diagonal = starts[0] == starts[1]
 
-  def part(scores: jax.Array, own: jax.Array, start: jax.Array) -> Part:
-    own = jnp.where(on_diagonal, diagonal, own)[:, None]
-    best_scores, best = _best(scores, min(top, len(x)))
+  def part(gallery: int, own: jax.Array) -> Part:
+    """The ranking of the items along axis `gallery`."""
+    own = jnp.where(on_diagonal, diagonal, own)
+    own = jnp.expand_dims(own, gallery)
+    best_scores, best = _best(scores, gallery, min(top, len(x)))
     return Part(
-      jnp.sum(scores > own, axis=1),
-      jnp.sum(scores == own, axis=1),
+      jnp.sum(scores > own, axis=gallery),
+      jnp.sum(scores == own, axis=gallery),
       best_scores,
-      best + start,
+      best + starts[gallery],
     )
 
-  of_x = part(scores, own_x, starts[1])
-  of_y = part(scores.T, own_y, starts[0])
-  return Tile(diagonal, jnp.isnan(scores).any(), of_x, of_y)
+  return Tile(diagonal, jnp.isnan(scores).any(), part(1, own_x), part(0, own_y))
 
 
-def _best(scores: jax.Array, top: int) -> tuple[jax.Array, jax.Array]:
-  """Does what `lax.top_k` does, in less time on CPUs.
+def _best(
+  scores: jax.Array, gallery: int, top: int
+) -> tuple[jax.Array, jax.Array]:
+  """Finds the best items of each query: `lax.top_k`, but faster on CPUs.
 
   The best k items are in the k groups of neighbours with the largest maxima.
+  Ties keep the order of the gallery, in both steps.
 
   Args:
-    scores: [n, m], m divisible by `GROUP`.
-    top: k, at most m.
+    scores: [n, n], n divisible by `GROUP`.
+    gallery: axis of the items; the other one is that of the queries.
+    top: k, at most n.
+
+  Returns:
+    Scores [n, k], best first, and int32 [n, k] their places.
   """
-  groups = scores.reshape(len(scores), -1, GROUP)
-  _, chosen = jax.lax.top_k(groups.max(2), min(top, groups.shape[1]))
-  items = jnp.sort(chosen)[..., None] * GROUP + jnp.arange(GROUP)
-  items = items.reshape(len(scores), -1)  # ascending, so ties keep their order
-  found, places = jax.lax.top_k(jnp.take_along_axis(scores, items, axis=1), top)
-  return found, jnp.take_along_axis(items, places, axis=1)
+  n = len(scores)
+  if gallery == 1:
+    maxima = scores.reshape(n, -1, GROUP).max(2)
+  else:
+    maxima = scores.reshape(-1, GROUP, n).max(1).T  # no large transposition
+  _, groups = jax.lax.top_k(maxima, min(top, n // GROUP))
+  items = jnp.sort(groups)[..., None] * GROUP + jnp.arange(GROUP)
+  items = items.reshape(n, -1)
+  queries = jnp.arange(n)[:, None]
+  found = scores[queries, items] if gallery == 1 else scores[items, queries]
+  best_scores, places = jax.lax.top_k(found, top)
+  return best_scores, jnp.take_along_axis(items, places, axis=1)
