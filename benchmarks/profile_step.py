@@ -17,6 +17,7 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -120,13 +121,16 @@ def classify(source: str) -> tuple[str, str, str]:
   return part, kind, 'backward' if is_backward else 'forward'
 
 
-def trace(options: argparse.Namespace) -> tuple[dict, collections.Counter]:
+def trace(
+  options: argparse.Namespace, **sizes: Any
+) -> tuple[dict, collections.Counter]:
   """Nanoseconds by (part, kind, direction), and by (operation, source)."""
   step, state, batch = full_size.make_step(
     full_size.make_batch(options.batch_size),
     options.dtype,
     options.structure,
     options.remat,
+    **sizes,
   )
   paths = sources(step.lower(state, batch).compile().as_text())
   state, _ = jax.block_until_ready(step(state, batch))
