@@ -123,6 +123,9 @@ def get_config() -> ml_collections.ConfigDict:
       'visual_pooling': 'max',
       'permuted_sound': False,  # of a batch: a control that learns nothing
       'augmentation': {},  # arguments of audio_augmentation.Augmentation
+      # Those of spectrogram_augmentation.SpectrogramAugmentation, for clips of
+      # records without waveforms.
+      'spectrogram_augmentation': {},
       'distinct_groups': False,  # no caption twice in a batch
       # Training stops if more records than this cannot be used. Bad records
       # are replaced by others and listed in WORKDIR/bad_records.json.

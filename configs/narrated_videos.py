@@ -70,6 +70,15 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
     batch_size=8,  # videos
     clips_per_example=16,  # N = 128
     num_frames=500,  # 5 s, as long as a scene
+    spectrogram_augmentation={
+      'seconds': (2.0, 5.0),
+      'speed': (0.85, 1.2),
+      'pitch': (0.85, 1.2),
+      'equaliser': 4.0,
+      'signal_to_noise': (5.0, 40.0),
+      'frequency_masks': 1,
+      'time_masks': 1,
+    },
   )
   config.model.update(
     embed_dim=512,

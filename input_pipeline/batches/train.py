@@ -29,6 +29,7 @@ Arguments of `train_batches`, most of them keys of config.train_data:
   num_frames: T, 100 a second.
   augmentation: keyword arguments of `audio_augmentation.Augmentation`,
     applied to the waveform; empty: the stored spectrogram is used.
+  spectrogram_augmentation: those of `SpectrogramAugmentation`, of each clip.
   distinct_groups: never two examples of a group (of one caption, picture or
     recording) in a batch, where they would be their own negatives.
   seed: of the order, the windows, the augmentation and the captions.
@@ -170,6 +171,7 @@ def train_batches(
   streams: Sequence[str] = features.STREAMS,
   visual_pooling: str = 'max',
   permuted_sound: bool = False,
+  spectrogram_augmentation: Mapping | None = None,
   data_dir: str = '',
   max_bad_records: int = 100,
   bad_records_file: str | os.PathLike | None = None,
@@ -205,6 +207,7 @@ def train_batches(
       cutter,
       streams=streams,
       augmentation=augmentation,
+      spectrogram_augmentation=spectrogram_augmentation,
       caption_vectors=vectors,
     ),
     bad_records,

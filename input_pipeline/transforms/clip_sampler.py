@@ -13,6 +13,9 @@ from input_pipeline.transforms.audio_augmentation import (
 )
 from input_pipeline.transforms.caption_vectors import CaptionVectors
 from input_pipeline.transforms.cutters import Cutter
+from input_pipeline.transforms.spectrogram_augmentation import (
+  SpectrogramAugmentation,
+)
 
 
 class ClipSampler:
@@ -38,6 +41,7 @@ class ClipSampler:
     *,
     streams: Sequence[str] = features.STREAMS,
     augmentation: Mapping | None = None,
+    spectrogram_augmentation: Mapping | None = None,
     caption_vectors: CaptionVectors | None = None,
   ):
     """Configures the steps.
@@ -47,11 +51,18 @@ class ClipSampler:
       streams: visual features of the clips, or ('image',).
       augmentation: keyword arguments of `Augmentation`; None or empty: the
         stored spectrograms are used.
+      spectrogram_augmentation: those of `SpectrogramAugmentation`, of each
+        clip.
       caption_vectors: makes the words of a caption; None: clips have no words.
     """
     self._cutter = cutter
     self._streams = tuple(streams)
     self._augmentation = Augmentation(**augmentation) if augmentation else None
+    self._of_clips = (
+      SpectrogramAugmentation(**spectrogram_augmentation)
+      if spectrogram_augmentation
+      else None
+    )
     self._caption_vectors = caption_vectors
     has_image = self._streams == features.IMAGE
     self.num_clips = cutter.num_clips
@@ -84,10 +95,25 @@ class ClipSampler:
       example = example | {'spectrogram': spectrogram}
     example = clips.choose_streams(example, self._streams)
     for clip in self._cutter(example, rng):
+      if self._of_clips:
+        clip |= self._augmented(clip, self._of_clips, rng)
       caption = clip.pop('caption')
       if self._caption_vectors:
         clip['words'] = self._caption_vectors(caption)
       yield clip | {'id': example['id'].decode()}
+
+  def _augmented(
+    self, clip: dict, augment: SpectrogramAugmentation, rng: np.random.Generator
+  ) -> dict:
+    """The sound of a clip, augmented and padded again."""
+    padded, count = clip['spectrogram'], int(clip['num_frames'])
+    if not count:
+      return {}
+    rows = augment(padded[:count], rng)
+    return {
+      'spectrogram': clips.pad_or_crop(rows, len(padded)),
+      'num_frames': np.int32(len(rows)),
+    }
 
   def visual_width(self, example: dict) -> int | None:
     """V, the width of `visual`; None if the clips have images instead."""
