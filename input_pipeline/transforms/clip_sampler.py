@@ -95,21 +95,18 @@ class ClipSampler:
       example = example | {'spectrogram': spectrogram}
     example = clips.choose_streams(example, self._streams)
     for clip in self._cutter(example, rng):
-      if self._of_clips:
-        clip |= self._augmented(clip, self._of_clips, rng)
       caption = clip.pop('caption')
       if self._caption_vectors:
         clip['words'] = self._caption_vectors(caption)
-      yield clip | {'id': example['id'].decode()}
+      sound = self._augmented(clip, rng)
+      yield clip | sound | {'id': example['id'].decode()}
 
-  def _augmented(
-    self, clip: dict, augment: SpectrogramAugmentation, rng: np.random.Generator
-  ) -> dict:
-    """The sound of a clip, augmented and padded again."""
+  def _augmented(self, clip: dict, rng: np.random.Generator) -> dict:
+    """The sound of a clip, augmented and padded again; {}: it stays."""
     padded, count = clip['spectrogram'], int(clip['num_frames'])
-    if not count:
+    if not self._of_clips or not count:
       return {}
-    rows = augment(padded[:count], rng)
+    rows = self._of_clips(padded[:count], rng)
     return {
       'spectrogram': clips.pad_or_crop(rows, len(padded)),
       'num_frames': np.int32(len(rows)),
