@@ -186,10 +186,8 @@ def train_batches(
   collate.check_shares(batch_size, host[1])
   collate.check_options(words, clips_per_example, min_time, streams)
   records = Records(datasets, (split,), data_dir)
-  streams = collate.check_streams(streams, records)
-  bad_records = BadRecords(
-    _path_of_host(bad_records_file, host[0]), max_bad_records
-  )
+  path = _path_of_host(bad_records_file, host[0])
+  bad_records = BadRecords(path, max_bad_records)
   vectors = caption_vectors.open_caption_vectors(datasets, data_dir, words)
   groups = _read_groups(records, bad_records) if distinct_groups else None
   cutter = training_cutter(
@@ -205,7 +203,7 @@ def train_batches(
     BatchSampler(len(records), batch_size, groups, seed),
     ClipSampler(
       cutter,
-      streams=streams,
+      streams=collate.check_streams(streams, records),
       augmentation=augmentation,
       spectrogram_augmentation=spectrogram_augmentation,
       caption_vectors=vectors,
