@@ -33,6 +33,7 @@ OPTIONS = {
   'num_videos': (9, 0, 0),
   'num_clip_videos': (0, 0, 0),
   'num_human_videos': 9,
+  'num_things': 0,
   'lengths': (30.0, 120.0),
 }
 VOICES = {'untrimmed': 'synthetic', 'human': 'human'}
