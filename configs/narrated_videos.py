@@ -47,7 +47,7 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
     for part in ('untrimmed', 'clips', 'human')
   )
   config = avlnet.get_config()
-  config.num_steps = 800
+  config.num_steps = 1200
   config.prepare.update(
     datasets=(untrimmed, clips, human), resnet152='efficientnet_lite0'
   )
