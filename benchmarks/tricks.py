@@ -7,6 +7,8 @@ from unittest import mock
 
 import numpy as np
 
+from avl_jax.features import clips
+
 SPLITS = 'input_pipeline.records.splits'
 FLOAT16 = 'avl_jax.features.float16'
 BUFFERS = 'input_pipeline.records.buffers'
@@ -41,12 +43,22 @@ WITHOUT = {
   ),
   "NumPy's float16 to float32": _patch(f'{FLOAT16}.to_float32', _convert),
   'maxima in float16': _patch(
-    f'{FLOAT16}.column_maxima',
-    lambda array: array.max(0).astype(np.float32),
+    f'{FLOAT16}.window_maxima',
+    lambda array, windows: np.stack(
+      [array[slice(*window)].max(0).astype(np.float32) for window in windows]
+    ),
   ),
   'maxima in float32': _patch(
-    f'{FLOAT16}.column_maxima',
-    lambda array: array.astype(np.float32).max(0),
+    f'{FLOAT16}.window_maxima',
+    lambda array, windows: np.stack(
+      [array[slice(*window)].astype(np.float32).max(0) for window in windows]
+    ),
+  ),
+  'each window cut by itself': _patch(
+    'input_pipeline.transforms.cutters.cut_clips',
+    lambda example, starts, *args: (
+      clips.cut_clip(example, start, *args) for start in starts
+    ),
   ),
   'new memory for each batch': _patch(
     f'{BUFFERS}.ArrayPool.empty',

@@ -49,10 +49,11 @@ class Decoder:
       shape = [-1 if n is None else n for n in self._arrays[name].shape]
       if key != name:
         shape = rest.features.feature[f'{name}/shape'].int64_list.value
-      # A copy is aligned, and does not keep the whole record in memory.
+      # A copy is aligned, and does not keep the whole record in memory. NumPy's
+      # lets other threads run meanwhile.
       dtype: Any = self._arrays[name].np_dtype
-      array = np.frombuffer(bytes(found[key]), dtype)
-      example[name] = array.reshape(shape)
+      copied = np.frombuffer(found[key], np.uint8).copy()
+      example[name] = copied.view(dtype).reshape(shape)
     others: Any = self._others.deserialize_example_np(rest.SerializeToString())
     return example | others
 

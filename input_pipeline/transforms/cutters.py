@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from avl_jax.features import clips, image_crops
+from avl_jax.features.many_clips import cut_clips
 from input_pipeline.records.bad_records import DataError
 from input_pipeline.transforms.caption_windows import caption_clip
 from input_pipeline.transforms.nearest_windows import nearest_starts
@@ -86,15 +87,17 @@ class RandomWindows(Cutter):
     """
     length, count = len(example['spectrogram']), self.candidates
     drawn = random_starts(length, self.num_frames, self.num_clips // count, rng)
-    for first in drawn:
-      starts = nearest_starts(length, self.num_frames, first, count)
-      for place, start in enumerate(starts):
-        clip = clips.cut_clip(
-          example, start, self.num_frames, self.visual_pooling
-        )
-        if count > 1:
-          clip['candidates'] = np.arange(count, dtype=np.int32) - place
-        yield clip | {'caption': ''}
+    starts = [
+      start
+      for first in drawn.tolist()
+      for start in nearest_starts(length, self.num_frames, first, count)
+    ]
+    cut = cut_clips(example, starts, self.num_frames, self.visual_pooling)
+    for number, clip in enumerate(cut):
+      if count > 1:
+        place = number % count
+        clip['candidates'] = np.arange(count, dtype=np.int32) - place
+      yield clip | {'caption': ''}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,8 @@ def nearest_starts(
     one before, the one after, and so on, as far as they lie in the video. If
     these are too few, the same again.
   """
+  if count == 1:
+    return [start]
   stride = -(-num_frames // _FRAMES_A_SECOND)
   last = clips.whole_seconds(length) - clips.whole_seconds(num_frames)
   before = range(start - stride, -1, -stride)
