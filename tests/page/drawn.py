@@ -34,6 +34,22 @@ FILES = {
   'sea/boats.webm': 'cyan blue blue cyan orange cyan blue cyan blue blue',
 }
 PICTURE, SOUND = 'sea/flag.png', 'sea/bell.flac'
+ALL = (*FILES, PICTURE, SOUND)
+# Path, language and date, as people write them down.
+MANIFEST = """\
+path,language,date
+garden/morning.mp4,fr,2024-05-01
+garden/evening.mp4,en,2024-05-02
+garden/old film.avi,,1999-08-15
+sea/boats.webm,fr,2025-07-20
+sea/bell.flac,en,2025-07-21
+"""
+
+
+def colours(path: str) -> list[str]:
+  """The colours of the seconds of a file."""
+  others = {PICTURE: 'yellow', SOUND: 'pink pink orange orange orange'}
+  return {**FILES, **others}[path].split()
 
 
 def hertz(colour: str) -> float:
@@ -45,6 +61,23 @@ def tone(colour: str, seconds: float) -> np.ndarray:
   """float32 [samples]."""
   times = np.arange(round(seconds * RATE)) / RATE
   return np.float32(0.4 * np.sin(2 * np.pi * hertz(colour) * times))
+
+
+def voice(colour: str, seconds: float) -> np.ndarray:
+  """float32 [samples]: like speech, loudest at the tone of a colour.
+
+  Buzzes of 110 Hz, three a second, with two formants, a hiss before each and
+  silence between: sound with the pauses and the noise of a voice.
+  """
+  times = np.arange(round(seconds * RATE)) / RATE
+  partials = 110 * np.arange(1, 40)
+  gains = np.exp(-(((partials - hertz(colour)) / 60) ** 2))
+  gains += 0.2 * np.exp(-(((partials - 2300) / 300) ** 2))
+  buzz = np.sin(2 * np.pi * partials[:, None] * times).T @ gains
+  phase = 3 * times % 1
+  hiss = np.random.default_rng(0).standard_normal(len(times))
+  sound = 0.3 * buzz * np.clip(5 * phase * (0.7 - phase), 0, None)
+  return np.float32(1.6 * sound + 0.06 * hiss * ((phase > 0.7) & (phase < 0.8)))
 
 
 def colour_of(waveform: np.ndarray) -> str:
@@ -82,13 +115,13 @@ def picture(colour: str, second: int) -> Image.Image:
   return image
 
 
-def write_video(path: pathlib.Path, colours: list[str]) -> None:
+def write_video(path: pathlib.Path, seconds: list[str]) -> None:
   """Writes a video of these colours, a second each, with their tones."""
   path.parent.mkdir(parents=True, exist_ok=True)
   codec, sound, options = {
     '.mp4': ('libx264', 'aac', {'preset': 'ultrafast', 'crf': '18'}),
     '.webm': ('libvpx', 'libopus', {'deadline': 'realtime', 'cpu-used': '8'}),
-    '.avi': ('mpeg4', 'mp3', {'qscale': '3'}),
+    '.avi': ('mpeg4', 'mp3', {'b': '1000000'}),
   }[path.suffix]
   rate = 48_000 if sound == 'libopus' else RATE
   with av.open(str(path), 'w') as container:
@@ -96,21 +129,22 @@ def write_video(path: pathlib.Path, colours: list[str]) -> None:
     video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
     video.gop_size = FRAME_RATE
     audio = container.add_stream(sound, rate=rate, layout='mono')
-    for second, colour in enumerate(colours):
+    for second, colour in enumerate(seconds):
       frame = av.VideoFrame.from_image(picture(colour, second))
       for number in range(FRAME_RATE):
         frame.pts = second * FRAME_RATE + number
         container.mux(video.encode(frame))
     container.mux(video.encode(None))
-    waveform = np.concatenate([tone(colour, 1) for colour in colours])
+    waveform = np.concatenate([tone(colour, 1) for colour in seconds])
     waveform = np.repeat(waveform, rate // RATE)
     media.write_sound(container, audio, waveform)
 
 
 def write_all(folder: pathlib.Path) -> None:
   """Writes the videos, a picture and a sound."""
-  for name, colours in FILES.items():
-    write_video(folder / name, colours.split())
-  picture('yellow', 1).save(folder / PICTURE)
-  waveform = np.concatenate([tone('pink', 2), tone('orange', 3)])
+  for name in FILES:
+    write_video(folder / name, colours(name))
+  picture(*colours(PICTURE), 1).save(folder / PICTURE)
+  waveform = np.concatenate([tone(colour, 1) for colour in colours(SOUND)])
   soundfile.write(folder / SOUND, waveform, RATE)
+  (folder / 'manifest.csv').write_text(MANIFEST)
