@@ -23,6 +23,11 @@ import av.subtitles.subtitle
 import numpy as np
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
+from PIL import (
+  Image,
+  TiffImagePlugin,  # noqa: F401
+  WebPImagePlugin,  # noqa: F401
+)
 
 from avl_jax.extraction import decoding_protocol as protocol
 from avl_jax.extraction import decoding_sandbox as sandbox
@@ -33,9 +38,13 @@ from avl_jax.features import (
   ffmpeg,
   ffmpeg_audio,  # noqa: F401
   formats,
+  images,
+  transcoding,
   video,
 )
 from avl_jax.features.open_file import OpenFile
+
+Image.preinit()  # imports Pillow's other readers of `formats`
 
 # Descriptors: the socket, output, errors, the media file. With the file open,
 # no further one can be opened, even where system calls are not filtered.
@@ -139,19 +148,33 @@ class Server:
     elif operation == 'waveform':
       waveform = self._read_audio(self._file, **request)
       self._send({'kind': 'waveform', 'shape': waveform.shape}, [waveform])
+    elif operation in ('picture', 'clip'):
+      array = self._made(operation, request)
+      self._send({'kind': operation, 'shape': array.shape}, [array])
+    elif operation == 'streams':
+      self._send({'kind': 'streams', **transcoding.streams(self._opened)})
     else:
       for batch in self._batches(**request):
         shape = [len(batch), *batch[0].shape]
         self._send({'kind': 'frames', 'shape': shape}, batch)
       self._send({'kind': 'end'})
 
+  @property
+  def _opened(self) -> OpenFile:
+    assert self._file is not None
+    return self._file
+
+  def _made(self, operation: str, options: dict[str, Any]) -> np.ndarray:
+    if operation == 'picture':
+      return images.read_picture(self._opened, **options)
+    return transcoding.clip(self._opened, **options, on_progress=self._pulse)
+
   def _checked_duration(self) -> float:
     """Seconds that the file claims; RefusedError if it claims too much."""
-    assert self._file is not None
     name, limits = self._name, self._limits
     try:
       container = ffmpeg.open_container(
-        self._file,
+        self._opened,
         name,
         (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS),
       )

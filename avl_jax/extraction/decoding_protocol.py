@@ -10,6 +10,9 @@ The parent asks, one thing at a time:
   {'op': 'open', 'name', 'size', 'processor'}, with a descriptor
   {'op': 'waveform', 'start', 'end', 'processor'}
   {'op': 'frames', 'fps', 'size', 'crop', 'start', 'end', 'processor'}
+  {'op': 'picture', 'longest', 'processor'}
+  {'op': 'clip', 'start', 'end', 'size', 'most_bytes', 'processor'}
+  {'op': 'streams', 'processor'}
   {'op': 'close'}
 
 and the child answers
@@ -19,6 +22,9 @@ and the child answers
   {'kind': 'waveform', 'shape'}         and float32 [samples]
   {'kind': 'frames', 'shape'}           and uint8 [n, H, W, 3], again and again
   {'kind': 'end'}                       after the last frames
+  {'kind': 'picture', 'shape'}          and uint8 [H, W, 3]
+  {'kind': 'clip', 'shape'}             and uint8 [bytes]
+  {'kind': 'streams', ...}              see `transcoding.streams`
   {'kind': 'error', 'error', 'message'}   class of error; in place of an answer
   {'kind': 'line', 'text'}              for the user, at any time
   {'kind': 'working'}                   the file has been read further

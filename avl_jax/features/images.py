@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from avl_jax import features
 from avl_jax.features import formats, reading
+from avl_jax.features.open_file import OpenFile
 
 # What Pillow raises for many pixels; the warning where warnings are errors.
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -40,10 +41,7 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   Example:
     image = images.fit_square(images.read_image('cat.jpg'))  # [224, 224, 3]
   """
-  if isinstance(source, bytes):
-    name = f'Image of {len(source)} bytes'
-  else:
-    name = os.fspath(source)
+  name = _name(source) if isinstance(source, bytes) else os.fspath(source)
   try:
     if isinstance(source, bytes):
       size, file = len(source), io.BytesIO(source)
@@ -74,6 +72,36 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
     raise kind(
       f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
     ) from error
+
+
+def read_picture(file: OpenFile, longest: int = 0) -> np.ndarray:
+  """Reads an image file that is open; see `read_image`.
+
+  Args:
+    file: the file.
+    longest: side to which a larger image is reduced, in pixels; 0: none.
+
+  Returns:
+    uint8 [H, W, 3], RGB.
+
+  Raises:
+    MediaError: as `read_image` raises it.
+  """
+  content = file.reader().read()
+  try:
+    pixels = read_image(content)
+  except features.MediaError as error:
+    message = str(error).replace(_name(content), file.name)
+    raise type(error)(message) from error
+  if longest and max(pixels.shape) > longest:
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((longest, longest))
+    pixels = np.array(picture)
+  return pixels
+
+
+def _name(content: bytes) -> str:
+  return f'Image of {len(content)} bytes'
 
 
 def _flatten(image: Image.Image) -> Image.Image:
