@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import pathlib
 import shutil
 import threading
@@ -9,6 +10,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 import pytest
+import soundfile
 import uvicorn
 
 from avl_jax.extraction.decoding_limits import Limits
@@ -129,7 +131,7 @@ class Visits:
     context.set_default_timeout(10_000)
     context.add_init_script(RECORD_FRAMES)
     page, said, asked = context.new_page(), [], set()
-    page.on('console', lambda message: said.append(message.text))
+    page.on('console', lambda said_: said.append(_text(said_)))
     page.on('pageerror', lambda error: said.append(str(error)))
     page.on('request', lambda request: asked.add(_host(request.url)))
     address = self.address.replace('127.0.0.1', host or '127.0.0.1')
@@ -141,15 +143,21 @@ class Visits:
     assert asked - {''} == {_host(address)}
 
 
+def _text(message) -> str:
+  """What a console shows, and about which address."""
+  return f'{message.text} {message.location.get("url", "")}'
+
+
 def _host(address: str) -> str:
   """Host and port; '' of what the page has itself."""
   return urllib.parse.urlsplit(address).netloc
 
 
 def ask(page, colour: str) -> None:
-  """Asks by words, and waits for the answers."""
-  page.fill('#words-text', colour)
-  page.press('#words-text', 'Enter')
+  """Asks by a sound that is dropped, and waits for the answers."""
+  file = io.BytesIO()
+  soundfile.write(file, drawn.tone(colour, 1), drawn.RATE, format='WAV')
+  drop(page, f'{colour}.wav', 'audio/wav', file.getvalue())
   answered(page)
 
 

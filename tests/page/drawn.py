@@ -30,7 +30,7 @@ COLOURS = {
 FILES = {
   'garden/morning.mp4': 'green green yellow red green cyan green yellow',
   'garden/evening.mp4': 'orange orange violet blue blue blue violet blue',
-  'garden/old film.avi': 'pink violet pink pink cyan pink pink violet',
+  'garden/old film.avi': 'violet violet cyan pink pink pink orange violet',
   'sea/boats.webm': 'cyan blue blue cyan orange cyan blue cyan blue blue',
 }
 PICTURE, SOUND = 'sea/flag.png', 'sea/bell.flac'
@@ -121,7 +121,7 @@ def write_video(path: pathlib.Path, seconds: list[str]) -> None:
   codec, sound, options = {
     '.mp4': ('libx264', 'aac', {'preset': 'ultrafast', 'crf': '18'}),
     '.webm': ('libvpx', 'libopus', {'deadline': 'realtime', 'cpu-used': '8'}),
-    '.avi': ('mpeg4', 'mp3', {'b': '1000000'}),
+    '.avi': ('mpeg4', 'mp2', {'qmin': '2', 'qmax': '5'}),
   }[path.suffix]
   rate = 48_000 if sound == 'libopus' else RATE
   with av.open(str(path), 'w') as container:

@@ -103,7 +103,7 @@ def load(_):
 def recordings(_) -> np.ndarray:
   """Background questions, float32 [B, D]: vague ones and some clear ones."""
   rng = np.random.default_rng(3)
-  vague = rng.uniform(0, 0.3, (390, DESCRIPTION.dim))
+  vague = rng.uniform(0, 0.2, (390, DESCRIPTION.dim))
   clear = [0.9 * question(colour) for colour in drawn.COLOURS]
   return np.float32([*vague, *clear, *clear])
 

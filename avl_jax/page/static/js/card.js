@@ -90,12 +90,9 @@ function reason({share}, background) {
   return texts.sayCount('sure.share', background, {share: percent(share)});
 }
 
-function offerClip(link, {file, name, start, end, kind, plays, missing}) {
-  link.hidden = missing || kind === 'picture' || plays === 'stills';
-  if (link.hidden) return;
-  link.href = api.clipUrl(file, start, end);
-  const stem = name.replace(/\.[^.]*$/, '');
-  link.download = `${stem} ${Math.floor(start)}-${Math.ceil(end)} s.mp4`;
+function offerClip(link, {file, start, end, missing}) {
+  link.hidden = missing || end <= start;
+  if (!link.hidden) link.href = api.clipUrl(file, start, end);
 }
 
 /** Copies an address; where the browser forbids that, shows it. */

@@ -153,7 +153,8 @@ export class Player {
     const from = isIn ? this.start : seconds;
     const to = isIn ? this.end : seconds + PIECE;
     this.#piece = {from, to: duration ? Math.min(to, duration) : to};
-    return api.clipUrl(file, this.#piece.from, this.#piece.to);
+    const at = (seconds - from).toFixed(2);
+    return `${api.clipUrl(file, this.#piece.from, this.#piece.to)}#t=${at}`;
   }
 
   #put(element) {
