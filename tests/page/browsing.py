@@ -28,9 +28,11 @@ document.addEventListener('loadstart', ({target}) => {
     width: 3, height: 3});
   const context = canvas.getContext('2d', {willReadFrequently: true});
   const look = (_, {mediaTime}) => {
-    context.drawImage(target, 0, 0, 3, 3);
-    const pixel = [...context.getImageData(1, 1, 1, 1).data];
-    window.frames_.push([mediaTime, pixel, target.src]);
+    if (getComputedStyle(target).opacity !== '0') {
+      context.drawImage(target, 0, 0, 3, 3);
+      const pixel = [...context.getImageData(1, 1, 1, 1).data];
+      window.frames_.push([mediaTime, pixel, target.src]);
+    }
     target.requestVideoFrameCallback(look);
   };
   target.requestVideoFrameCallback?.(look);

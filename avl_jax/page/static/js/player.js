@@ -49,7 +49,7 @@ export class Player {
     this.#ways = [...(WAYS[media.plays] ?? WAYS.stills)];
     this.#wanted = at;
     if (media.missing) this.#showMissing();
-    else if (media.kind === 'picture') screen.append(this.#frame(0));
+    else if (media.kind === 'picture') screen.append(this.#named(0));
     else this.#showPoster();
   }
 
@@ -89,13 +89,18 @@ export class Player {
   }
 
   #frame(seconds) {
-    const text = say('card.frame', {
-      name: this.media.name,
-      time: clock(seconds),
-    });
-    const image = make('img', {alt: text, loading: 'lazy', decoding: 'async'});
+    const image = make('img', {alt: '', loading: 'lazy', decoding: 'async'});
     image.src = api.frameUrl(this.media.file, seconds, WIDTH);
     image.addEventListener('error', () => image.classList.add('is-broken'));
+    return image;
+  }
+
+  /** A frame that nothing else names. */
+  #named(seconds) {
+    const {name, kind} = this.media;
+    const image = this.#frame(seconds);
+    const values = {name, time: clock(seconds)};
+    image.alt = kind === 'picture' ? name : say('card.frame', values);
     return image;
   }
 
@@ -137,6 +142,8 @@ export class Player {
     element.addEventListener('error', () => this.#failed(element, address));
     element.addEventListener('ended', () => this.#offerMore(way));
     element.src = address;
+    element.classList.add('is-seeking');
+    if (this.media.kind === 'video') this.#showBehind();
     this.#put(element);
     if (way === 'clip') this.#wait(element);
     if (starts) this.#start();
@@ -157,6 +164,12 @@ export class Player {
     return `${api.clipUrl(file, this.#piece.from, this.#piece.to)}#t=${at}`;
   }
 
+  /** Shows the moment until the player has found it. */
+  #showBehind() {
+    const address = api.frameUrl(this.media.file, this.#wanted, WIDTH);
+    this.screen.style.backgroundImage = `url("${address}")`;
+  }
+
   #put(element) {
     const hadFocus = this.screen.contains(document.activeElement);
     this.#element?.removeAttribute('src');
@@ -175,12 +188,17 @@ export class Player {
 
   /** Seeks, where the browser did not obey the address; looks for a picture. */
   #loaded(element) {
-    const seconds = this.#wanted - this.#piece.from;
     if (this.media.kind === 'video' && !element.videoWidth) {
       this.#failed(element, '');
-    } else if (Math.abs(element.currentTime - seconds) > 0.05) {
+      return;
+    }
+    const seconds = this.#wanted - this.#piece.from;
+    if (Math.abs(element.currentTime - seconds) > 0.05) {
       element.currentTime = seconds;
     }
+    const show = () => element.classList.remove('is-seeking');
+    if (element.seeking) element.addEventListener('seeked', show, {once: true});
+    else show();
   }
 
   #start() {
@@ -211,7 +229,7 @@ export class Player {
     const frames = Array.from({length: STILLS}, (_, i) => {
       const seconds = this.start + i * step;
       const caption = make('figcaption', {textContent: clock(seconds)});
-      return make('figure', {}, this.#frame(seconds), caption);
+      return make('figure', {}, this.#named(seconds), caption);
     });
     this.#element = null;
     const stills = make('div', {className: 'stills', tabIndex: 0}, ...frames);
