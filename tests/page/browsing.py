@@ -89,7 +89,7 @@ def served(folder: pathlib.Path) -> Iterator[str]:
     serving.listen(options) as listener,
     Searcher(
       folder / 'index',
-      folder / 'drawn',
+      folder / 'example',
       media_dir=folder / 'media',
       load=stand_in.load,
       recordings=stand_in.recordings,

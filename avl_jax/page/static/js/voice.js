@@ -68,10 +68,9 @@ function refusal({name, message}) {
 async function finish() {
   const ended = take();
   if (!ended) return;
-  const {seconds, peak} = ended;
-  const file = await ended.stop();
+  const {file, seconds} = await ended.stop();
   if (seconds < SHORTEST) fail(say('mic.short'));
-  else if (peak < SILENCE) fail(say('mic.silent'));
+  else if (ended.peak < SILENCE) fail(say('mic.silent'));
   else done(file, seconds);
 }
 

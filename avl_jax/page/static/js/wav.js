@@ -5,22 +5,17 @@ const HEADER = 44; // bytes
 /**
  * A WAV file.
  *
- * @param {Float32Array[]} pieces samples from -1 to 1, one after the other
+ * @param {Float32Array} samples from -1 to 1
  * @param {number} rate samples a second
  * @returns {Blob}
  */
-export function encode(pieces, rate) {
-  const count = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const view = new DataView(new ArrayBuffer(HEADER + 2 * count));
-  writeHeader(view, count, rate);
-  let at = HEADER;
-  for (const piece of pieces) {
-    for (const sample of piece) {
-      const limited = Math.max(-1, Math.min(1, sample));
-      view.setInt16(at, Math.round(limited * 0x7fff), true);
-      at += 2;
-    }
-  }
+export function encode(samples, rate) {
+  const view = new DataView(new ArrayBuffer(HEADER + 2 * samples.length));
+  writeHeader(view, samples.length, rate);
+  samples.forEach((sample, i) => {
+    const limited = Math.max(-1, Math.min(1, sample));
+    view.setInt16(HEADER + 2 * i, Math.round(limited * 0x7fff), true);
+  });
   return new Blob([view.buffer], {type: 'audio/wav'});
 }
 
