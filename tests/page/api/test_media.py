@@ -166,7 +166,7 @@ def test_files_are_found_by_id_only(client, media_dir):
 
 
 def test_a_link_out_of_the_folder_is_not_followed(run, copied, tmp_path):
-  from tests.page.conftest import client_of, made
+  from tests.page.api.conftest import client_of, made
 
   media_dir, index = copied()
   secret = tmp_path / 'secret.avi'

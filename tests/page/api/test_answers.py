@@ -11,7 +11,7 @@ from PIL import Image
 import avl_jax
 from avl_jax.page.media import media_type
 from tests.helpers import own_folder
-from tests.page.conftest import client_of, made, update
+from tests.page.api.conftest import client_of, made, update
 from tests.search.conftest import replaced_networks
 
 
