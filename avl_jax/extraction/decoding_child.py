@@ -194,6 +194,9 @@ class Server:
       raise RefusedError(
         f'{name}: The file lasts {duration / 3600:,.1f} hours. Expected at '
         f'most {longest / 3600:g}.'
+        if longest >= 3600
+        else f'{name}: The file lasts {duration:,.0f} s. Expected at most '
+        f'{longest:g} s.'
       )
     return max(0.0, duration)
 

@@ -215,10 +215,12 @@ class DecodedFile:
 
   def _check_count(self, count: int, most: int) -> None:
     if count > most:
-      hours = self._limits.longest_seconds / 3600
+      longest = self._limits.longest_seconds
+      said = (
+        f'{longest / 3600:g} hours' if longest >= 3600 else f'{longest:g} s'
+      )
       raise RefusedError(
-        f'{self.name}: The file lasts longer than it says, or than {hours:g} '
-        'hours.'
+        f'{self.name}: The file lasts longer than it says, or than {said}.'
       )
 
   @contextlib.contextmanager

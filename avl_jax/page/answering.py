@@ -1,5 +1,6 @@
 """Answers questions of visitors: with the model, in one thread."""
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -10,14 +11,15 @@ from starlette.responses import Response
 from avl_jax.errors import UserError
 from avl_jax.features import MissingError
 from avl_jax.page import exports, forms, visitors
-from avl_jax.page.forms import Wish
-from avl_jax.page.lanes import Lane
+from avl_jax.page.forms import WindowId, Wish
+from avl_jax.page.lanes import BusyError, Lane
 from avl_jax.page.library import Library
+from avl_jax.page.options import Options
 from avl_jax.page.plays import Plays
-from avl_jax.search import questions
+from avl_jax.search import nearest, questions
 from avl_jax.search.answers import Answer, Answers
 from avl_jax.search.asking import Searcher
-from avl_jax.search.questions import Question
+from avl_jax.search.index import Window
 
 
 class Answering:
@@ -33,7 +35,7 @@ class Answering:
     library: Library,
     plays: Plays,
     threshold: float,
-    seconds: float,
+    options: Options,
   ):
     """Takes what answers.
 
@@ -42,17 +44,25 @@ class Answering:
       library: of the files.
       plays: knows what a browser plays.
       threshold: see `Searcher.answer`.
-      seconds: that a visitor waits at most.
+      options: of the server.
     """
     self.threshold, self.background = threshold, 0
     self._lane, self._library, self._plays = lane, library, plays
-    self._seconds = seconds
+    self._options, self._visitors = options, 0
 
   async def search(self, request: Request) -> Response:
     """Answers POST api/v1/search."""
-    async with forms.read(request) as wish:
-      work = self._answered(wish)
-      found = await visitors.while_there(request, work, self._seconds)
+    # Those who still send are as many as those who may wait, so that no more
+    # is on the disk.
+    if self._visitors >= 2 * self._options.askers:
+      raise BusyError(self._visitors)
+    self._visitors += 1
+    try:
+      async with forms.read(request) as wish:
+        work, seconds = self._answered(wish), self._options.answer_seconds
+        found = await visitors.while_there(request, work, seconds)
+    finally:
+      self._visitors -= 1
     return exports.response(found, wish.format, str(request.base_url))
 
   async def _answered(self, wish: Wish) -> dict[str, Any]:
@@ -78,60 +88,55 @@ class Answering:
     """The answers, in the thread of the model."""
     searcher.refresh()
     self._library.refresh(now=True)
-    question, row = self._question(wish, path, searcher)
-    threshold = self.threshold if wish.threshold is None else wish.threshold
-    return searcher.answer(
-      question,
-      answers=wish.answers or _like(question, row, searcher),
-      count=wish.count,
-      threshold=threshold,
+    ask = functools.partial(
+      searcher.answer,
+      threshold=self.threshold if wish.threshold is None else wish.threshold,
       among=self._library.among(wish.filters),
     )
-
-  def _question(
-    self, wish: Wish, path: str, searcher: Searcher
-  ) -> tuple[Question, int | None]:
-    """The question, and the row of the window that is asked."""
     if not wish.window:
-      return searcher.question(path or None, words=wish.text, part=wish.part), (
-        None
+      question = searcher.question(
+        path or None, words=wish.text, part=wish.part
       )
-    file = self._library.find(wish.window.file).file.path
-    span = (wish.window.start, wish.window.end)
+      return ask(question, answers=wish.answers, count=wish.count)
+    row = self._row(wish.window, searcher)
+    question = questions.of_window(searcher.index, row)
+    like = question.branch or searcher.index.description.names[0]
+    found = ask(question, answers=wish.answers or like, count=wish.count + 1)
+    own = searcher.index.window(row)
+    others = [
+      answer
+      for answer in found.items
+      if not nearest.overlap(own, Window(answer.path, answer.start, answer.end))
+    ]
+    return dataclasses.replace(found, items=others[: wish.count])
+
+  def _row(self, window: WindowId, searcher: Searcher) -> int:
+    """The row of a window; MissingError if the index has it no longer."""
+    file = self._library.find(window.file).file.path
     for row in searcher.index.rows_of(file).tolist():
-      window = searcher.index.window(row)
-      if (window.start, window.end) == span:
-        return questions.of_window(searcher.index, row), row
+      found = searcher.index.window(row)
+      if (found.start, found.end) == (window.start, window.end):
+        return row
     raise MissingError(
-      f'The index has no window {wish.window}. It has been made anew. Ask '
-      'again.'
+      f'The index has no window {window}. It has been made anew. Ask again.'
     )
 
   async def _described(self, wish: Wish, answers: Answers) -> dict[str, Any]:
     """The answers as the API has them."""
     found = []
     for answer in answers.items:
-      item = self._library.by_path.get(answer.path)
-      if item is None:
-        continue  # It has been taken out meanwhile.
-      window = forms.WindowId(item.id, answer.start, answer.end)
-      found.append(
-        {
-          'window': str(window),
-          'file': item.id,
-          'name': item.name,
-          'folder': item.folder,
-          'kind': item.kind,
-          'start': answer.start,
-          'end': answer.end,
-          **_measured(answer),
-          'duration': item.file.seconds,
-          'language': item.language or None,
-          'date': item.date or None,
-          'plays': await self._plays(item),
-          'missing': not self._library.is_there(item),
-        }
-      )
+      if item := self._library.by_path.get(answer.path):
+        window = forms.WindowId(item.id, answer.start, answer.end)
+        found.append(
+          {
+            'window': str(window),
+            **item.facts(),
+            'start': answer.start,
+            'end': answer.end,
+            **_measured(answer),
+            **await self._plays(item),
+          }
+        )
     name = answers.question
     if wish.upload:
       name = forms.name_of(wish.upload)
@@ -145,13 +150,6 @@ class Answering:
       'background': answers.background,
       'answers': found,
     }
-
-
-def _like(question: Question, row: int | None, searcher: Searcher) -> str:
-  """What is compared with a window: what it has; '': the usual."""
-  if row is None:
-    return ''
-  return question.branch or searcher.index.description.names[0]
 
 
 def _kind(wish: Wish, answers: Answers) -> str:

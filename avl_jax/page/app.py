@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -18,10 +18,12 @@ from avl_jax.features import MediaError, Status
 from avl_jax.page import forms, guard, visitors
 from avl_jax.page.answering import Answering
 from avl_jax.page.guard import Guard
+from avl_jax.page.items import Item
 from avl_jax.page.lanes import BusyError
-from avl_jax.page.library import Item, Library
+from avl_jax.page.library import Library
 from avl_jax.page.media import WIDTHS, Maker, media_type
 from avl_jax.page.options import Options
+from avl_jax.page.plays import Plays
 
 _FOLDER = pathlib.Path(__file__).parent
 _STATIC, _OPENAPI = _FOLDER / 'static', _FOLDER / 'openapi.json'
@@ -38,6 +40,7 @@ class Page:
     library: Library,
     maker: Maker,
     answering: Answering,
+    plays: Plays,
     facts: Mapping[str, Any],
   ):
     """Takes what answers.
@@ -47,10 +50,12 @@ class Page:
       library: the files.
       maker: makes pictures and clips.
       answering: answers questions.
+      plays: knows what a browser plays.
       facts: of `about` that stay: 'name', 'model', 'reads_text', 'answers'.
     """
     self._options, self._library, self._maker = options, library, maker
-    self._answering, self._facts = answering, dict(facts)
+    self._answering, self._plays = answering, plays
+    self._facts = dict(facts)
 
   def app(self, token: str) -> Guard:
     """The application, behind its guard.
@@ -66,6 +71,7 @@ class Page:
       Route('/api/v1/search', self._answering.search, methods=['POST']),
       Route('/api/v1/progress', self.progress, methods=get),
       Route(f'/{files}', self.file, methods=get),
+      Route(f'/{files}/about', self.about_file, methods=get),
       Route(f'/{files}/frame', self.frame, methods=get),
       Route(f'/{files}/clip', self.clip, methods=get),
       Route('/openapi.json', self.openapi, methods=get),
@@ -121,6 +127,11 @@ class Page:
     kept = {**_KEEP, 'content-disposition': _inline(item.name)}
     return FileResponse(path, media_type=media_type(item.name), headers=kept)
 
+  async def about_file(self, request: Request) -> Response:
+    """Answers GET api/v1/files/ID/about."""
+    item = await self._item(request)
+    return JSONResponse({**item.facts(), **await self._plays(item)})
+
   async def frame(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/frame."""
     item, path = await self._found(request)
@@ -146,12 +157,16 @@ class Page:
     kept = {**_KEEP, 'content-disposition': _inline(name)}
     return FileResponse(made, media_type='video/mp4', headers=kept)
 
-  async def _found(self, request: Request) -> tuple[Item, pathlib.Path]:
-    """The file that is asked for, and its path."""
+  async def _item(self, request: Request) -> Item:
+    """The file that is asked for."""
     id = request.path_params['id']
     if id not in self._library.by_id:
       await run_in_threadpool(self._library.refresh)
-    item = self._library.find(id)
+    return self._library.find(id)
+
+  async def _found(self, request: Request) -> tuple[Item, pathlib.Path]:
+    """The file that is asked for, and its path."""
+    item = await self._item(request)
     return item, await run_in_threadpool(self._library.path, item)
 
   async def _made(self, request: Request, work: Any) -> pathlib.Path:
@@ -208,5 +223,6 @@ _HANDLERS = {
   UserError: _fail,
   guard.TooLargeError: _fail,
   visitors.GoneError: _leave,
+  ClientDisconnect: _leave,
   Exception: _break,
 }

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from avl_jax.errors import ConfigError
 from avl_jax.extraction import media_folder
-from avl_jax.page.library import Filters
+from avl_jax.page.items import Filters
 from avl_jax.search.asking import COUNT
 
 FORMATS = ('json', 'csv', 'm3u')

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from avl_jax.page.options import Options, is_local
 
 COOKIE = 'avl_page'
-_OWN = ('localhost', '127.0.0.1', '[::1]')
+_OWN = ('localhost', '127.0.0.1', '::1')
 _FORM = 2**20  # bytes that a form may have beside the question
 _BODY_SECONDS = 120.0  # that sending a question may take
 _HEADERS = {
@@ -30,7 +30,7 @@ _HEADERS = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'permissions-policy': 'microphone=(self), camera=(), geolocation=()',
-  'referrer-policy': 'no-referrer',
+  'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 }
@@ -77,7 +77,7 @@ class Guard:
       await send(message)
 
     scope = _below(scope, self._options.prefix)
-    response = self._refusal(scope)
+    response = self._refusal(scope) or self._way_in(scope)
     if response:
       await response(scope, receive, send_safely)
       return
@@ -92,8 +92,8 @@ class Guard:
         f'The host {host!r} is not one of this server. Expected this '
         "computer's own name. Name others with --config.serve.hosts.",
       )
-    origin = headers.get('origin')
-    if origin and urllib.parse.urlsplit(origin).netloc != host:
+    origin = urllib.parse.urlsplit(headers.get('origin', f'//{host}'))
+    if origin.netloc != host and origin.netloc not in self._options.hosts:
       return error(403, 'Another site asks. Expected the page of this server.')
     length = headers.get('content-length', '0')
     most = self._options.upload_bytes
@@ -103,12 +103,23 @@ class Guard:
 
   def _is_ours(self, host: str) -> bool:
     """Whether a visitor has used one of the server's names."""
-    name = host.rpartition(':')[0] if host[-1:].isdigit() else host
-    name = name if name and not name.endswith(':') else host
     hosts = self._options.hosts
-    known = {x.lower() for x in (*_OWN, self._options.host, *hosts)}
-    is_open = not is_local(self._options.host) and not hosts
-    return is_open or name.lower() in known or host.lower() in known
+    if not is_local(self._options.host) and not hosts:
+      return True  # Who lacks the token sees nothing.
+    try:
+      name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+    except ValueError:
+      return False
+    own = (*_OWN, self._options.host.strip('[]'), *hosts)
+    return name in map(str.lower, own)
+
+  def _way_in(self, scope: Scope) -> Response | None:
+    """Leads from '/search' to '/search/', so that relative addresses work."""
+    if scope['path'] != self._options.prefix or not scope['path']:
+      return None
+    query = scope['query_string'].decode('latin-1')
+    address = f'{self._options.prefix}/' + (f'?{query}' if query else '')
+    return RedirectResponse(address, 307)
 
   def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
     cookies = http.cookies.SimpleCookie()
@@ -203,11 +214,11 @@ def error(
 
 
 def _below(scope: Scope, prefix: str) -> Scope:
-  """The request without the prefix, which a proxy may leave or take away."""
+  """The request with the prefix, which a proxy may leave or take away."""
   path = scope['path']
-  if prefix and (path == prefix or path.startswith(f'{prefix}/')):
-    path = path.removeprefix(prefix)
-  return {**scope, 'path': path, 'raw_path': None, 'root_path': ''}
+  if path != prefix and not path.startswith(f'{prefix}/'):
+    path = f'{prefix}{path}'
+  return {**scope, 'path': path, 'root_path': prefix}
 
 
 def _same(given: str, expected: str) -> bool:

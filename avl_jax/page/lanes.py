@@ -27,6 +27,11 @@ Result = TypeVar('Result')
 class BusyError(UserError):
   """Too many visitors wait."""
 
+  def __init__(self, count: int):
+    super().__init__(
+      f'{count} others are waiting for an answer. Ask again in a moment.'
+    )
+
 
 class Lane(Generic[T]):
   """Threads that do what is waiting, each with a tool of its own.
@@ -74,10 +79,7 @@ class Lane(Generic[T]):
       BusyError: too much is waiting.
     """
     if self._count >= self._most:
-      raise BusyError(
-        f'{self._count} others are waiting for an answer. Ask again in a '
-        'moment.'
-      )
+      raise BusyError(self._count)
     job: Future[Any] = Future()
     self._count += 1
     job.add_done_callback(self._leave)

@@ -7,7 +7,6 @@ there, it is the day on which the file was last changed.
 """
 
 import csv
-import dataclasses
 import datetime
 import os
 import pathlib
@@ -15,9 +14,9 @@ import threading
 import time
 from typing import Any
 
-from avl_jax.errors import UserError
 from avl_jax.extraction import media_folder
-from avl_jax.features import MissingError
+from avl_jax.features import MediaError, MissingError
+from avl_jax.page.items import Filters, Item
 from avl_jax.search import building, opening, progress
 from avl_jax.search.index import IndexedFile
 from avl_jax.search.snapshot import Snapshot
@@ -25,69 +24,6 @@ from avl_jax.search.snapshot import Snapshot
 MANIFEST = 'manifest.csv'
 _ID = 16  # hexadecimal digits of an id
 _PAUSE = 1.0  # seconds after which the index is looked at again
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-  """A file of the index.
-
-  Attributes:
-    id: see the module.
-    file: as the index has it.
-    kind: 'video', 'picture' or 'sound'.
-    language: code; '': unknown.
-    date: 'YYYY-MM-DD', or less of it; '': unknown.
-  """
-
-  id: str
-  file: IndexedFile
-  kind: str
-  language: str
-  date: str
-
-  @property
-  def folder(self) -> str:
-    """Of the file, below the media folder; '' at the top."""
-    return self.file.path.rpartition('/')[0]
-
-  @property
-  def name(self) -> str:
-    """Of the file, without its folder."""
-    return self.file.path.rpartition('/')[2]
-
-
-@dataclasses.dataclass(frozen=True)
-class Filters:
-  """Which files may answer; what is None is not asked for.
-
-  Attributes:
-    folder: they are in it, or below it.
-    language: of the file.
-    date_from: no earlier date; a month counts from its first day.
-    date_to: no later date, this one included.
-    seconds_from: least length.
-    seconds_to: largest length.
-  """
-
-  folder: str | None = None
-  language: str | None = None
-  date_from: str | None = None
-  date_to: str | None = None
-  seconds_from: float | None = None
-  seconds_to: float | None = None
-
-  def fits(self, item: Item) -> bool:
-    """Whether a file may answer."""
-    folder, seconds = (self.folder or '').strip('/'), item.file.seconds
-    last = self.date_to
-    return (
-      f'{item.folder}/'.startswith(f'{folder}/' if folder else '')
-      and self.language in (None, item.language)
-      and (self.date_from is None or item.date >= self.date_from)
-      and (last is None or '' < item.date[: len(last)] <= last)
-      and (self.seconds_from is None or seconds >= self.seconds_from)
-      and (self.seconds_to is None or seconds <= self.seconds_to)
-    )
 
 
 class Library:
@@ -205,20 +141,26 @@ class Library:
     """The path of a file, which leads to nothing outside the media folder.
 
     Raises:
-      MediaError: it is no longer there, or leads out of the folder.
+      MissingError: it is no longer there, or leads out of the folder.
     """
     if not self.media_dir:
-      raise UserError(
-        'The folder of the media is not known. Start the server with '
-        '--config.search.media_dir=FOLDER.'
+      raise MissingError(
+        'The folder of the media is not known. Expected one. Start the server '
+        'with --config.search.media_dir=FOLDER.'
       )
-    return media_folder.find(self.media_dir, item.file.path)
+    try:
+      return media_folder.find(self.media_dir, item.file.path)
+    except (MediaError, OSError) as error:
+      raise MissingError(
+        f'{item.name} has been moved away from the media folder. The index '
+        'still knows it. Bring the index up to date (--mode=index).'
+      ) from error
 
   def is_there(self, item: Item) -> bool:
     """Whether a file can be shown."""
     try:
       return bool(self.path(item))
-    except (UserError, OSError):
+    except MissingError:
       return False
 
   def among(self, filters: Filters) -> set[str] | None:

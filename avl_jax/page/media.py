@@ -14,8 +14,8 @@ from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_file import DecodedFile
 from avl_jax.features import NoPictureError, RefusedError, TooShortError
 from avl_jax.page.cache import Cache
+from avl_jax.page.items import Item
 from avl_jax.page.lanes import Lane
-from avl_jax.page.library import Item
 
 WIDTHS = (160, 320, 640, 1280)  # of pictures, in pixels
 _QUALITY = 80  # of JPEG
@@ -41,9 +41,15 @@ def media_type(path: str) -> str:
 class Maker:
   """Makes what visitors see of files, once for all who ask at the same time."""
 
-  def __init__(self, lane: Lane[Decoder], cache: Cache):
-    """Takes what decodes, and what keeps."""
-    self._lane, self._cache = lane, cache
+  def __init__(self, quick: Lane[Decoder], slow: Lane[Decoder], cache: Cache):
+    """Takes what works.
+
+    Args:
+      quick: decodes single pictures.
+      slow: cuts clips, for which pictures do not wait.
+      cache: keeps both.
+    """
+    self._quick, self._slow, self._cache = quick, slow, cache
     self._making: dict[str, tuple[asyncio.Task, list]] = {}
 
   async def frame(
@@ -71,7 +77,8 @@ class Maker:
         return _jpeg(media.picture(2 * width), width)
       return _jpeg(_at(media, time, width), width)
 
-    return await self._made(f'{item.id}-{time}-{width}.jpg', path, make)
+    name = f'{item.id}-{time}-{width}.jpg'
+    return await self._made(self._quick, name, path, make)
 
   async def clip(
     self, item: Item, path: pathlib.Path, start: float, end: float
@@ -94,10 +101,12 @@ class Maker:
     def make(media: DecodedFile) -> bytes:
       return media.clip(start, end, _CLIP_SIZE, _CLIP_BYTES).tobytes()
 
-    return await self._made(f'{item.id}-{start}-{end}.mp4', path, make)
+    name = f'{item.id}-{start}-{end}.mp4'
+    return await self._made(self._slow, name, path, make)
 
   async def _made(
     self,
+    lane: Lane[Decoder],
     name: str,
     path: pathlib.Path,
     make: Callable[[DecodedFile], bytes],
@@ -107,7 +116,7 @@ class Maker:
       return found
 
     async def work() -> pathlib.Path:
-      return await self._lane.run(
+      return await lane.run(
         lambda decoder: self._cache.add(name, decoder.run(path, make))
       )
 

@@ -1,10 +1,13 @@
 """How a browser shows a file: as it is, as clips that are made, as stills."""
 
+from typing import Any
+
 from avl_jax.errors import UserError
 from avl_jax.extraction import media_folder
 from avl_jax.extraction.decoding import Decoder
+from avl_jax.page.items import Item
 from avl_jax.page.lanes import Lane
-from avl_jax.page.library import Item, Library
+from avl_jax.page.library import Library
 
 NATIVE, TRANSCODED, STILLS = 'native', 'transcoded', 'stills'
 _KEPT = 100_000  # files whose streams are remembered
@@ -31,8 +34,12 @@ class Plays:
     self._lane, self._library = lane, library
     self._known: dict[str, str] = {}
 
-  async def __call__(self, item: Item) -> str:
-    """`NATIVE`, `TRANSCODED` or `STILLS`."""
+  async def __call__(self, item: Item) -> dict[str, Any]:
+    """What the API says: how a file plays, and whether it is missing."""
+    missing = not self._library.is_there(item)
+    return {'plays': await self._how(item), 'missing': missing}
+
+  async def _how(self, item: Item) -> str:
     if item.kind == media_folder.PICTURE:
       return STILLS
     if item.id not in self._known:
@@ -41,7 +48,7 @@ class Plays:
         streams = await self._lane.run(
           lambda decoder: decoder.run(path, lambda media: media.streams())
         )
-      except (UserError, OSError):
+      except UserError:
         return STILLS  # It is not there, or cannot be read for the moment.
       if len(self._known) >= _KEPT:
         self._known.clear()

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from avl_jax import logs
+from avl_jax.errors import UserError
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.features import SAMPLE_RATE
@@ -23,7 +25,6 @@ from avl_jax.page.options import Options
 from avl_jax.page.plays import Plays
 from avl_jax.search.asking import Searcher
 
-_DECODERS = 2  # that make pictures and clips
 _WAITING = 400  # pictures and clips that may wait; a page asks for ten at once
 _MEMORY = 2 * 2**30  # bytes that decoding may take at most
 
@@ -63,32 +64,35 @@ def made(
   token = options.token()
   library = Library(searcher.index.folder, searcher.media_dir)
   decoder = Decoder(limits_of_media(limits))
-  decoders = [decoder.sibling() for _ in range(_DECODERS)]
   facts, background = _warm_up(searcher)
   with (
     contextlib.ExitStack() as stack,
     _cache_folder(options.cache_dir) as folder,
   ):
+    cache = Cache(folder, options.cache_bytes)
     asking = Lane([searcher], options.askers)
-    stack.callback(asking.close)
-    making = Lane(decoders, _WAITING)
-    stack.callback(making.close)
-    answering = Answering(
-      asking,
-      library,
-      Plays(making, library),
-      threshold,
-      options.answer_seconds,
-    )
+    first, second = decoder, decoder.sibling()
+    quick, slow = Lane([first], _WAITING), Lane([second], _WAITING)
+    stack.callback(first.close)
+    stack.callback(second.close)
+    for lane in (asking, quick, slow):
+      stack.callback(lane.close)
+    plays = Plays(quick, library)
+    answering = Answering(asking, library, plays, threshold, options)
     answering.background = background
-    maker = Maker(making, Cache(folder, options.cache_bytes))
-    yield Page(options, library, maker, answering, facts).app(token)
+    maker = Maker(quick, slow, cache)
+    page = Page(options, library, maker, answering, plays, facts)
+    yield page.app(token)
 
 
 def _warm_up(searcher: Searcher) -> tuple[dict[str, Any], int]:
   """Loads and compiles what questions need; facts, background questions."""
   noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE)
   found = searcher.search(0.1 * noise.astype(np.float32), rate=SAMPLE_RATE)
+  try:
+    searcher.search(np.full((64, 64, 3), 128, np.uint8))
+  except UserError as error:  # Its networks are not there; sound is asked.
+    logs.write(f'Pictures cannot be asked: {error}')
   names = searcher.index.description.names
   facts = {
     'name': searcher.workdir.name,

@@ -49,8 +49,8 @@ def listen(options: Options) -> socket.socket:
   return listener
 
 
-def run(app: ASGIApp, listener: socket.socket, options: Options) -> None:
-  """Serves until SIGTERM or SIGINT, which end it after the present answers."""
+def server(app: ASGIApp, options: Options) -> uvicorn.Server:
+  """The server of an application."""
   config = uvicorn.Config(
     app,
     http=Protocol,
@@ -66,11 +66,16 @@ def run(app: ASGIApp, listener: socket.socket, options: Options) -> None:
     proxy_headers=True,
     forwarded_allow_ips='127.0.0.1,::1',
   )
+  return uvicorn.Server(config)
+
+
+def run(app: ASGIApp, listener: socket.socket, options: Options) -> None:
+  """Serves until SIGTERM or SIGINT, which end it after the present answers."""
   # uvicorn raises the signal again when it has ended.
   ends = (signal.SIGTERM, signal.SIGINT)
   before = {number: signal.signal(number, _ignore) for number in ends}
   try:
-    uvicorn.Server(config).run(sockets=[listener])
+    server(app, options).run(sockets=[listener])
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
