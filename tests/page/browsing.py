@@ -20,6 +20,7 @@ from avl_jax.search.asking import Searcher
 from tests.page import drawn, stand_in
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
+PREFIX = 'proxied'
 ELSEWHERE = 'page.test'  # a name of the server that is not localhost
 RECORD_FRAMES = """
 window.frames_ = [];
@@ -97,7 +98,7 @@ def served(folder: pathlib.Path) -> Iterator[str]:
     service.made(searcher, options, Limits(), 0.1) as app,
   ):
     config = uvicorn.Config(
-      app, http=serving.Protocol, lifespan='off', log_level='error'
+      _proxied(app), http=serving.Protocol, lifespan='off', log_level='error'
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -105,6 +106,18 @@ def served(folder: pathlib.Path) -> Iterator[str]:
     yield f'http://127.0.0.1:{listener.getsockname()[1]}/'
     server.should_exit = True
     thread.join()
+
+
+def _proxied(app):
+  """The same below `PREFIX` too, as a reverse proxy shows it."""
+
+  async def answer(scope, receive, send):
+    path = scope.get('path', '')
+    if path.startswith(f'/{PREFIX}/'):
+      scope = {**scope, 'path': path.removeprefix(f'/{PREFIX}')}
+    await app(scope, receive, send)
+
+  return answer
 
 
 class Visits:

@@ -134,9 +134,7 @@ def _entry(media_dir: pathlib.Path, path: str) -> tuple:
   rows = seconds_of(path)
   is_picture, is_sound = path == drawn.PICTURE, path == drawn.SOUND
   last = max(1, math.ceil((len(rows) - WINDOW) / STEP) + 1)
-  spans = [
-    (STEP * i, min(STEP * i + WINDOW, len(rows))) for i in range(last)
-  ]
+  spans = [(STEP * i, min(STEP * i + WINDOW, len(rows))) for i in range(last)]
   vectors = np.stack([rows[start:end].mean(0) for start, end in spans])
   described = IndexedFile(
     path=path,

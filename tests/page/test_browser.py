@@ -212,10 +212,12 @@ def test_answers_are_exported(visits):
     assert (name, lines[0]) == ('answers.m3u', '#EXTM3U')
     assert len(lines) == 1 + 2 * len(shown)
     assert page.request.get(lines[2]).headers['content-type'] == 'video/mp4'
-    name, clip = _download(page, lambda: page.locator('.clip').first.click())
+    name, clip = _download(page, page.locator('.clip').first.click)
     assert re.fullmatch(r'evening.\d.\d\.mp4', name)
     with av.open(io.BytesIO(clip)) as media:
-      frames = [frame.to_ndarray(format='rgb24') for frame in media.decode(video=0)]
+      frames = [
+        frame.to_ndarray(format='rgb24') for frame in media.decode(video=0)
+      ]
       assert len(media.streams.audio) == 1
     start = int(float(rows[0]['start']))
     expected = drawn.colours('garden/evening.mp4')[start : start + 4]
@@ -264,6 +266,63 @@ def test_what_the_browser_cannot_play_is_converted(visits):
     page.click('.card .on')
     time, colour, _ = played(page, 1)[0]
     assert (int(time), colour) == (0, drawn.colours(FILM)[6])
+
+
+def test_a_sound_plays_where_it_fits(visits):
+  with visits() as page:
+    page.click('#filters summary')
+    page.select_option('[name=answers]', 'audio')
+    ask(page, 'orange')
+    first = page.locator('.card').first
+    assert 'bell.flac 0:02–0:05' in first.inner_text()
+    first.locator('.poster').click()
+    audio = first.locator('audio')
+    audio.wait_for()
+    for _ in range(100):
+      if audio.evaluate('(it) => !it.paused && it.currentTime > 2'):
+        break
+      page.wait_for_timeout(50)
+    assert 2 < audio.evaluate('(it) => it.currentTime') <= 5
+
+
+def test_more_answers_are_asked_for(visits):
+  with visits() as page:
+    wanted = []
+
+    def many(route):
+      wanted.append(
+        re.findall(rb'name="k"\r\n\r\n(\d+)', route.request.post_data_buffer)
+      )
+      found = route.fetch().json()
+      found['answers'] = (3 * found['answers'])[: int(wanted[-1][0])]
+      route.fulfill(json=found)
+
+    page.route('**/search', many)
+    page.fill('#words-text', 'blue')
+    page.press('#words-text', 'Enter')
+    answered(page)
+    assert len(titles(page)) == 12
+    with page.expect_response('**/search'):
+      page.click('#more')
+    answered(page)
+    assert wanted == [[b'12'], [b'24']]
+    assert len(titles(page)) == 24
+
+
+def test_the_page_works_below_a_prefix(visits):
+  with visits(f'{browsing.PREFIX}/') as page:
+    asked = []
+    page.on('request', lambda request: asked.append(request.url))
+    ask(page, 'red')
+    page.locator('.card .poster').first.click()
+    assert played(page, 1)[0][1] == 'red'
+    _, playlist = _download(page, lambda: page.click('[data-export=m3u]'))
+    addresses = re.findall('http.*', playlist.decode())
+    assert len(addresses) == len(titles(page))
+    prefix = f'{visits.address}{browsing.PREFIX}/'
+    assert len(asked) > 8
+    own = [x for x in asked + addresses if not x.startswith('blob:')]
+    assert all(address.startswith(prefix) for address in own)
 
 
 def test_threshold_says_that_nothing_fits(visits):

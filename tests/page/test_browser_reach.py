@@ -124,6 +124,13 @@ def test_keyboard_alone_asks_plays_and_seeks(visits):
     page.wait_for_selector('#asked:has-text("More like morning.mp4")')
     browsing.answered(page)
     assert page.evaluate('document.activeElement.id') == 'answers'
+    page.keyboard.press('/')
+    page.keyboard.type('violet')
+    page.keyboard.press('Enter')
+    page.wait_for_selector('#asked:has-text("Your words: violet")')
+    browsing.answered(page)
+    assert titles(page)[0] == 'old film.avi'
+    page.locator('#answers').focus()
     page.keyboard.press('?')
     assert page.is_visible('#help')
     page.uncheck('#keys-on')
@@ -181,8 +188,10 @@ def test_a_screen_reader_finds_its_way(visits):
     assert page.locator('h1').count() == 1
     live = page.locator('[role=status]#status')
     assert 'fit' in live.inner_text()
-    error = page.locator('#error')
-    assert error.get_attribute('role') == 'alert'
+    assert page.locator('#error').get_attribute('role') == 'alert'
+    page.emulate_media(reduced_motion='reduce')
+    moves = "getComputedStyle(document.querySelector('#said'))"
+    assert page.evaluate(f'{moves}.transitionDuration') == '0s'
 
 
 def test_the_page_speaks_french_and_is_switched(visits):

@@ -120,7 +120,9 @@ export function setBusy(isBusy) {
   if (isBusy) find('status').textContent = say('answers.busy');
 }
 
-export function setError(text) {
+/** Says what is wrong, in a language that readers of screens must know. */
+export function setError(text, language = '') {
   show(find('error'), text);
+  find('error').lang = language;
   if (text) find('status').textContent = '';
 }

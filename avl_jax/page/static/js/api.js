@@ -4,6 +4,8 @@ import {say} from './texts.js';
 
 const ROOT = new URL('./api/v1/', document.baseURI);
 
+let longestClip = 60; // seconds
+
 /** What the API refuses, in its own words. */
 export class ApiError extends Error {
   constructor(message, status) {
@@ -59,10 +61,18 @@ export function frameUrl(file, seconds, width) {
   return new URL(`files/${part(file)}/frame?${query}`, ROOT).href;
 }
 
+/** Takes the seconds of the longest clip that the server cuts. */
+export function limitClips(seconds) {
+  longestClip = seconds;
+}
+
+/** The end of a clip from `start` on, which would be `end`. */
+export const clipEnd = (start, end) => Math.min(end, start + longestClip);
+
 export function clipUrl(file, start, end) {
   const query = new URLSearchParams({
     start: start.toFixed(2),
-    end: end.toFixed(2),
+    end: clipEnd(start, end).toFixed(2),
   });
   return new URL(`files/${part(file)}/clip?${query}`, ROOT).href;
 }

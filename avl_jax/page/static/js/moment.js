@@ -20,7 +20,7 @@ export async function open(onError) {
   try {
     media = await api.fileAbout(file);
   } catch (error) {
-    onError(error.message);
+    onError(error.message, error.status ? 'en' : '');
     return;
   }
   const length = media.duration ?? Infinity;

@@ -75,14 +75,14 @@ function refuse(error) {
     find('status').textContent = say('answers.cancelled');
   } else {
     answers.clear();
-    answers.setError(error.message);
+    answers.setError(error.message, error.status ? 'en' : '');
   }
 }
 
-/** Says what is wrong where the answers would be. */
-function complain(text) {
+/** Says what is wrong where the answers would be; see `answers.setError`. */
+function complain(text, language) {
   answers.setBusy(false);
-  answers.setError(text);
+  answers.setError(text, language);
   find('error').scrollIntoView({block: 'nearest'});
 }
 
@@ -100,6 +100,7 @@ async function load() {
 
 async function describe() {
   about = await api.about();
+  api.limitClips(about.limits.clip_seconds);
   asking.use(about);
   filters.use(about);
   writeFacts();

@@ -7,11 +7,10 @@
  */
 
 import * as api from './api.js';
-import {make, sign} from './elements.js';
+import {make} from './elements.js';
+import * as screens from './screens.js';
 import {clock, say} from './texts.js';
 
-const WIDTH = 640; // of a frame, pixels
-const STILLS = 5;
 const PIECE = 20; // seconds that are converted when one seeks out of a clip
 const WAYS = {
   native: ['native', 'clip', 'stills'],
@@ -48,9 +47,15 @@ export class Player {
     Object.assign(this, {screen, media, start, end, at, onTime});
     this.#ways = [...(WAYS[media.plays] ?? WAYS.stills)];
     this.#wanted = at;
-    if (media.missing) this.#showMissing();
-    else if (media.kind === 'picture') screen.append(this.#named(0));
-    else this.#showPoster();
+    screen.append(this.#first());
+  }
+
+  /** What is shown before anything plays. */
+  #first() {
+    const {media, at} = this;
+    if (media.missing) return screens.blank('missing', say('card.missing'));
+    if (media.kind === 'picture') return screens.picture(media);
+    return screens.poster(media, at, () => this.play());
   }
 
   /** Whether there is something to play. */
@@ -80,45 +85,6 @@ export class Player {
   /** Loads the player at its moment, without playing. */
   load() {
     if (this.plays) this.#open(false);
-  }
-
-  #showMissing() {
-    const text = make('p', {textContent: say('card.missing')});
-    const blank = make('div', {className: 'blank'}, sign('missing'), text);
-    this.screen.append(blank);
-  }
-
-  #frame(seconds) {
-    const image = make('img', {alt: '', loading: 'lazy', decoding: 'async'});
-    image.src = api.frameUrl(this.media.file, seconds, WIDTH);
-    image.addEventListener('error', () => image.classList.add('is-broken'));
-    return image;
-  }
-
-  /** A frame that nothing else names. */
-  #named(seconds) {
-    const {name, kind} = this.media;
-    const image = this.#frame(seconds);
-    const values = {name, time: clock(seconds)};
-    image.alt = kind === 'picture' ? name : say('card.frame', values);
-    return image;
-  }
-
-  #showPoster() {
-    const isSound = this.media.kind === 'sound';
-    const picture = isSound
-      ? make('span', {className: 'blank'}, sign('sound'))
-      : this.#frame(this.at);
-    const button = make('button', {type: 'button', className: 'poster'});
-    const values = {name: this.media.name, time: clock(this.at)};
-    button.setAttribute('aria-label', say('card.play', values));
-    button.append(
-      picture,
-      make('span', {className: 'go'}, sign('play')),
-      make('span', {className: 'moment', textContent: clock(this.at)}),
-    );
-    button.addEventListener('click', () => this.play());
-    this.screen.append(button);
   }
 
   /** Opens what the current way plays. */
@@ -156,17 +122,18 @@ export class Player {
       this.#piece = {from: 0, to: Infinity};
       return `${api.fileUrl(file)}#t=${seconds.toFixed(2)}`;
     }
-    const isIn = seconds >= this.start && seconds < this.end;
+    const end = api.clipEnd(this.start, this.end);
+    const isIn = seconds >= this.start && seconds < end;
     const from = isIn ? this.start : seconds;
-    const to = isIn ? this.end : seconds + PIECE;
-    this.#piece = {from, to: duration ? Math.min(to, duration) : to};
+    const to = Math.min(isIn ? end : seconds + PIECE, duration ?? Infinity);
+    this.#piece = {from, to};
     const at = (seconds - from).toFixed(2);
-    return `${api.clipUrl(file, this.#piece.from, this.#piece.to)}#t=${at}`;
+    return `${api.clipUrl(file, from, to)}#t=${at}`;
   }
 
   /** Shows the moment until the player has found it. */
   #showBehind() {
-    const address = api.frameUrl(this.media.file, this.#wanted, WIDTH);
+    const address = screens.address(this.media, this.#wanted);
     this.screen.style.backgroundImage = `url("${address}")`;
   }
 
@@ -216,27 +183,13 @@ export class Player {
   }
 
   #showStills() {
-    if (this.media.kind === 'sound') {
-      this.screen.replaceChildren(
-        make('div', {className: 'blank'}, sign('sound')),
-      );
-      this.#element = null;
-      this.#note(say('player.none'));
-      return;
-    }
-    const last = Math.max(this.start, this.end - 0.5);
-    const step = (last - this.start) / (STILLS - 1);
-    const frames = Array.from({length: STILLS}, (_, i) => {
-      const seconds = this.start + i * step;
-      const caption = make('figcaption', {textContent: clock(seconds)});
-      return make('figure', {}, this.#named(seconds), caption);
-    });
+    const {media, start, end} = this;
+    const isSound = media.kind === 'sound';
     this.#element = null;
-    const stills = make('div', {className: 'stills', tabIndex: 0}, ...frames);
-    stills.setAttribute('role', 'group');
-    stills.setAttribute('aria-label', say('player.stills'));
-    this.screen.replaceChildren(stills);
-    this.#note(say('player.stills'));
+    this.screen.replaceChildren(
+      isSound ? screens.blank('sound') : screens.stills(media, start, end),
+    );
+    this.#note(say(isSound ? 'player.none' : 'player.stills'));
   }
 
   /** After a clip: a button that goes on in the file. */
