@@ -55,8 +55,8 @@ _SEEDS = Kind(
   'a tuple of seeds, such as (1, 2, 3)',
 )
 _RATES = Kind(
-  lambda x: _is_sequence(x) and all(map(_POSITIVE.fits, x)),
-  'a tuple of numbers above 0, such as (1e-3, 3e-4), or ()',
+  lambda x: _is_sequence(x) and all(map(_RATE.fits, x)),
+  'a tuple of numbers above 0, at most 1e6, such as (1e-3, 3e-4), or ()',
 )
 _BOOL = Kind(lambda x: isinstance(x, bool), 'True or False')
 _NUMBER = Kind(_is_number, 'a number')
@@ -64,6 +64,10 @@ _SHARE = Kind(
   lambda x: _is_number(x) and 0 <= x < 1, 'a number from 0 to 1, without 1'
 )
 _POSITIVE = Kind(lambda x: _is_number(x) and x > 0, 'a number above 0')
+# Above, an update is not finite although the gradients are.
+_RATE = Kind(
+  lambda x: _POSITIVE.fits(x) and x <= 1e6, 'a number above 0, at most 1e6'
+)
 _POSITIVE_OR_0 = Kind(lambda x: _is_number(x) and x >= 0, 'a number, 0 or more')
 _INTERVAL = Kind(
   _COUNT.fits,
@@ -119,6 +123,7 @@ KINDS = {  # key -> what its value must be
   'train_data.max_bad_records': _COUNT_OR_0,
   'train_data.streams': _SOME_NAMES,
   'train_data.visual_pooling': _one_of(features.VISUAL_POOLINGS),
+  'train_data.permuted_sound': _BOOL,
   'model.embed_dim': _COUNT,
   'model.widths': _WIDTHS,
   'model.blocks': _BLOCKS,
@@ -141,7 +146,7 @@ KINDS = {  # key -> what its value must be
   'loss.two_way.initial_scale': _POSITIVE,
   'loss.two_way.initial_bias': _NUMBER,
   'loss.two_way.other_videos': _BOOL,
-  'optimizer.learning_rate': _POSITIVE,
+  'optimizer.learning_rate': _RATE,
   'optimizer.decay_rate': _POSITIVE,
   'optimizer.decay_steps': _COUNT,
   'optimizer.warmup_steps': _COUNT_OR_0,

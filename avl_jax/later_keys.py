@@ -44,6 +44,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train_data.word_order': 'time',
   'train_data.streams': _STREAMS,
   'train_data.visual_pooling': 'max',
+  'train_data.permuted_sound': False,
   'train_data.max_bad_records': 0,  # the first one ended the run
   'model.word_dim': 0,
   'model.fused': False,

@@ -4,10 +4,10 @@
   python -m benchmarks.evaluate --pairs 5000 --clips 0
 
 Ranks all videos for every audio, and all audio for every video, with
-`ranking.rank_against_gallery`, block by block, and with numpy on the whole
-matrix of scores (by counting, and by sorting as the release does). Each method
-runs in its own process, so that its peak memory can be measured. Embedding is
-measured on `--clips` clips of 10 s; its time is proportional to their number.
+`ranking.rank_both_ways`, tile by tile, and with numpy on the whole matrix of
+scores (by counting, and by sorting as the release does). Each method runs in
+its own process, so that its peak memory can be measured. Embedding is measured
+on `--clips` clips of 10 s; its time is proportional to their number.
 """
 
 import argparse
@@ -31,13 +31,13 @@ def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
   return audio, np.float32(0.06) * audio + noise
 
 
-def by_blocks(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
+def by_tiles(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
   """0-based ranks in both directions, computed by this library."""
   from avl_jax.retrieval import metrics, ranking
 
   return [
-    metrics.ranks(*ranking.rank_against_gallery(*sides)[:2])
-    for sides in ((audio, video), (video, audio))
+    metrics.ranks(found.better, found.equal)
+    for found in ranking.rank_both_ways(audio, video)
   ]
 
 
@@ -89,17 +89,17 @@ def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
 
 
 def _work(connection, function: Callable, sizes: tuple[int, int]) -> None:
-  """Sends the ranks, seconds and peak bytes of one method."""
+  """Sends the ranks, seconds, processor seconds, peak bytes of one method."""
   sides = embeddings(*sizes)
-  start = time.perf_counter()
+  start, begun = time.perf_counter(), time.process_time()
   ranks = function(*sides)
-  seconds = time.perf_counter() - start
+  seconds = time.perf_counter() - start, time.process_time() - begun
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  connection.send((ranks, seconds, peak))
+  connection.send((ranks, *seconds, peak))
 
 
 def measure(function: Callable, sizes: tuple[int, int]) -> tuple:
-  """(ranks, seconds, bytes) of a method in its own process."""
+  """What `_work` sends, of a method in its own process."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(theirs, function, sizes))
@@ -112,14 +112,14 @@ def measure(function: Callable, sizes: tuple[int, int]) -> tuple:
 
 def rank(pairs: int, width: int, sorting: bool) -> None:
   """Prints a table of the methods of ranking."""
-  methods = (by_blocks, by_counting) + (by_sorting,) * sorting
+  methods = (by_tiles, by_counting) + (by_sorting,) * sorting
   inputs = 2 * 4 * pairs * width / 2**30
   print(f'{pairs} pairs of {width}: {inputs:.1f} GiB\n')
-  print('| method | seconds | peak, GiB | other ranks | R@10 |')
-  print('| --- | --- | --- | --- | --- |')
+  print('| method | seconds | processor s | peak, GiB | other ranks | R@10 |')
+  print('| --- ' * 6 + '|')
   first = None
   for method in methods:
-    ranks, seconds, peak = measure(method, (pairs, width))
+    ranks, seconds, cpu, peak = measure(method, (pairs, width))
     first = first or ranks
     # The order of a sum changes its last bit, which decides ties.
     others = sum(
@@ -127,8 +127,8 @@ def rank(pairs: int, width: int, sorting: bool) -> None:
     )
     recall = np.mean(ranks[0] < 10)
     print(
-      f'| {method.__name__} | {seconds:.1f} | {peak / 2**30:.1f} | {others} of '
-      f'{2 * pairs} | {recall:.3f} |',
+      f'| {method.__name__} | {seconds:.1f} | {cpu:.1f} | {peak / 2**30:.1f} | '
+      f'{others} of {2 * pairs} | {recall:.3f} |',
       flush=True,
     )
 

@@ -106,7 +106,7 @@ def main() -> None:
     found.task_results, CATEGORIES.values(), strict=True
   ):
     (scores,) = result.scores['test']
-    better, _, _ = ranking.rank_against_gallery(*(vectors[x] for x in names))
+    (better, *_), _ = ranking.rank_both_ways(*(vectors[x] for x in names))
     gains = np.where(better < 10, 1 / np.log2(better + 2), 0)
     print(
       f'{result.task_name} | {scores["recall_at_10"]:.5f}, '

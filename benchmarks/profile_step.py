@@ -10,11 +10,14 @@ Operations that run at the same time share the time.
 """
 
 import argparse
+import bisect
 import collections
+import itertools
 import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -36,36 +39,76 @@ KINDS = (
 )
 
 
+def plain(name: str) -> str:
+  """An operation's name as all say it: traces write `_` where programs `.`."""
+  return re.sub(r'\W', '_', name)
+
+
 def sources(program: str) -> dict[str, str]:
-  """Maps each operation of a compiled program to its path in the network."""
+  """Maps the plain name of each operation of a program to its path."""
   pattern = r'^\s*(?:ROOT )?%?([\w.-]+) = .*op_name="([^"]+)"'
-  return dict(re.findall(pattern, program, re.MULTILINE))
+  found = re.findall(pattern, program, re.MULTILINE)
+  return {plain(name): path for name, path in found}
 
 
-def operations(folder: str) -> Iterator[tuple[str, float]]:
-  """Yields (operation, nanoseconds) of a trace; overlaps share their time.
+def intervals(
+  trace: jax.profiler.ProfileData,
+) -> list[tuple[float, float, str]]:
+  """(start, end, operation) of each time that an operation ran, in ns.
 
-  On a CPU an event may only start an operation, and another event, named
-  'end: ', marks its end; on a GPU one event covers the operation.
+  An operation may run often, and on a GPU many have one kernel. There, one
+  event covers the kernel and names the operation. On a CPU an event may only
+  start an operation; the next event 'end: ' of that name is its end.
   """
-  (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
-  starts, ends = {}, {}
-  for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
+  found, ends = [], collections.defaultdict(list)
+  for plane in trace.planes:
     for event in (event for line in plane.lines for event in line.events):
-      if 'hlo_op' in dict(event.stats):
-        starts.setdefault(event.name, event.start_ns)
-        ends[event.name] = max(ends.get(event.name, 0), event.end_ns)
+      operation = dict(event.stats).get('hlo_op')
+      if operation is not None:
+        found.append((event.start_ns, event.end_ns, str(operation)))
       elif event.name.startswith('end: '):
-        name = event.name.removeprefix('end: ')
-        ends[name] = max(ends.get(name, 0), event.end_ns)
-  changes = [(time, name, True) for name, time in starts.items()]
-  changes += [(ends[name], name, False) for name in starts]
+        ends[event.name.removeprefix('end: ')].append(event.end_ns)
+  return [
+    (start, max(end, ended), name)
+    for name, runs in _by_name(found).items()
+    for (start, end), ended in zip(
+      runs, _ends(runs, sorted(ends[name])), strict=True
+    )
+  ]
+
+
+def _by_name(found: list) -> dict[str, list[tuple[float, float]]]:
+  """Operation -> (start, end) of its runs, sorted."""
+  runs = collections.defaultdict(list)
+  for start, end, name in sorted(found):
+    runs[name].append((start, end))
+  return runs
+
+
+def _ends(runs: list[tuple[float, float]], ends: list[float]) -> list[float]:
+  """The last of the sorted `ends` before the next run; 0 where none is."""
+  starts = [start for start, _ in runs]
+  bounds = [bisect.bisect_left(ends, start) for start in starts]
+  bounds.append(len(ends))
+  return [
+    ends[last - 1] if last > first else 0
+    for first, last in itertools.pairwise(bounds)
+  ]
+
+
+def operations(
+  trace: jax.profiler.ProfileData,
+) -> Iterator[tuple[str, float]]:
+  """Yields (operation, nanoseconds) of a trace; overlaps share their time."""
+  runs = dict(enumerate(intervals(trace)))
+  changes = [(start, i, True) for i, (start, _, _) in runs.items()]
+  changes += [(end, i, False) for i, (_, end, _) in runs.items()]
   running, last = set(), 0
-  for time, name, begins in sorted(changes):
+  for time, i, begins in sorted(changes, key=lambda change: change[0]):
     for other in running:
-      yield other, (time - last) / len(running)
+      yield runs[other][2], (time - last) / len(running)
     last = time
-    (running.add if begins else running.discard)(name)
+    (running.add if begins else running.discard)(i)
 
 
 def classify(source: str) -> tuple[str, str, str]:
@@ -78,22 +121,27 @@ def classify(source: str) -> tuple[str, str, str]:
   return part, kind, 'backward' if is_backward else 'forward'
 
 
-def trace(options: argparse.Namespace) -> tuple[dict, collections.Counter]:
+def trace(
+  options: argparse.Namespace, **sizes: Any
+) -> tuple[dict, collections.Counter]:
   """Nanoseconds by (part, kind, direction), and by (operation, source)."""
   step, state, batch = full_size.make_step(
     full_size.make_batch(options.batch_size),
     options.dtype,
     options.structure,
     options.remat,
+    **sizes,
   )
   paths = sources(step.lower(state, batch).compile().as_text())
   state, _ = jax.block_until_ready(step(state, batch))
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
       jax.block_until_ready(step(state, batch))
+    (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
+    recorded = jax.profiler.ProfileData.from_file(str(path))
     classes, names = collections.Counter(), collections.Counter()
-    for name, duration in operations(folder):
-      source = paths.get(name, name)
+    for name, duration in operations(recorded):
+      source = paths.get(plain(name), name)
       classes[classify(source)] += duration
       names[name, source] += duration
   return classes, names

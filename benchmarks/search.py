@@ -15,6 +15,7 @@ rows of the table.
 import argparse
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import pathlib
@@ -40,15 +41,13 @@ LARGE = 4 << 30  # Bytes from which one process runs at a time.
 
 def made_up(number: int, width: int, dtype: str) -> np.ndarray:
   """Vectors [WINDOWS, width] of length about 1 of file `number`."""
-  rng = np.random.default_rng(number % 16)
-  vectors = rng.standard_normal((WINDOWS, width), np.float32)
-  vectors *= np.float32((1 + number * 1e-4) / width**0.5)
-  return vectors.astype(dtype)
+  factor = np.float32((1 + number * 1e-4) / width**0.5)
+  return (_normal(number % 16, width) * factor).astype(dtype)
 
 
-def queries(count: int, width: int) -> np.ndarray:
-  """float32 [count, width]."""
-  rng = np.random.default_rng(1000)
+@functools.cache
+def _normal(seed: int, width: int, count: int = WINDOWS) -> np.ndarray:
+  rng = np.random.default_rng(seed)
   return rng.standard_normal((count, width), np.float32)
 
 
@@ -139,7 +138,7 @@ def _work(connection, options: argparse.Namespace) -> None:
     return
   connection.send('')
   while count := connection.recv():
-    asked = queries(count, options.width)
+    asked = _normal(1000, options.width, count)
     start, begun = time.perf_counter(), time.process_time()
     rows = search(asked)
     seconds, cpu = time.perf_counter() - start, time.process_time() - begun

@@ -9,9 +9,9 @@ A step is forward, Masked Margin Softmax, backward and Adam, on clips of 10 s
 training, on all devices. If PyTorch is installed, two PyTorch twins of the
 release's structure with the same weights are measured too (`twins.py`), on one
 GPU or on all cores: one with 2-D convolutions as in the release, one with 1-D
-convolutions; bfloat16 is by autocast. Each model runs in a process of its own,
-so its peak memory is its own. The processes take turns, a round each, while
-the others wait.
+convolutions; bfloat16 is by autocast. `--twins` also has them compiled by
+`torch.compile`. Each model runs in a process of its own, so its peak memory is
+its own. The processes take turns, a round each, while the others wait.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.workers import OURS, TWINS, worker
+from benchmarks.workers import EAGER, OURS, TWINS, worker
 
 GFLOP_PER_CLIP = 23.7  # forward and backward; a multiply-add is two
 COLUMNS = (
@@ -76,7 +76,7 @@ def rows(
     name: [options.batch_size / seconds for seconds, _ in fact['measured']]
     for name, fact in facts.items()
   }
-  reference = speeds.get(next(iter(TWINS)))
+  reference = speeds.get(next(iter(EAGER)))
   for name, fact in facts.items():
     speed = statistics.median(speeds[name])
     gflops = speed * GFLOP_PER_CLIP
@@ -106,7 +106,7 @@ def main() -> None:
   add('--batch_sizes', type=int, nargs='+', default=[32])
   add('--dtypes', nargs='+', default=['float32', 'bfloat16'])
   add('--structure', choices=('release', 'thesis'), default='release')
-  add('--twins', choices=TWINS, nargs='*', default=list(TWINS))
+  add('--twins', choices=TWINS, nargs='*', default=list(EAGER))
   add('--remat', action='store_true', help='recompute each block backwards')
   add('--rounds', type=int, default=5)
   add('--steps', type=int, default=1, help='of a round')
@@ -117,7 +117,7 @@ def main() -> None:
   for dtype, size in itertools.product(options.dtypes, options.batch_sizes):
     with tempfile.TemporaryDirectory() as folder:
       case = argparse.Namespace(
-        **vars(options), dtype=dtype, batch_size=size, folder=folder
+        **vars(options), dtype=dtype, batch_size=size, folder=folder, sizes={}
       )
       facts = measure(case)
     check(facts, dtype)

@@ -98,7 +98,9 @@ def _norm(dims, width):
   return nn.BatchNorm1d(width) if dims == 1 else nn.BatchNorm2d(width)
 
 
-def make_step(dims: int, dtype: str, weights: dict, batch: dict):
+def make_step(
+  dims: int, dtype: str, weights: dict, batch: dict, compiled: bool = False
+):
   """Makes a training step.
 
   Args:
@@ -106,6 +108,7 @@ def make_step(dims: int, dtype: str, weights: dict, batch: dict):
     dtype: 'bfloat16' is by autocast.
     weights: our parameters, 'audio_encoder/stem/kernel' -> array.
     batch: batch of our model.
+    compiled: by `torch.compile`.
 
   Returns:
     step() -> loss; number of parameters; peak() -> bytes, None on a CPU; name
@@ -127,12 +130,13 @@ def make_step(dims: int, dtype: str, weights: dict, batch: dict):
   spectrogram = torch.from_numpy(batch['spectrogram']).to(device)
   spectrogram = spectrogram.transpose(1, 2).contiguous()
   visual = torch.from_numpy(batch['visual']).to(device)
+  forward = torch.compile(model) if compiled else model
   margin = 0.001 * torch.eye(len(visual), device=device)
 
   def step() -> float:
     optimizer.zero_grad()
     with torch.autocast(device, torch.bfloat16, enabled=dtype == 'bfloat16'):
-      audio, video = model(spectrogram, visual)
+      audio, video = forward(spectrogram, visual)
       scores = (audio @ video.T).float() - margin
       loss = -sum(
         functional.log_softmax(s, 1).diagonal().mean()

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 OURS = 'avl_jax'
-TWINS = {'PyTorch, 2-D': 2, 'PyTorch, 1-D': 1}
+COMPILED = ', compiled'  # by torch.compile
+EAGER = {'PyTorch, 2-D': 2, 'PyTorch, 1-D': 1}
+TWINS = EAGER | {name + COMPILED: dims for name, dims in EAGER.items()}
 
 
 def _ours(options: argparse.Namespace) -> tuple:
@@ -29,6 +31,7 @@ def _ours(options: argparse.Namespace) -> tuple:
     options.dtype,
     options.structure,
     options.remat,
+    **options.sizes,
   )
   params = traverse_util.flatten_dict(state.variables['params'], sep='/')
   np.savez(f'{options.folder}/weights.npz', **params)
@@ -60,6 +63,7 @@ def _twin(name: str, options: argparse.Namespace) -> tuple:
       options.dtype,
       dict(weights),
       full_size.make_batch(options.batch_size),
+      compiled=name.endswith(COMPILED),
     )
 
 

@@ -24,7 +24,7 @@ import ml_collections
 
 from configs import ablation, baseline, narrated_videos
 
-STEPS = 240
+STEPS = 300
 LOSSES = ('mil_nce', 'max_margin', 'bce', 'infonce')
 RUNS = {
   'AVLnet': {},

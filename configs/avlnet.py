@@ -121,6 +121,7 @@ def get_config() -> ml_collections.ConfigDict:
       'streams': ('visual_2d', 'visual_3d'),
       # 'max' of the features in a clip, or 'centre', the one in its middle.
       'visual_pooling': 'max',
+      'permuted_sound': False,  # of a batch: a control that learns nothing
       'augmentation': {},  # arguments of audio_augmentation.Augmentation
       'distinct_groups': False,  # no caption twice in a batch
       # Training stops if more records than this cannot be used. Bad records

@@ -10,7 +10,7 @@ Languages: fr ro ru ca bg es be el. The first command downloads the stamps of a
 drawing program (161 MB, Debian package), generates videos of them in which a
 voice names what is shown, sooner or later, and prepares the files as your own
 videos are. The second one does that if needed, then trains on random clips of
-10 s and evaluates without fine-tuning on annotated clips of other videos, by
+5 s and evaluates without fine-tuning on annotated clips of other videos, by
 voices that have never been heard in training. The videos are in
 generated/narrated_videos below --config.data_dir; input_pipeline/README.md,
 "Narrated videos", describes them and the table of what is in them.
@@ -53,9 +53,10 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   )
   config.prepare.narrated.update(
     seed=1,
-    num_videos=(100, 3, 3),  # untrimmed: train, val, test
-    num_clip_videos=(10, 3, 26),  # with annotated clips: train, val, test
+    num_videos=(150, 3, 3),  # untrimmed: train, val, test
+    num_clip_videos=(10, 8, 26),  # with annotated clips: train, val, test
     num_human_videos=14,  # likewise, by a volunteer's recordings: test
+    num_things=100,  # that the videos are about
     lengths=(30.0, 300.0),  # seconds of a video
     scene_lengths=(4.0, 9.0),  # seconds
     things_at_once=2,  # at most, that may be named
@@ -67,8 +68,8 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   config.train_data.update(
     datasets=(untrimmed,),
     batch_size=8,  # videos
-    clips_per_example=8,  # N = 64
-    num_frames=1000,
+    clips_per_example=16,  # N = 128
+    num_frames=500,  # 5 s, as long as a scene
   )
   config.model.update(
     embed_dim=512,
@@ -89,5 +90,6 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
       'num_queries': 0,
     }
   config.eval_data.update(batch_size=64, num_frames=1500)
+  config.search.update(window=5.0, step=2.5)  # as the clips of training
   config.best_metric = 'validation/val/audio_to_video/R@10'
   return config

@@ -3,11 +3,10 @@
 A file may have taken over the child.
 """
 
-from PIL import Image
-
 from avl_jax.extraction import decoding_protocol as protocol
 from avl_jax.extraction.decoding_process import EndedError
 
+_MOST_PIXELS = 2**27  # of a picture; Pillow refuses fewer
 _MOST_ELONGATED = 11  # longer side / shorter side, see `ffmpeg_filters`
 
 
@@ -36,6 +35,5 @@ def is_picture(count: int, shape: list[int], size: int, crop: bool) -> bool:
 def check_still(shape: list[int]) -> None:
   """Raises EndedError unless a shape is that of a picture file."""
   height, width, channels = shape
-  limit = Image.MAX_IMAGE_PIXELS
-  if channels != 3 or (limit and height * width > limit):
+  if channels != 3 or height * width > _MOST_PIXELS:
     raise EndedError(f'a picture {shape}')

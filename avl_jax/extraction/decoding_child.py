@@ -23,8 +23,10 @@ import av.subtitles.subtitle
 import numpy as np
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
-from PIL import (
+from PIL import (  # What `Image.init` adds takes up memory.
   Image,
+  ImageColor,  # noqa: F401
+  MpoImagePlugin,  # noqa: F401
   TiffImagePlugin,  # noqa: F401
   WebPImagePlugin,  # noqa: F401
 )
@@ -43,8 +45,6 @@ from avl_jax.features import (
   video,
 )
 from avl_jax.features.open_file import OpenFile
-
-Image.preinit()  # imports Pillow's other readers of `formats`
 
 # Descriptors: the socket, output, errors, the media file. With the file open,
 # no further one can be opened, even where system calls are not filtered.
@@ -95,6 +95,7 @@ class Server:
       return
     self._limits, _ = first
     time.localtime()  # reads the time zone
+    Image.preinit()  # imports Pillow's other readers of `formats`
     # Python's and the libraries' own lines are dropped, the project's sent.
     os.dup2(1, 2)
     sys.stderr = _Lines(self._send)
@@ -166,7 +167,9 @@ class Server:
 
   def _made(self, operation: str, options: dict[str, Any]) -> np.ndarray:
     if operation == 'picture':
-      return images.read_picture(self._opened, **options)
+      pixels = images.read_image(self._opened)
+      longest = options['longest']
+      return images.reduced(pixels, longest) if longest else pixels
     return transcoding.clip(self._opened, **options, on_progress=self._pulse)
 
   def _checked_duration(self) -> float:

@@ -123,7 +123,7 @@ class DecodedFile:
       self._child.is_busy = False
 
   def picture(self, longest: int = 0) -> np.ndarray:
-    """Decodes a picture file; the same bits as those of `images.read_image`.
+    """Reads an image file; the same bits as those of `images.read_image`.
 
     Args:
       longest: side to which a larger picture is reduced, pixels; 0: none.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from avl_jax import features
 from avl_jax.features import formats, reading
@@ -22,12 +22,12 @@ from avl_jax.features.open_file import OpenFile
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
+def read_image(source: str | OpenFile | os.PathLike | bytes) -> np.ndarray:
   """Reads an image as a viewer shows it: upright, on a white page.
 
   Args:
-    source: path or content of a BMP, GIF, JPEG, PNG, TIFF or WebP file; the
-      first frame of an animation is used.
+    source: path or content of a BMP, GIF, JPEG, PNG, TIFF or WebP file, or the
+      open file; the first frame of an animation is used.
 
   Returns:
     uint8 [H, W, 3], RGB. The EXIF orientation is applied, transparency is
@@ -41,15 +41,14 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
   Example:
     image = images.fit_square(images.read_image('cat.jpg'))  # [224, 224, 3]
   """
-  name = _name(source) if isinstance(source, bytes) else os.fspath(source)
+  if isinstance(source, bytes):
+    name = f'Image of {len(source)} bytes'
+  else:
+    name = os.fspath(source)
   try:
-    if isinstance(source, bytes):
-      size, file = len(source), io.BytesIO(source)
-    else:
-      size, file = os.path.getsize(source), source
-    if not size:
-      raise features.EmptyMediaError(f'{name}: The file has 0 bytes.')
-    with Image.open(file, formats=tuple(formats.IMAGE_FORMATS)) as image:
+    with Image.open(
+      _file(source), formats=tuple(formats.IMAGE_FORMATS)
+    ) as image:
       # Pillow warns here, and refuses only images of twice as many pixels.
       limit = Image.MAX_IMAGE_PIXELS
       if limit and image.width * image.height > limit:
@@ -58,50 +57,47 @@ def read_image(source: str | os.PathLike | bytes) -> np.ndarray:
           f'{limit}.'
         )
       return np.array(_flatten(ImageOps.exif_transpose(image)))
-  except features.EmptyMediaError:
-    raise
   # Pillow's readers raise whatever a damaged file leads them to.
   except Exception as error:
-    kind = features.MediaError
     if getattr(error, 'errno', None) in reading.OF_THE_MACHINE:
       raise
-    if isinstance(error, FileNotFoundError):
-      kind = features.MissingError
-    elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
-      kind = features.RefusedError
-    raise kind(
-      f'{name}: The file cannot be read as an image: {str(error).rstrip(".")}.'
-    ) from error
+    raise _described(name, error) from error
 
 
-def read_picture(file: OpenFile, longest: int = 0) -> np.ndarray:
-  """Reads an image file that is open; see `read_image`.
-
-  Args:
-    file: the file.
-    longest: side to which a larger image is reduced, in pixels; 0: none.
-
-  Returns:
-    uint8 [H, W, 3], RGB.
-
-  Raises:
-    MediaError: as `read_image` raises it.
-  """
-  content = file.reader().read()
-  try:
-    pixels = read_image(content)
-  except features.MediaError as error:
-    message = str(error).replace(_name(content), file.name)
-    raise type(error)(message) from error
-  if longest and max(pixels.shape) > longest:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((longest, longest))
-    pixels = np.array(picture)
-  return pixels
+def _file(source: str | OpenFile | os.PathLike | bytes) -> Any:
+  """What Pillow opens."""
+  if isinstance(source, bytes):
+    size, file = len(source), io.BytesIO(source)
+  elif isinstance(source, OpenFile):
+    size, file = source.size, io.BufferedReader(source.reader())
+  else:
+    size, file = os.path.getsize(source), source
+  if not size:
+    raise features.EmptyMediaError('The file has 0 bytes.')
+  return file
 
 
-def _name(content: bytes) -> str:
-  return f'Image of {len(content)} bytes'
+def _described(name: str, error: Exception) -> features.MediaError:
+  """The error of a file, for what Pillow or this module has raised."""
+  kind, why = features.MediaError, str(error).rstrip('.')
+  if isinstance(error, features.EmptyMediaError):
+    return features.EmptyMediaError(f'{name}: {error}')
+  if isinstance(error, FileNotFoundError):
+    kind = features.MissingError
+  elif isinstance(error, (features.RefusedError, *_TOO_LARGE)):
+    kind = features.RefusedError
+  elif isinstance(error, UnidentifiedImageError):
+    why = f'It is none of {", ".join(formats.IMAGE_FORMATS)}'
+  return kind(f'{name}: The file cannot be read as an image: {why}.')
+
+
+def reduced(pixels: np.ndarray, longest: int) -> np.ndarray:
+  """An image uint8 [H, W, 3] whose longer side is at most `longest` pixels."""
+  if max(pixels.shape) <= longest:
+    return pixels
+  picture = Image.fromarray(pixels)
+  picture.thumbnail((longest, longest))
+  return np.array(picture)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

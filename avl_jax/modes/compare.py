@@ -60,7 +60,7 @@ def compare(
       *claims.blocks(
         results, config.comparison.printed, config.comparison.claims
       ),
-      *claims.rates(rates),
+      *claims.rates(rates, {r: trials.best(s) for r, s in rates.items()}),
     ),
   )
   print(f'Report: {workdir}/report.html')

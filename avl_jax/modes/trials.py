@@ -14,7 +14,7 @@ from avl_jax.errors import ConfigError
 from avl_jax.files import write_atomically
 from avl_jax.modes import evaluate, train
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.retrieval.evaluation import Retrieval
+from avl_jax.retrieval.result import whole
 
 FILE = 'learning_rates.json'  # in the workdir of a comparison
 Rates = dict[str, dict[float, float]]  # run -> learning rate -> mean R@10
@@ -82,7 +82,7 @@ def _try_rates(
     results = evaluate.evaluate_variables(
       trial, loading.load(place), evaluations, f'The model of {place}'
     )
-    mean = float(np.mean([_recall(result) for result in results]))
+    mean = float(np.mean([whole(r.results).recall_at_10 for r in results]))
     scores[rate] = round(mean, 9)  # Rounding errors decide nothing.
   return scores
 
@@ -97,9 +97,3 @@ def trial_of(run: ConfigDict, rate: float) -> ConfigDict:
   # A rate that is too large loses; it does not end the comparison.
   trial.train.update(eval_every=steps, max_skipped=steps + 1)
   return trial.lock()
-
-
-def _recall(retrieval: Retrieval) -> float:
-  """R@10 of all queries, where subsets have results too."""
-  whole = max(retrieval.results, key=lambda result: result.queries)
-  return whole.recall_at_10

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from avl_jax.errors import UserError
 from avl_jax.features import MissingError
 from avl_jax.page import exports, forms, visitors
+from avl_jax.page.errors import BusyError
 from avl_jax.page.forms import WindowId, Wish
-from avl_jax.page.lanes import BusyError, Lane
+from avl_jax.page.lanes import Lane
 from avl_jax.page.library import Library
 from avl_jax.page.options import Options
 from avl_jax.page.plays import Plays

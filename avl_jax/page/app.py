@@ -7,19 +7,17 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from avl_jax.errors import ConfigError, UserError
-from avl_jax.features import MediaError, Status
-from avl_jax.page import forms, guard, visitors
+from avl_jax.errors import ConfigError
+from avl_jax.page import errors, forms, visitors
+from avl_jax.page.access import Access
 from avl_jax.page.answering import Answering
 from avl_jax.page.guard import Guard
 from avl_jax.page.items import Item
-from avl_jax.page.lanes import BusyError
 from avl_jax.page.library import Library
 from avl_jax.page.media import WIDTHS, Maker, media_type
 from avl_jax.page.options import Options
@@ -77,8 +75,9 @@ class Page:
       Route('/openapi.json', self.openapi, methods=get),
       Mount('/static', StaticFiles(directory=_STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers=_HANDLERS)
-    return Guard(app, self._options, token)
+    app = Starlette(routes=routes, exception_handlers=errors.HANDLERS)
+    access = Access(self._options, token, _STATIC / 'token.html')
+    return Guard(app, self._options, access)
 
   async def index(self, _: Request) -> Response:
     """Answers GET ./ with the page."""
@@ -189,40 +188,3 @@ def _inline(name: str) -> str:
   if suffix.isascii() and suffix[1:].isalnum():
     plain = plain.removesuffix(plain[-len(suffix) :]) + suffix
   return f'inline; filename="{plain}"'
-
-
-def _fail(_: Request, error: Exception) -> Response:
-  """The answer in place of one, for errors that have a message."""
-  status, headers = 422, None
-  if isinstance(error, HTTPException):
-    return guard.error(error.status_code, str(error.detail), error.headers)
-  if isinstance(error, guard.TooLargeError):
-    status = error.status
-  elif isinstance(error, BusyError | visitors.TooLongError):
-    status, headers = 503, {'retry-after': '5'}
-  elif isinstance(error, MediaError):
-    gone = error.reason in (Status.MISSING, Status.UNSAFE_NAME)
-    status = 404 if gone else 422
-  elif isinstance(error, ConfigError):
-    status = 400
-  return guard.error(status, str(error), headers)
-
-
-def _break(_: Request, __: Exception) -> Response:
-  """The answer to an error that nobody has foreseen; the log has it."""
-  return guard.error(500, 'The server has failed. Its log says how.')
-
-
-def _leave(_: Request, __: Exception) -> Response:
-  """The visitor has left: nobody reads this."""
-  return Response(status_code=499)
-
-
-_HANDLERS = {
-  HTTPException: _fail,
-  UserError: _fail,
-  guard.TooLargeError: _fail,
-  visitors.GoneError: _leave,
-  ClientDisconnect: _leave,
-  Exception: _break,
-}

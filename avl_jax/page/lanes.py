@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
-from avl_jax.errors import UserError
+from avl_jax.page.errors import BusyError
 
 
 class Tool(Protocol):
@@ -22,15 +22,6 @@ class Tool(Protocol):
 
 T = TypeVar('T', bound=Tool)
 Result = TypeVar('Result')
-
-
-class BusyError(UserError):
-  """Too many visitors wait."""
-
-  def __init__(self, count: int):
-    super().__init__(
-      f'{count} others are waiting for an answer. Ask again in a moment.'
-    )
 
 
 class Lane(Generic[T]):

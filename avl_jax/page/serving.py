@@ -33,9 +33,13 @@ def listen(options: Options) -> socket.socket:
       host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(_BACKLOG)
+    try:
+      listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      listener.bind(address)
+      listener.listen(_BACKLOG)
+    except OSError:
+      listener.close()
+      raise
   except OSError as error:
     what = error.strerror or str(error)
     todo = 'Choose another one, --config.serve.host or --config.serve.port.'

@@ -6,18 +6,10 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from avl_jax.errors import UserError
+from avl_jax.page.errors import GoneError, TooLongError
 
 Result = TypeVar('Result')
 _PAUSE = 0.2  # seconds after which it is looked whether a visitor is there
-
-
-class GoneError(Exception):
-  """The visitor has left; nobody reads the answer."""
-
-
-class TooLongError(UserError):
-  """An answer takes too long."""
 
 
 async def while_there(

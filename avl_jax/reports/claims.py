@@ -11,6 +11,7 @@ import numpy as np
 from avl_jax.reports import comparison, page
 from avl_jax.retrieval import metrics
 from avl_jax.retrieval.evaluation import Retrieval
+from avl_jax.retrieval.result import whole
 
 Results = Mapping[str, Sequence[Sequence[Retrieval]]]  # see comparison
 Printed = Sequence[tuple[str, str, float]]  # study, run, percent
@@ -57,11 +58,14 @@ def blocks(
       yield page.Text(f'{sentence} {_verdict(results, pairs, place)}')
 
 
-def rates(tried: Mapping[str, Mapping[float, float]]) -> Iterator[page.Block]:
+def rates(
+  tried: Mapping[str, Mapping[float, float]], taken: Mapping[str, float]
+) -> Iterator[page.Block]:
   """A table of the trials of learning rates, if there were any.
 
   Args:
     tried: run -> learning rate -> mean R@10 of the trial.
+    taken: run -> learning rate.
   """
   if not tried:
     return
@@ -78,7 +82,7 @@ def rates(tried: Mapping[str, Mapping[float, float]]) -> Iterator[page.Block]:
       (
         run,
         *(page.percent(scores[rate]) for rate in columns),
-        f'{max(columns, key=lambda rate: scores[rate]):g}',
+        f'{taken[run]:g}',
       )
       for run, scores in tried.items()
     ],
@@ -108,10 +112,7 @@ def _table(
 def _hits(results: Results, run: str, place: int) -> np.ndarray:
   """1 where a query's match is in the top 10, else 0: [seeds, queries]."""
   seeds = [seed[place] for seed in results[run]]
-  hits = [
-    comparison.hits(r, max(r.results, key=lambda result: result.queries))
-    for r in seeds
-  ]
+  hits = [comparison.hits(r, whole(r.results)) for r in seeds]
   return np.stack(hits).astype(float)
 
 

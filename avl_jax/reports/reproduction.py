@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from avl_jax.checkpoints import metadata
 from avl_jax.errors import UserError
 from avl_jax.reports import charts, page, thesis_tables
-from avl_jax.retrieval.result import Result
+from avl_jax.retrieval.result import Result, whole
 from avl_jax.retrieval.task import Task
 
 HEADER = (
@@ -154,9 +154,7 @@ def find(
       if (result.evaluation, result.task) == (row.evaluation, task)
     ]
     if row.recipe and record.recipe == row.recipe and fitting:
-      # The result of all queries, where subsets have results too.
-      whole = max(fitting, key=lambda result: result.queries)
-      found[record.checkpoint] = Obtained(whole, record.examples)
+      found[record.checkpoint] = Obtained(whole(fitting), record.examples)
   return list(found.values())
 
 

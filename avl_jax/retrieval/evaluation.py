@@ -107,12 +107,13 @@ def retrieval(
   Raises:
     ValueError: a task names an embedding that the model lacks.
   """
-  retrievals = []
+  retrievals, rankings = [], dict[Task, ranking.Ranking]()
   for task in (Task(*expressions) for expressions in tasks):
-    better, equal, top = ranking.rank_against_gallery(
-      combine(embedded.embeddings, task.query),
-      combine(embedded.embeddings, task.gallery),
-    )
+    if task not in rankings:  # One product ranks both directions.
+      both = task, Task(task.gallery, task.query)
+      sides = (combine(embedded.embeddings, each.query) for each in both)
+      rankings |= zip(both, ranking.rank_both_ways(*sides), strict=True)
+    better, equal, top = rankings[task]
     facts = {'evaluation': name, 'data': data, 'task': task}
     results = [
       _result(

@@ -1,74 +1,171 @@
-"""Ranks a gallery for queries, block by block on the device."""
+"""Ranks in both directions from one product, tile by tile on all devices."""
 
-import functools
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from avl_jax import multihost, parallel
 from avl_jax.errors import ConfigError
-from avl_jax.retrieval import metrics
+from avl_jax.retrieval import tiles
+from avl_jax.retrieval.tiles import Part, Tile
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _scores(
-  queries: jax.Array, gallery: jax.Array, top: int
-) -> tuple[jax.Array, jax.Array]:
-  """Scores float32 [n, N] of [n, D] and [N, D]; indices [n, top]."""
-  scores = jnp.matmul(
-    queries,
-    gallery.T,
-    precision=jax.lax.Precision.HIGHEST,
-    preferred_element_type=jnp.float32,
-  )  # [n, D] @ [D, N] -> [n, N]
-  return scores, jax.lax.top_k(scores, top)[1]
+class Ranking(NamedTuple):
+  """A gallery of N items, ranked for each of N queries.
+
+  Attributes:
+    better: int64 [N], items that score more than the correct match.
+    equal: int64 [N], items that score the same, itself included; 0 where its
+      score is not finite. See `metrics.ranks`.
+    best: int [N, k], gallery indices of the best items, best first. Of items
+      that score the same, the first in the gallery is first.
+  """
+
+  better: np.ndarray
+  equal: np.ndarray
+  best: np.ndarray
 
 
-def rank_against_gallery(
-  queries: np.ndarray,
-  gallery: np.ndarray,
-  *,
-  block: int = 512,
-  top: int = 5,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Ranks a gallery for each query. Query i's correct match is item i.
+def rank_both_ways(
+  x: np.ndarray, y: np.ndarray, *, block: int = 1024, top: int = 5
+) -> tuple[Ranking, Ranking]:
+  """Ranks y for each row of x, and x for each row of y.
 
-  The score is the dot product, in float32. At most block x N scores are held
-  at a time.
+  Row i's correct match is row i. The score is the dot product, in float32.
+  Each score is computed once, in square tiles, and one compiled program
+  computes all tiles: equal rows have equal scores, to the last bit, wherever
+  they are. All devices of all hosts share the work. Each keeps its part of y,
+  and gets x piece by piece; all hosts must give the same arrays.
 
   Args:
-    queries: float32 [N, D].
-    gallery: float32 [N, D].
-    block: number of queries scored at a time.
-    top: number of best items to return.
+    x: float32 [N, D].
+    y: float32 [N, D].
+    block: most rows of a tile, which are also its columns.
+    top: k, number of best items to return; fewer if N is smaller.
 
   Returns:
-    better: int64 [N], items that score more than the correct match.
-    equal: int64 [N], items that score the same, itself included; see
-      `metrics.counts`.
-    best: int [N, min(top, N)], gallery indices of the best items, best first.
+    The ranking of y for the rows of x, and that of x for the rows of y, on
+    all hosts.
 
   Raises:
-    ConfigError: the gallery is empty.
+    ConfigError: there are no rows.
     ValueError: a score is NaN.
   """
-  if not len(gallery):
+  if not len(x):
     raise ConfigError(
       'The gallery of an evaluation is empty. Choose other datasets or splits '
       'for it in eval_data.evaluations.'
     )
-  on_device = jnp.asarray(gallery)
-  counts, best = [], []
-  for start in range(0, len(queries), block):
-    chosen = queries[start : start + block]
-    # One shape for every block: a ragged last one would compile again.
-    padded = np.pad(chosen, ((0, block - len(chosen)), (0, 0)))
-    scores, order = _scores(padded, on_device, min(top, len(gallery)))
-    scores = np.asarray(scores)[: len(chosen)]
-    partners = np.arange(start, start + len(chosen))
-    if np.isnan(scores).any():
-      raise ValueError('A score is NaN. The embeddings are not all finite.')
-    counts.append(metrics.counts(scores, partners))
-    best.append(np.asarray(order)[: len(chosen)])
-  better, equal = map(np.concatenate, zip(*counts, strict=True))
-  return better, equal, np.concatenate(best)
+  host, hosts = multihost.this()
+  each = -(-len(x) // (block * hosts))  # tiles of a host in a row of them
+  size = -(-len(x) // (each * hosts * tiles.GROUP)) * tiles.GROUP
+  top = min(top, len(x))
+  *parts, is_nan, own = _rank(x, y, size, host * each, each, hosts, top)
+  *parts, is_nan = multihost.from_all((*parts, np.array([is_nan])))
+  if is_nan.any():
+    raise ValueError('A score is NaN. The embeddings are not all finite.')
+  # Each host has seen all x for its own y, but only these y for all x.
+  of_x, of_y = parts
+  split = (np.split(array, hosts) for array in of_x)
+  of_x = _join([Part(*arrays) for arrays in zip(*split, strict=True)], top)
+  return _ranking(of_x, own, len(x)), _ranking(of_y, own, len(x))
+
+
+def _rank(
+  x: np.ndarray,
+  y: np.ndarray,
+  size: int,
+  first: int,
+  each: int,
+  hosts: int,
+  top: int,
+) -> tuple[Part, Part, bool, np.ndarray]:
+  """Ranks for this host's part of y.
+
+  Args:
+    x: float32 [N, D].
+    y: float32 [N, D].
+    size: n, rows and columns of a tile.
+    first: number of the first of this host's tiles in a row of tiles.
+    each: number of these tiles.
+    hosts: number of hosts.
+    top: k of the result.
+
+  Returns:
+    The rankings of all x among this host's y, and of these y among all x;
+    whether a score is NaN; float32 [n * each * hosts] scores of the correct
+    matches. Rows from N on are padding.
+  """
+  devices = parallel.local_devices()
+  mine = range(first, first + each)
+  device_of = {j: devices[j % len(devices)] for j in range(each * hosts)}
+  kept = {j: _piece(y, j, size, device_of[j]) for j in mine}
+
+  def tile(i: int, j: int, rows: jax.Array, own: np.ndarray) -> Tile:
+    columns = kept[j] if j in kept else _piece(y, j, size, device_of[j])
+    starts = size * np.array([i, j], np.int32)
+    return tiles.compute(rows, columns, own[i], own[j], starts, len(x), top)
+
+  # The diagonal first: it holds the scores of the correct matches. A host
+  # computes all of it, as its processor may round otherwise than another's.
+  own = np.zeros((len(device_of), size), np.float32)
+  diagonal = []
+  for j, device in device_of.items():
+    found = tile(j, j, _piece(x, j, size, device), own)
+    diagonal.append(jax.device_get(found))
+  own[:] = [found.diagonal for found in diagonal]
+  is_nan, rows, columns = False, [], {}
+  for i in device_of:
+    pieces = {
+      device: _piece(x, i, size, device)
+      for device in dict.fromkeys(device_of[j] for j in mine)
+    }
+    row = jax.device_get(
+      [
+        diagonal[i] if i == j else tile(i, j, pieces[device_of[j]], own)
+        for j in mine
+      ]
+    )
+    is_nan |= any(found.is_nan for found in row)
+    rows.append(_join([found.of_x for found in row], top))
+    for j, found in zip(mine, row, strict=True):
+      before = [columns[j]] if i else []
+      columns[j] = _join([*before, found.of_y], top)
+  of_x, of_y = (
+    jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    for parts in (rows, [columns[j] for j in mine])
+  )
+  return of_x, of_y, bool(is_nan), own.ravel()
+
+
+def _piece(
+  array: np.ndarray, number: int, size: int, device: jax.Device
+) -> jax.Array:
+  """Rows [size, D] of a piece, on a device; zeros where there are none."""
+  rows = array[number * size : (number + 1) * size]
+  padded = np.pad(rows, ((0, size - len(rows)), (0, 0)))
+  return jax.device_put(padded, device)
+
+
+def _join(parts: list[Part], top: int) -> Part:
+  """Joins rankings among items, in the order of the gallery, of the same n."""
+  better, equal, scores, best = zip(*parts, strict=True)
+  joined = np.concatenate(scores, axis=1)
+  order = np.argsort(-joined, axis=1, kind='stable')[:, :top]
+  return Part(
+    np.sum(better, axis=0, dtype=np.int32),
+    np.sum(equal, axis=0, dtype=np.int32),
+    np.take_along_axis(joined, order, axis=1),
+    np.take_along_axis(np.concatenate(best, axis=1), order, axis=1),
+  )
+
+
+def _ranking(part: Part, own: np.ndarray, count: int) -> Ranking:
+  """The result for the first `count` queries, without the padding."""
+  equal = np.where(np.isfinite(own), part.equal, 0)
+  return Ranking(
+    part.better[:count].astype(np.int64),
+    equal[:count].astype(np.int64),
+    part.best[:count],
+  )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from avl_jax.retrieval.task import Task
@@ -122,3 +122,8 @@ class MetricName:
       return cls(evaluation, subset, Task.from_key(task), metric)
     except ValueError:
       return None
+
+
+def whole(results: Iterable[Result]) -> Result:
+  """The result of all queries, where subsets have results too."""
+  return max(results, key=lambda result: result.queries)

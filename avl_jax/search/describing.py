@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from avl_jax.backbones import network_names
 from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import UserError
-from avl_jax.extraction import media_folder
+from avl_jax.extraction import media_folder, video_features
 from avl_jax.retrieval import evaluation
 from avl_jax.search.index import Description
 from avl_jax.trained_model import TrainedModel
@@ -41,6 +41,8 @@ def describe(
     names=tuple(names),
     dim=trained.model.embed_dim,
     dtype=dtype,
+    pooling=trained.visual.pooling,
+    decoding=video_features.VERSION,
   )
 
 

@@ -26,6 +26,8 @@ class Description:
     dim: D, width of a vector.
     dtype: of the stored vectors, 'float32' or 'float16'.
     per_window: vectors of each name that a window has.
+    pooling: of the features of a window, see `clips.pool_visual`.
+    decoding: version of it, `video_features.VERSION`.
   """
 
   model: str
@@ -37,6 +39,8 @@ class Description:
   dim: int
   dtype: str = 'float32'
   per_window: int = 1
+  pooling: str = 'max'
+  decoding: int = 2
 
   def check(self) -> None:
     """Raises ConfigError if no index can be like this."""

@@ -59,9 +59,9 @@ def make_step(
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
   """Makes a training step, to be mapped by `parallel.pmap_step`.
 
-  A step is skipped if a value of the batch, the loss, the gradients or the new
-  state is not finite on any device: then `state.step` advances, but parameters,
-  statistics and optimizer state stay the same on all devices.
+  A step is skipped if a value of the batch, the loss, the norm of the gradients
+  or a new statistic is not finite on any device: then `state.step` advances,
+  but parameters, statistics and optimizer state stay the same on all devices.
 
   Args:
     model: to train.
@@ -99,13 +99,18 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
     params = state.variables['params']
     (loss, batch_stats), gradients = gradient(params, state, batch)
     loss, gradients = parallel.mean((loss, gradients))
+    norm = optax.tree.norm(gradients)
+    # Of finite parameters and moments, Adam makes finite ones if the squares of
+    # the gradients have a finite sum. So the decision comes before the update,
+    # and XLA chooses between old and new where it computes the new.
+    # Checked before one device's statistics replace those of the others.
+    finite = parallel.on_all_devices(
+      _all_finite((batch, loss, norm, batch_stats))
+    )
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, params
     )
     params = optax.apply_updates(params, updates)
-    # Checked before one device's statistics replace those of the others.
-    finite = _all_finite((batch, loss, gradients, batch_stats, params))
-    finite = parallel.on_all_devices(finite & _all_finite(optimizer_state))
     if not are_shared:
       batch_stats = parallel.of_first_device(batch_stats)
     variables = {'params': params, 'batch_stats': batch_stats}
@@ -117,7 +122,7 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
     )
     variables, optimizer_state = branches.restore(after, before, frozen)
     skipped = jnp.where(finite, 0, state.skipped + 1)
-    metrics = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
+    metrics = {'loss': loss, 'gradient_norm': norm}
     state = TrainState(state.step + 1, variables, optimizer_state, skipped)
     return state, metrics | {'skipped': skipped}
 

@@ -41,6 +41,8 @@ Arguments of `train_batches`, most of them keys of config.train_data:
   streams: visual features of the batches, some of ('visual_2d', 'visual_3d');
     or ('image',) for batches of images.
   visual_pooling: of a clip's features, see `clips.pool_visual`.
+  permuted_sound: the sounds of a batch change places, as a control: nothing
+    can be learned from it.
   data_dir: folder of the records; '': TFDS' default.
   max_bad_records: how many different bad records are tolerated.
   bad_records_file: JSON list of the bad records, continued by resumed runs;
@@ -91,6 +93,7 @@ class TrainBatches:
     *,
     fingerprint: str,
     seed: int,
+    permuted_sound: bool,
     host: tuple[int, int],
   ):
     """Reads the first usable record; see `train_batches` for the arguments."""
@@ -100,7 +103,7 @@ class TrainBatches:
     self.bad_records = bad_records
     self.fingerprint = fingerprint
     self.networks = records.networks
-    self._seed = seed
+    self._seed, self._permuted_sound = seed, permuted_sound
     self._host, self._num_hosts = host
     example = self._first_usable(range(len(records)))
     self.visual_width = clip_sampler.visual_width(example)
@@ -138,7 +141,12 @@ class TrainBatches:
         rng = np.random.default_rng((self._seed, epoch, index))
         yield from self._clip_sampler(example, rng)
 
-    return collate.stack(clips(), len(own) * self._clip_sampler.num_clips)
+    batch = collate.stack(clips(), len(own) * self._clip_sampler.num_clips)
+    if self._permuted_sound:
+      rng = np.random.default_rng((self._seed, step, self._host))
+      places = rng.permutation(len(batch['num_frames']))
+      batch |= {k: batch[k][places] for k in ('spectrogram', 'num_frames')}
+    return batch
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
     """Yields the batches of steps `first` to `last` - 1, prefetched."""
@@ -161,6 +169,7 @@ def train_batches(
   candidates: int = 1,
   streams: Sequence[str] = features.STREAMS,
   visual_pooling: str = 'max',
+  permuted_sound: bool = False,
   data_dir: str = '',
   max_bad_records: int = 100,
   bad_records_file: str | os.PathLike | None = None,
@@ -201,6 +210,7 @@ def train_batches(
     bad_records,
     fingerprint=caption_vectors.data_fingerprint(records, vectors),
     seed=seed,
+    permuted_sound=permuted_sound,
     host=host,
   )
 

@@ -44,6 +44,7 @@ ARGUMENTS = {  # config -> its arguments; '': none
   'avlnet_text_tri': ('',),
   'baseline': baseline.ARGUMENTS,
   'cascade': ('', 'fr+el'),
+  'clips_small': ('', '2.5s', '10%+captions'),
   'finetune': (*finetune.ARGUMENTS, 'youcook2,alone', 'stamps_fr', 'stamps_el'),
   'fraction': tuple(map(str, fraction.SHARES)),
   'low_resource': ('', 'es'),

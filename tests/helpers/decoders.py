@@ -2,7 +2,7 @@
 
 import functools
 
-from avl_jax.features import audio, video
+from avl_jax.features import audio, images, video
 
 
 class InProcess:
@@ -17,6 +17,9 @@ class _Media:
   def __init__(self, path):
     self._path = path
     self.frames = functools.partial(video.frames, path)
+
+  def picture(self):
+    return images.read_image(self._path)
 
   def waveform(self, start, end):
     return audio.read_audio(self._path, start=start, end=end)

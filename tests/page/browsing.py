@@ -143,7 +143,7 @@ class Visits:
     """
     options = {'viewport': {'width': 1200, 'height': 900}, **options}
     context = self._browser.new_context(**{'locale': 'en', **options})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     context.add_init_script(RECORD_FRAMES)
     page, said, asked = context.new_page(), [], set()
     page.on('console', lambda said_: said.append(_text(said_)))
@@ -204,7 +204,7 @@ def drop(page, name: str, media_type: str, content: bytes) -> None:
 
 def played(page, count: int = 3) -> list[tuple[float, str, str]]:
   """Second, colour and address of the first frames that were shown."""
-  for _ in range(200):  # `wait_for_function` needs what the page forbids.
+  for _ in range(600):  # `wait_for_function` needs what the page forbids.
     if page.evaluate('frames_.length') >= count:
       break
     page.wait_for_timeout(50)

@@ -203,15 +203,14 @@ def test_the_page_speaks_french_and_is_switched(visits):
     assert '%' in page.inner_text('#threshold-text')
     assert page.evaluate("document.body.innerText.includes('answers')") is False
     page.select_option('#tongue', 'en')
-    page.wait_for_selector('h2:text("Say what you are looking for")')
+    page.wait_for_selector('h2:text("Answers")')
     assert 'Fits best at 0:03' in page.inner_text('.card')
     page.reload()
     page.wait_for_selector('h2:text("Say what you are looking for")')
 
 
 def test_without_a_microphone_the_page_says_why(visits):
-  # The browser complains that headers of isolation need https, too.
-  with visits(host=browsing.ELSEWHERE, complaints=1) as page:
+  with visits(host=browsing.ELSEWHERE) as page:
     assert 'neither' in page.inner_text('#no-microphone')
     assert page.is_disabled('#record')
     ask(page, 'red')

@@ -95,12 +95,12 @@ def test_a_run_of_one_seed_is_compared_with_all(results):
 
 def test_nothing_claimed_and_nothing_tried(results):
   assert not list(claims.blocks(results, (), ()))
-  assert not list(claims.rates({}))
+  assert not list(claims.rates({}, {}))
 
 
 def test_rates():
   tried = {'x': {1e-3: 0.25, 3e-4: 0.25}, 'y': {1e-3: 0.5, 3e-4: 0.75}}
-  *_, table = claims.rates(tried)
+  *_, table = claims.rates(tried, {'x': 1e-3, 'y': 3e-4})
   assert table.header == ('Run', '0.001', '0.0003', 'Taken')
   assert table.rows == [
     ('x', '25.0 %', '25.0 %', '0.001'),

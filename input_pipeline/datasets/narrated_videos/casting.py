@@ -122,6 +122,9 @@ def cast(settings: Settings, stamps: Sequence[Stamp]) -> list[Cast]:
   }
   found: list[Cast] = []
   shown = list(stamps)
+  if settings.num_things:
+    things = generator(settings, 'things').permutation(len(shown))
+    shown = [shown[i] for i in sorted(things[: settings.num_things])]
   for (part, split), number in numbers.items():
     deck = _deal(shown, generator(settings, part, split, 'deck'))
     for index in range(number):
@@ -129,7 +132,7 @@ def cast(settings: Settings, stamps: Sequence[Stamp]) -> list[Cast]:
       found.append(_cast_one(settings, part, split, place, deck))
     if (part, split) == (UNTRIMMED, 'train'):
       names = {t.name for c in found for s in c.scenes for t in s.things}
-      shown = [stamp for stamp in stamps if stamp.name in names]
+      shown = [stamp for stamp in shown if stamp.name in names]
   return found
 
 

@@ -26,6 +26,7 @@ class Settings:
     num_videos: untrimmed videos of train, val and test.
     num_clip_videos: annotated videos of train, val and test.
     num_human_videos: annotated videos for test, in which a volunteer speaks.
+    num_things: how many stamps the videos are about; 0: all.
     lengths: least and greatest seconds of a video.
     scene_lengths: least and greatest seconds of a scene.
     things_at_once: most stamps of a scene that may be named.
@@ -39,9 +40,10 @@ class Settings:
 
   language: str
   seed: int = 1
-  num_videos: tuple[int, int, int] = (100, 3, 3)
-  num_clip_videos: tuple[int, int, int] = (10, 3, 26)
+  num_videos: tuple[int, int, int] = (150, 3, 3)
+  num_clip_videos: tuple[int, int, int] = (10, 8, 26)
   num_human_videos: int = 14
+  num_things: int = 100
   lengths: tuple[float, float] = (30.0, 300.0)
   scene_lengths: tuple[float, float] = (4.0, 9.0)
   things_at_once: int = 2
@@ -71,6 +73,7 @@ class Settings:
         'three numbers, 0 or more',
       ),
       ('num_human_videos', self.num_human_videos >= 0, 'a number, 0 or more'),
+      ('num_things', self.num_things >= 0, 'a number, 0 or more'),
       ('lengths', _is_range(self.lengths, 2.0), 'two, from 2 s upwards'),
       ('scene_lengths', _is_range(self.scene_lengths, 1.0), 'two, from 1 s'),
       ('things_at_once', 1 <= self.things_at_once <= 4, '1 to 4'),

@@ -257,10 +257,10 @@ class Untrimmed(tfds.core.GeneratorBasedBuilder):
       )
 
 
-def test_clips_of_untrimmed_videos(tmp_path):
+def _untrimmed(tmp_path, **options):
   builder = Untrimmed(data_dir=tmp_path, file_format='array_record')
   builder.download_and_prepare()
-  batches = _train(
+  return _train(
     str(tmp_path),
     datasets=('untrimmed',),
     batch_size=3,
@@ -268,7 +268,12 @@ def test_clips_of_untrimmed_videos(tmp_path):
     num_frames=500,
     augmentation={},
     distinct_groups=False,
+    **options,
   )
+
+
+def test_clips_of_untrimmed_videos(tmp_path):
+  batches = _untrimmed(tmp_path)
   assert batches.visual_width == 80
   batch = next(batches.from_step(0, 1))
   assert batch['spectrogram'].shape == (12, 500, 40)
@@ -286,6 +291,22 @@ def test_clips_of_untrimmed_videos(tmp_path):
     )
     np.testing.assert_allclose(batch['visual'][i], expected, rtol=1e-3)
   assert len({int(s[2, 1]) for s in batch['spectrogram']}) > 3
+
+
+def test_sounds_change_places(tmp_path):
+  """The control has the same sounds and pictures, of which few are together."""
+  own = _untrimmed(tmp_path).batch(0)
+  moved = _untrimmed(tmp_path, permuted_sound=True).batch(0)
+  for name in ('id', 'visual'):
+    np.testing.assert_array_equal(moved[name], own[name])
+  before, after = (
+    [sound.tobytes() for sound in batch['spectrogram']]
+    for batch in (own, moved)
+  )
+  assert sorted(after) == sorted(before)
+  assert sum(a == b for a, b in zip(after, before, strict=True)) < 6
+  again = _untrimmed(tmp_path, permuted_sound=True).batch(0)
+  np.testing.assert_array_equal(again['spectrogram'], moved['spectrogram'])
 
 
 def test_missing_records_are_named(tmp_path):

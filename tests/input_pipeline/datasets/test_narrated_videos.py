@@ -275,6 +275,19 @@ def test_splits_differ_in_voices_and_videos(stamps_folder):
   assert shown['clips'] | shown['human'] <= shown['untrimmed']
 
 
+@pytest.mark.parametrize('num_things', [1, 7, 0])
+def test_the_videos_are_about_some_things(stamps_folder, num_things):
+  stamps = generation.read_stamps(stamps_folder, 'fr')
+  chosen = settings.make('fr', {'num_things': num_things})
+  shown = {
+    thing.name
+    for cast in casting.cast(chosen, stamps)
+    for scene in cast.scenes
+    for thing in (*scene.things, *scene.clutter)
+  }
+  assert len(shown) == min(num_things or len(stamps), len(stamps))
+
+
 @pytest.mark.parametrize('seed', range(3))
 def test_the_default_gallery_has_300_clips(stamps_folder, seed):
   stamps = generation.read_stamps(stamps_folder, 'fr')

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import socket
 import stat
 import time
@@ -10,12 +11,13 @@ import time
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.page import guard, serving
+from avl_jax.page import access, errors, guard, serving
+from avl_jax.page.access import Access
 from avl_jax.page.guard import Guard
 from avl_jax.page.options import Options
 from tests.page.api import living
@@ -31,24 +33,17 @@ async def _echo(request: Request):
   return JSONResponse({'size': size, 'base': str(request.base_url)})
 
 
-async def _too_large(_: Request, error: Exception):
-  assert isinstance(error, guard.TooLargeError)
-  return guard.error(error.status, str(error))
-
-
-async def _gone(_: Request, __: Exception):
-  return JSONResponse({}, 499)
-
-
 @contextlib.contextmanager
 def _guarded(token='', **options):
   """A client of a small application behind the guard."""
   methods = ['GET', 'POST']
   routes = [Route('/', _echo, methods=methods)]
   routes += [Mount('/api', Route('/echo', _echo, methods=methods))]
-  handlers = {guard.TooLargeError: _too_large, ClientDisconnect: _gone}
-  inner = Starlette(routes=routes, exception_handlers=handlers)
-  app = Guard(inner, Options(**options), token)
+  routes += [Mount('/static', Route('/a', _echo))]
+  inner = Starlette(routes=routes, exception_handlers=errors.HANDLERS)
+  options = Options(**options)
+  form = pathlib.Path(__file__)  # stands for the page that asks for the token
+  app = Guard(inner, options, Access(options, token, form))
   with (
     living.server(app) as address,
     httpx.Client(base_url=address, timeout=20) as client,
@@ -115,17 +110,28 @@ def test_a_token_is_asked_for():
     refusal = client.get('/api/echo')
     assert refusal.status_code == 401
     assert 'token' in refusal.json()['error']
-    for wrong in ('', 'x', TOKEN[:-1], TOKEN + 'x', 'é'):
+    for wrong in ('-', 'x', TOKEN[:-1], TOKEN + 'x', 'é'):
       answer = client.get('/api/echo', params={'token': wrong})
       assert answer.status_code == 401
       headers = {'Authorization': f'Bearer {wrong}'.encode()}
       assert client.get('/api/echo', headers=headers).status_code == 401
-      cookies = {guard.COOKIE: wrong.encode().hex()}
-      headers = {'Cookie': f'{guard.COOKIE}={cookies[guard.COOKIE]}'}
+      cookies = {access.COOKIE: wrong.encode().hex()}
+      headers = {'Cookie': f'{access.COOKIE}={cookies[access.COOKIE]}'}
       assert client.get('/api/echo', headers=headers).status_code == 401
     headers = {'Authorization': f'Bearer {TOKEN}'}
     assert client.get('/api/echo', headers=headers).status_code == 200
     assert client.get('/api/echo').status_code == 401
+
+
+def test_a_person_is_asked_for_the_token():
+  """What the form needs is free."""
+  with _guarded(TOKEN) as client:
+    response = client.get('/', headers={'Accept': 'text/html,*/*'})
+    assert response.status_code == 401
+    assert response.text == pathlib.Path(__file__).read_text()
+    assert client.get('/static/a').status_code == 200
+    for path in ('/staticx', '/static/../api/echo', '/api/static/a'):
+      assert client.get(path).status_code == 401, path
 
 
 def test_the_token_in_the_address_becomes_a_cookie():
@@ -224,6 +230,7 @@ def test_a_body_that_comes_too_slowly_is_refused(monkeypatch):
 
 def test_a_head_that_comes_too_slowly_is_cut(monkeypatch):
   monkeypatch.setattr(serving, '_HEADER_SECONDS', 0.3)
+  monkeypatch.setattr(serving, '_KEEP_SECONDS', 1)
   with _guarded() as client:
     for head in ('', 'GET / HTT', HEAD):
       answer, _ = _sent(client, head)
@@ -277,11 +284,9 @@ def test_prefixes_that_are_none(prefix):
 def test_an_address_that_is_taken():
   with serving.listen(Options(port=0)) as listener:
     port = listener.getsockname()[1]
-    with pytest.raises(
-      UserError, match=r'another program listens .* port=PORT'
-    ):
+    with pytest.raises(UserError, match=r'another program listens .*port=PORT'):
       serving.listen(Options(port=port))
-  with pytest.raises(UserError, match='cannot listen at no.such.host.invalid'):
+  with pytest.raises(UserError, match=r'cannot listen at no\.such\.host'):
     serving.listen(Options(host='no.such.host.invalid'))
 
 
@@ -296,7 +301,7 @@ def test_the_api_is_described(app, client):
   }
   routes = {
     (method, route.path)
-    for route in app._app.routes
+    for route in app.app.routes
     if isinstance(route, Route)
     for method in route.methods - {'HEAD'}
   }

@@ -1,0 +1,45 @@
+"""Runs the cases of a part of `benchmarks.gpu`, and notes each in a file.
+
+  python -m benchmarks.gpu.child MODULE FILE SIZES SKIP
+
+Each line of FILE is JSON: the names of all cases, then of each case that it
+begins, then its rows. SKIP cases were run before.
+"""
+
+import importlib
+import json
+import sys
+import time
+from typing import Any
+
+from benchmarks.gpu import parts
+
+
+def main() -> None:
+  """Runs the cases; an exception becomes a row."""
+  module, path, sizes, skip = sys.argv[1:]
+  made = importlib.import_module(module)
+  cases = made.cases(getattr(parts, sizes))
+  with open(path, 'a', encoding='utf8') as file:
+
+    def note(**facts: Any) -> None:
+      file.write(json.dumps(facts) + '\n')
+      file.flush()
+
+    note(cases=list(cases))
+    for name, case in list(cases.items())[int(skip) :]:
+      note(begins=name)
+      start = time.perf_counter()
+      try:
+        rows = case()
+      except Exception as error:
+        message = (str(error).splitlines() or [''])[0]
+        rows = {'result': f'{type(error).__name__}: {message[:150]}'}
+      rows = rows if isinstance(rows, list) else [rows]
+      seconds = round(time.perf_counter() - start, 1)
+      rows = [{'case': name, **row, 'seconds': seconds} for row in rows]
+      note(ended=name, rows=rows)
+
+
+if __name__ == '__main__':
+  main()

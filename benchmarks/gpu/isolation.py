@@ -1,0 +1,124 @@
+"""Runs a part of `benchmarks.gpu` in processes that may abort or hang."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from benchmarks.gpu.parts import Part
+
+_TELLING = re.compile(r'Check fail|F\d{4} |free\(|corrupt|terminate|Error')
+
+
+def run(part: Part, sizes: str, folder: pathlib.Path) -> list[dict]:
+  """Runs all cases of a part.
+
+  A case that ends its process is a row, and the others run in a new one. When
+  the part's time is over, its processes are killed; that is a row too.
+
+  Args:
+    part: which.
+    sizes: name of the sizes in `parts`.
+    folder: for files; compiled programs are kept in it.
+
+  Returns:
+    Rows: 'case', 'seconds', 'result' and others. 'process' tells which
+    process, where there are several.
+  """
+  end = time.monotonic() + part.seconds
+  found = []
+  for number, (label, environment) in enumerate(part.processes.items()):
+    stem = f'{folder}/{part.name}-{number}'
+    rows, over = _cases(part.module, sizes, stem, environment, end)
+    found += [{'process': label, **row} if label else row for row in rows]
+    if over:
+      break
+  return found
+
+
+def _cases(
+  module: str,
+  sizes: str,
+  stem: str,
+  environment: Mapping[str, str],
+  end: float,
+) -> tuple[list[dict], bool]:
+  """The rows of all cases in one environment; whether the time is over."""
+  done, rows = 0, []
+  while True:
+    notes = pathlib.Path(f'{stem}-{done}.json')
+    log = notes.with_suffix('.log')
+    status = _child(
+      [module, str(notes), sizes, str(done)], environment, log, end
+    )
+    lines = notes.read_text().splitlines() if notes.exists() else []
+    facts = [json.loads(line) for line in lines]
+    rows += [row for fact in facts for row in fact.get('rows', ())]
+    ended = sum('ended' in fact for fact in facts)
+    begun = [fact['begins'] for fact in facts if 'begins' in fact]
+    if status == 0:
+      return rows, False
+    is_over = status is None
+    result = 'no answer in the time of this part' if is_over else _death(status)
+    if not is_over and (line := _telling(log)):
+      result += f': {line}'
+    name = begun[-1] if len(begun) > ended else 'before the first case'
+    rows.append({'case': name, 'result': result})
+    if is_over or not begun:
+      names = facts[0]['cases'][done + len(begun) :] if facts else []
+      rows += [{'case': each, 'result': 'not run'} for each in names]
+      return rows, is_over
+    done += len(begun)
+
+
+def _child(
+  arguments: list[str],
+  environment: Mapping[str, str],
+  log: pathlib.Path,
+  end: float,
+) -> int | None:
+  """Exit status of a process that runs cases; None: its time was over."""
+  variables = {
+    **os.environ,
+    'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
+    'JAX_COMPILATION_CACHE_DIR': str(log.parent / 'compiled'),
+  }
+  for name, value in environment.items():
+    variables[name] = f'{variables.get(name, "")} {value}'.strip()
+  with open(log, 'w', encoding='utf8') as file:
+    process = subprocess.Popen(
+      [sys.executable, '-m', 'benchmarks.gpu.child', *arguments],
+      stdout=file,
+      stderr=subprocess.STDOUT,
+      env=variables,
+      start_new_session=True,  # Its own children are killed with it.
+    )
+    try:
+      return process.wait(max(0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+      return None
+    finally:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+      process.wait()
+
+
+def _death(status: int) -> str:
+  """How a process ended: 'ended by SIGABRT', 'ended with status 3'."""
+  if status < 0:
+    return f'ended by {signal.Signals(-status).name}'
+  return f'ended with status {status}'
+
+
+def _telling(log: pathlib.Path) -> str:
+  """The line of a log that tells the most of an end; '': it is empty."""
+  text = log.read_text(encoding='utf8', errors='replace')
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  telling = [line for line in lines if _TELLING.search(line)]
+  return (telling or lines or [''])[-1][:200]

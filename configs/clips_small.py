@@ -1,0 +1,63 @@
+r"""Which clips are trained on: Table 3.3's lower half, Figure 5-3 in miniature.
+
+  python main.py --mode=compare --config=configs/clips_small.py
+  python main.py --mode=compare --config=configs/clips_small.py:10s \
+    --workdir=runs/clips_small
+
+The first command trains on the generated videos of configs/narrated_videos.py,
+which it prepares if needed: on clips of four lengths, on clips around captions,
+on shares of the videos, and, as a control, on clips whose sounds have changed
+places. There are three seeds of each. The second command is one row; both share
+the runs in their workdir. Rows are joined by '+'.
+
+All rows have the same number of steps and of clips a step, and the same
+validation clips select the checkpoint of each.
+"""
+
+import ml_collections
+
+from configs import narrated_videos
+
+STEPS = 300
+RUNS = {
+  'base': {},
+  'permuted': {'train_data': {'permuted_sound': True}},
+  'captions': {'train_data': {'min_time': 5.0}},
+  '2.5s': {'train_data': {'num_frames': 250}},
+  '10s': {'train_data': {'num_frames': 1000}},
+  '20s': {'train_data': {'num_frames': 2000}},
+  **{
+    f'{share}%': {'train_data': {'split': f'train[:{share}%]'}}
+    for share in (10, 25, 50)
+  },
+}
+
+
+def get_config(rows: str = '') -> ml_collections.ConfigDict:
+  """Returns the config of a comparison.
+
+  Args:
+    rows: names of `RUNS`, joined by '+'; '': all.
+
+  Raises:
+    ValueError: a row is unknown.
+  """
+  names = rows.split('+') if rows else list(RUNS)
+  if unknown := [name for name in names if name not in RUNS]:
+    raise ValueError(
+      f'Unknown row {unknown[0]!r}. Choose of {", ".join(RUNS)}, joined by "+".'
+    )
+  config = narrated_videos.get_config()
+  evaluations = config.eval_data.evaluations.to_dict()
+  config.num_steps = STEPS
+  config.model.blocks = (1, 1, 1, 1)  # half of the time of the thesis' two
+  config.train.update(eval_every=STEPS // 3, save_every=STEPS // 3)
+  config.eval_data.evaluations = ml_collections.ConfigDict(
+    {'validation': evaluations.pop('validation')}
+  )
+  config.comparison.update(
+    runs=tuple((name, RUNS[name]) for name in names),
+    seeds=(1, 2, 3),
+    evaluations=evaluations,
+  )
+  return config
