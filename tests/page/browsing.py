@@ -64,6 +64,7 @@ def launched(sound: pathlib.Path) -> Iterator:
       executable_path=path,
       args=[
         '--no-sandbox',
+        '--disable-gpu',  # Drawing without one costs less like this.
         '--autoplay-policy=no-user-gesture-required',
         '--use-fake-device-for-media-stream',
         '--use-fake-ui-for-media-stream',
@@ -211,3 +212,21 @@ def played(page, count: int = 3) -> list[tuple[float, str, str]]:
   frames = page.evaluate('frames_')[:count]
   assert len(frames) == count, page.inner_text('#answers')
   return [(time, drawn.nearest(pixel), src) for time, pixel, src in frames]
+
+
+def still(page) -> tuple[float, str]:
+  """Second and colour of the frame on which a video rests."""
+  video = page.locator('video:not(.is-seeking)')
+  for _ in range(600):
+    found = video.evaluate("""(video) => {
+      if (video.readyState < 2 || video.seeking) return null;
+      const canvas = new OffscreenCanvas(3, 3);
+      const context = canvas.getContext('2d');
+      context.drawImage(video, 0, 0, 3, 3);
+      const pixel = context.getImageData(1, 1, 1, 1).data;
+      return [video.currentTime, [...pixel]];
+    }""")
+    if found:
+      break
+    page.wait_for_timeout(50)
+  return found[0], drawn.nearest(found[1])
