@@ -139,7 +139,7 @@ def test_twenty_askers_for_a_minute(app, question, media_dir, tmp_path):
   with living.server(app) as address:
     *table, last = load.ask(address, os.getpid(), paths, options)
   print('\n'.join([*table, last]))
-  assert '20 askers, 60 s, 0 errors' in last
+  assert '20 askers, 60 s, 0 errors' in last, table
   first, second = map(
     int, re.findall(r'most ([\d,]+) MiB', last.replace(',', ''))
   )
