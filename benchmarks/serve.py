@@ -53,7 +53,8 @@ class Asker(threading.Thread):
         answers = found.json()['answers']
         for answer in answers[:3]:
           file = f'files/{answer["file"]}'
-          self._send('picture', 'GET', f'{file}/frame?t={answer["best"]}')
+          if answer['kind'] != 'sound':
+            self._send('picture', 'GET', f'{file}/frame?t={answer["best"]}')
         if answers and self._random.random() < 0.2:
           self._look(answers[0])
 
@@ -64,6 +65,8 @@ class Asker(threading.Thread):
     self._send('more like this', 'POST', 'search', data=data)
     headers = {'Range': 'bytes=0-65535'}
     self._send('range', 'GET', file, headers=headers)
+    if answer['kind'] == 'picture':
+      return
     start = answer['start'] + self._random.choice([0, 0.25, 0.5])
     span = f'start={start}&end={start + 3}'
     self._send('clip', 'GET', f'{file}/clip?{span}')

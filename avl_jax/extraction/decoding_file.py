@@ -182,7 +182,7 @@ class DecodedFile:
       check(shape)
       array = np.empty(shape, dtype)
       self._child.fill(array)
-      if not np.isfinite(array).all():
+      if array.dtype.kind == 'f' and not np.isfinite(array).all():
         raise EndedError('values that are not finite')
       self._child.is_busy = False
       return array

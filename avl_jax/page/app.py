@@ -123,8 +123,7 @@ class Page:
   async def file(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID."""
     item, path = await self._found(request)
-    kept = {**_KEEP, 'content-disposition': _inline(item.name)}
-    return FileResponse(path, media_type=media_type(item.name), headers=kept)
+    return _shown(path, media_type(item.name), item.name)
 
   async def about_file(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/about."""
@@ -152,15 +151,12 @@ class Page:
       )
     made = await self._made(request, self._maker.clip(item, path, start, end))
     stem = item.name.rpartition('.')[0]
-    name = f'{stem}.{start:g}-{end:g}.mp4'
-    kept = {**_KEEP, 'content-disposition': _inline(name)}
-    return FileResponse(made, media_type='video/mp4', headers=kept)
+    return _shown(made, 'video/mp4', f'{stem}.{start:g}-{end:g}.mp4')
 
   async def _item(self, request: Request) -> Item:
     """The file that is asked for."""
     id = request.path_params['id']
-    if id not in self._library.by_id:
-      await run_in_threadpool(self._library.refresh)
+    await run_in_threadpool(self._library.refresh)
     return self._library.find(id)
 
   async def _found(self, request: Request) -> tuple[Item, pathlib.Path]:
@@ -181,10 +177,12 @@ def _number(request: Request, name: str, default: float | None = None) -> float:
   return forms.number(text, name, 0, _LONG)
 
 
-def _inline(name: str) -> str:
-  """Header under which a browser shows a file, and saves it by its name."""
-  plain = ''.join(c if c.isascii() and c.isalnum() else '_' for c in name)
-  suffix = pathlib.PurePath(name).suffix
-  if suffix.isascii() and suffix[1:].isalnum():
-    plain = plain.removesuffix(plain[-len(suffix) :]) + suffix
-  return f'inline; filename="{plain}"'
+def _shown(path: pathlib.Path, kind: str, name: str) -> Response:
+  """A file that a browser shows, and saves by its name."""
+  return FileResponse(
+    path,
+    media_type=kind,
+    headers=_KEEP,
+    filename=name,
+    content_disposition_type='inline',
+  )

@@ -129,15 +129,14 @@ class Maker:
     if name not in self._making:
       task = asyncio.ensure_future(work())
       self._making[name] = (task, [])
-      task.add_done_callback(lambda _: self._making.pop(name, None))
     task, waiting = self._making[name]
     waiting.append(None)
     try:
       return await asyncio.shield(task)
     finally:
       waiting.pop()
-      if not waiting:
-        self._making.pop(name, None)
+      if not waiting:  # The last one leaves, with or without the result.
+        del self._making[name]
         task.cancel()
 
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 import ipaddress
+import os
 import pathlib
 import secrets
 
+from avl_jax import files
 from avl_jax.errors import ConfigError
-from avl_jax.files import write_atomically
 
 _LEAST = 16  # characters of a token
 
@@ -76,15 +77,20 @@ class Options:
       return ''
     path = pathlib.Path(self.token_file).expanduser()
     if not path.exists():
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.touch(mode=0o600)
-      write_atomically(path, f'{secrets.token_urlsafe(32)}\n')
-      path.chmod(0o600)
-    token = path.read_text().strip()
+      with files.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(path, flags, 0o600), 'w') as file:
+          file.write(f'{secrets.token_urlsafe(32)}\n')
+    try:
+      token = path.read_text().strip()
+    except (OSError, ValueError):
+      token = ''
     if len(token) < _LEAST or not token.isascii() or not token.isprintable():
       raise ConfigError(
-        f'{path} has no token. Expected a line of at least {_LEAST} letters '
-        'and digits. Delete the file, and the server makes one.'
+        f'{path} has no token that can be read. Expected a line of at least '
+        f'{_LEAST} letters and digits. Delete the file, and the server makes '
+        'one.'
       )
     return token
 

@@ -28,7 +28,7 @@ from avl_jax.search import (
   sharing,
 )
 from avl_jax.search.answers import Answers
-from avl_jax.search.index import Index
+from avl_jax.search.index import Description, Index
 from avl_jax.search.questions import Question
 from avl_jax.trained_model import TrainedModel
 
@@ -82,6 +82,7 @@ class Searcher:
       self.index, lambda: self.model, functools.cache(lambda: recordings(self))
     )
     self._measure = measuring.Measure(self, self._backgrounds)
+    self._checked: Description | None = None
 
   def __enter__(self) -> 'Searcher':
     return self
@@ -111,18 +112,16 @@ class Searcher:
     """Vectors of the run's validation recordings, if a search has kept them."""
     return backgrounds.read(self.workdir, self.model)
 
-  def refresh(self) -> bool:
-    """Reads what has been committed to the index; whether that is anything.
+  def refresh(self) -> None:
+    """Reads what has been committed to the index.
 
     Raises:
       UserError: the index is that of another model now.
     """
-    if not self.index.refresh():
-      return False
-    self._backgrounds.forget()
-    if 'trained' in vars(self):
+    if self.index.refresh():
+      self._backgrounds.forget()
+    if self._checked not in (None, self.index.description):
       self._check_branch(self.trained)
-    return True
 
   def interrupt(self) -> None:
     """Gives up the file that is being decoded, from any thread."""
@@ -226,6 +225,7 @@ class Searcher:
     sharing.check_branch(
       self.index.folder, self.index.description, trained, self._rebuilding
     )
+    self._checked = self.index.description
 
 
 def load_index(

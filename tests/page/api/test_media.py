@@ -161,7 +161,7 @@ def test_files_are_found_by_id_only(client, media_dir):
     response = client.get(f'api/v1/files/{path}')
     assert response.status_code in (404, 307), path
     assert b'root:' not in response.content
-  for path in ('static/../options.py', 'static/%2e%2e/options.py', 'static/..'):
+  for path in ('static/../options.py', 'static/%2e%2e/options.py'):
     assert client.get(path).status_code in (404, 307), path
 
 

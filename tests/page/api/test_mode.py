@@ -40,6 +40,10 @@ def _serve(run, index, *arguments):
     serve.serve(config, workdir, pipeline)
 
 
+def _workers():
+  return {x.name for x in threading.enumerate() if '_work' in x.name}
+
+
 def test_the_page_is_served_until_a_signal(
   run, index_dir, question, capsys, tmp_path
 ):
@@ -63,7 +67,7 @@ def test_the_page_is_served_until_a_signal(
     finally:
       os.kill(os.getpid(), signal.SIGTERM)
 
-  before = signal.getsignal(signal.SIGTERM)
+  before, workers = signal.getsignal(signal.SIGTERM), _workers()
   visitor = threading.Thread(target=visit)
   visitor.start()
   _serve(
@@ -75,7 +79,7 @@ def test_the_page_is_served_until_a_signal(
   visitor.join()
   assert answers == [200, 4, 401]
   assert signal.getsignal(signal.SIGTERM) is before
-  assert not [x for x in threading.enumerate() if '_work' in x.name]
+  assert _workers() == workers
   said = ''.join(printed) + capsys.readouterr().out
   assert f'the token in {token}' in said
   assert token.read_text().strip() not in said
@@ -135,7 +139,7 @@ def test_twenty_askers_for_a_minute(app, question, media_dir, tmp_path):
   with living.server(app) as address:
     *table, last = load.ask(address, os.getpid(), paths, options)
   print('\n'.join([*table, last]))
-  assert '20 askers, 60 s, 0 errors' in last
+  assert '20 askers, 60 s, 0 errors' in last, table
   first, second = map(
     int, re.findall(r'most ([\d,]+) MiB', last.replace(',', ''))
   )
