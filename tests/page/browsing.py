@@ -64,7 +64,6 @@ def launched(sound: pathlib.Path) -> Iterator:
       executable_path=path,
       args=[
         '--no-sandbox',
-        '--disable-gpu',  # Drawing without one costs less like this.
         '--autoplay-policy=no-user-gesture-required',
         '--use-fake-device-for-media-stream',
         '--use-fake-ui-for-media-stream',
@@ -204,12 +203,18 @@ def drop(page, name: str, media_type: str, content: bytes) -> None:
 
 
 def played(page, count: int = 3) -> list[tuple[float, str, str]]:
-  """Second, colour and address of the first frames that were shown."""
+  """Second, colour and address of the first frames that were shown.
+
+  The videos rest then, because drawing them costs the most here.
+  """
   for _ in range(600):  # `wait_for_function` needs what the page forbids.
     if page.evaluate('frames_.length') >= count:
       break
     page.wait_for_timeout(50)
-  frames = page.evaluate('frames_')[:count]
+  frames = page.evaluate("""() => {
+    document.querySelectorAll('video').forEach((video) => video.pause());
+    return frames_;
+  }""")[:count]
   assert len(frames) == count, page.inner_text('#answers')
   return [(time, drawn.nearest(pixel), src) for time, pixel, src in frames]
 
