@@ -2,7 +2,6 @@
 
   python main.py --config=configs/stamps.py --workdir=runs/stamps
   python main.py --mode=eval --workdir=runs/stamps
-  python main.py --mode=compare --config=configs/finetune.py:stamps_fr
   python main.py --mode=import --config.release.file=AVLnet_release.pth
 
 Any key of the config can be set: --config.model.embed_dim=512.
@@ -38,6 +37,7 @@ MODES = {
   'reproduce': "fill the thesis' tables with runs",
   'index': 'index a folder of media with the model of a run',
   'search': 'ask an index by voice, or with a picture',
+  'serve': 'the page: ask an index in a browser',
 }
 
 

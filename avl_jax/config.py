@@ -22,10 +22,10 @@ _PATHS = (  # keys that name files and folders
   *('data_dir', 'image_weights', 'initial_workdir', 'release.file'),
   *('prepare.media_dir', 'prepare.resnet152', 'prepare.resnext101'),
   *('words.vectors', 'search.media_dir', 'search.index'),
-  'search.query',
+  *('search.query', 'serve.token_file', 'serve.cache_dir'),
 )
 # Modes that take the config of the run in the workdir.
-_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search')
+_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search', 'serve')
 
 
 def choose(name: str | None, workdir: str | None, mode: str) -> str:

@@ -46,6 +46,7 @@ def _are_names(value: Any) -> bool:
 
 _COUNT = Kind(lambda x: _is_int(x) and x > 0, 'an integer of at least 1')
 _COUNT_OR_0 = Kind(lambda x: _is_int(x) and x >= 0, 'an integer, 0 or more')
+_PORT = Kind(lambda x: _is_int(x) and 0 <= x < 2**16, 'a port from 0 to 65535')
 _SEED = Kind(
   lambda x: _is_int(x) and 0 <= x < 2**32, 'an integer from 0 to 2**32 - 1'
 )
@@ -189,6 +190,15 @@ KINDS = {  # key -> what its value must be
   'search.count': _COUNT,
   'search.threshold': _SHARE,
   'search.json': _BOOL,
+  'serve.port': _PORT,
+  'serve.hosts': _NAMES,
+  'serve.cache_bytes': _COUNT,
+  'serve.upload_bytes': _COUNT,
+  'serve.question_seconds': _POSITIVE,
+  'serve.clip_seconds': _POSITIVE,
+  'serve.askers': _COUNT,
+  'serve.answer_seconds': _POSITIVE,
+  'serve.connections': _COUNT,
 }
 EVALUATION = {  # key of an evaluation -> what its value must be
   'datasets': _SOME_NAMES,

@@ -15,6 +15,7 @@ FLOORS = {
   'avl_jax': (
     ('__init__',),
     ('modes',),
+    ('page',),
     ('search', 'mteb_encoder'),
     ('trained_model',),
     ('reports',),

@@ -40,7 +40,7 @@ class Decoder:
     self._limits = limits or Limits()
     self._child: DecodingProcess | None = None
     self._files = 0  # that the child has opened
-    self._is_stopped = False
+    self._is_stopped = self._is_given_up = False
     # Whoever takes it first tells which limits hold.
     self._telling = threading.Lock()
 
@@ -53,6 +53,15 @@ class Decoder:
   def stop(self) -> None:
     """Ends the decoder for good, from any thread: the file in use fails."""
     self._is_stopped = True
+    if child := self._child:
+      child.hang_up()
+
+  def interrupt(self) -> None:
+    """Gives up the file in use, from any thread: it fails, the next does not.
+
+    Between two files, the next one gets another child.
+    """
+    self._is_given_up = True
     if child := self._child:
       child.hang_up()
 
@@ -83,12 +92,13 @@ class Decoder:
     Raises:
       MediaError: as `open` and `use` raise it.
     """
-    had_files = self._files > 0
+    had_files, self._is_given_up = self._files > 0, False
     try:
       with self.open(path) as media:
         return use(media)
     except UnexpectedError as error:
-      if not had_files or not isinstance(error.__cause__, EndedError):
+      has_crashed = isinstance(error.__cause__, EndedError)
+      if not (had_files and has_crashed) or self._is_given_up:
         raise
     with self.open(path) as media:
       return use(media)

@@ -23,7 +23,13 @@ import av.subtitles.subtitle
 import numpy as np
 import soundfile  # noqa: F401
 import soxr  # noqa: F401
-from PIL import Image, ImageColor  # noqa: F401
+from PIL import (  # What `Image.init` adds takes up memory.
+  Image,
+  ImageColor,  # noqa: F401
+  MpoImagePlugin,  # noqa: F401
+  TiffImagePlugin,  # noqa: F401
+  WebPImagePlugin,  # noqa: F401
+)
 
 from avl_jax.extraction import decoding_protocol as protocol
 from avl_jax.extraction import decoding_sandbox as sandbox
@@ -35,6 +41,7 @@ from avl_jax.features import (
   ffmpeg_audio,  # noqa: F401
   formats,
   images,
+  transcoding,
   video,
 )
 from avl_jax.features.open_file import OpenFile
@@ -88,7 +95,7 @@ class Server:
       return
     self._limits, _ = first
     time.localtime()  # reads the time zone
-    Image.init()  # imports Pillow's readers
+    Image.preinit()  # imports Pillow's other readers of `formats`
     # Python's and the libraries' own lines are dropped, the project's sent.
     os.dup2(1, 2)
     sys.stderr = _Lines(self._send)
@@ -142,23 +149,35 @@ class Server:
     elif operation == 'waveform':
       waveform = self._read_audio(self._file, **request)
       self._send({'kind': 'waveform', 'shape': waveform.shape}, [waveform])
-    elif operation == 'picture':
-      assert self._file is not None
-      picture = images.read_image(self._file)
-      self._send({'kind': 'picture', 'shape': picture.shape}, [picture])
+    elif operation in ('picture', 'clip'):
+      array = self._made(operation, request)
+      self._send({'kind': operation, 'shape': array.shape}, [array])
+    elif operation == 'streams':
+      self._send({'kind': 'streams', **transcoding.streams(self._opened)})
     else:
       for batch in self._batches(**request):
         shape = [len(batch), *batch[0].shape]
         self._send({'kind': 'frames', 'shape': shape}, batch)
       self._send({'kind': 'end'})
 
+  @property
+  def _opened(self) -> OpenFile:
+    assert self._file is not None
+    return self._file
+
+  def _made(self, operation: str, options: dict[str, Any]) -> np.ndarray:
+    if operation == 'picture':
+      pixels = images.read_image(self._opened)
+      longest = options['longest']
+      return images.reduced(pixels, longest) if longest else pixels
+    return transcoding.clip(self._opened, **options, on_progress=self._pulse)
+
   def _checked_duration(self) -> float:
     """Seconds that the file claims; RefusedError if it claims too much."""
-    assert self._file is not None
     name, limits = self._name, self._limits
     try:
       container = ffmpeg.open_container(
-        self._file,
+        self._opened,
         name,
         (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS),
       )
@@ -178,6 +197,9 @@ class Server:
       raise RefusedError(
         f'{name}: The file lasts {duration / 3600:,.1f} hours. Expected at '
         f'most {longest / 3600:g}.'
+        if longest >= 3600
+        else f'{name}: The file lasts {duration:,.0f} s. Expected at most '
+        f'{longest:g} s.'
       )
     return max(0.0, duration)
 

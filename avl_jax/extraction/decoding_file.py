@@ -3,11 +3,11 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from avl_jax.extraction import decoding_protocol as protocol
+from avl_jax.extraction import decoding_answers as answers
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.decoding_process import DecodingProcess, EndedError
 from avl_jax.features import (
@@ -22,8 +22,6 @@ from avl_jax.features import (
 _ERRORS: dict[str, type[MediaError]] = {
   error.__name__: error for error in (MediaError, *MediaError.__subclasses__())
 }
-_MOST_PIXELS = 2**27  # of a picture; Pillow refuses fewer
-_MOST_ELONGATED = 11  # longer side / shorter side, see `ffmpeg_filters`
 
 
 class DecodedFile:
@@ -76,35 +74,12 @@ class DecodedFile:
       MediaError: as `audio.read_audio` raises it; RefusedError, TimedOutError:
         a limit; else unreadable: the child has crashed.
     """
-    with self._errors():
-      self._ask('waveform', start=start, end=end)
-      shape = _shape(self._answer('waveform'), 1)
-      self._check_count(shape[0], self._limits.count(SAMPLE_RATE, start, end))
-      waveform = np.empty(shape, np.float32)
-      self._child.fill(waveform)
-      if not np.isfinite(waveform).all():
-        raise EndedError('samples that are not finite')
-      self._child.is_busy = False
-      return waveform
+    most = self._limits.count(SAMPLE_RATE, start, end)
 
-  def picture(self) -> np.ndarray:
-    """Reads an image file; the same bits as those of `images.read_image`.
+    def check(shape: list[int]) -> None:
+      self._check_count(shape[0], most)
 
-    Returns:
-      uint8 [H, W, 3], RGB.
-
-    Raises:
-      MediaError: as `images.read_image` raises it; or see `waveform`.
-    """
-    with self._errors():
-      self._ask('picture')
-      height, width, channels = _shape(self._answer('picture'), 3)
-      if channels != 3 or height * width > _MOST_PIXELS:
-        raise EndedError(f'a picture [{height}, {width}, {channels}]')
-      picture = np.empty((height, width, channels), np.uint8)
-      self._child.fill(picture)
-      self._child.is_busy = False
-      return picture
+    return self._array('waveform', 1, np.float32, check, start=start, end=end)
 
   def frames(
     self,
@@ -136,9 +111,9 @@ class DecodedFile:
     with self._errors():
       self._ask('frames', **options, start=start, end=end)
       while (answer := self._answer('frames', 'end'))['kind'] == 'frames':
-        count, *shape = _shape(answer, 4)
+        count, *shape = answers.shape(answer, 4)
         picture = picture or shape
-        if shape != picture or not _is_picture(count, shape, size, crop):
+        if shape != picture or not answers.is_picture(count, shape, size, crop):
           raise EndedError(f'pictures {count} x {shape}')
         self._check_count(count, left)
         left -= count
@@ -146,6 +121,71 @@ class DecodedFile:
         self._child.fill(batch)
         yield from batch
       self._child.is_busy = False
+
+  def picture(self, longest: int = 0) -> np.ndarray:
+    """Reads an image file; the same bits as those of `images.read_image`.
+
+    Args:
+      longest: side to which a larger picture is reduced, pixels; 0: none.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+
+    Raises:
+      MediaError: as `images.read_image` raises it; or see `waveform`.
+    """
+    check = answers.check_still
+    return self._array('picture', 3, np.uint8, check, longest=longest)
+
+  def clip(
+    self, start: float, end: float, size: int, most_bytes: int
+  ) -> np.ndarray:
+    """A piece as a browser plays it, uint8 [bytes]; see `transcoding.clip`.
+
+    Raises:
+      MediaError: as `transcoding.clip` raises it; or see `waveform`.
+    """
+
+    def check(shape: list[int]) -> None:
+      if shape[0] > most_bytes:
+        raise EndedError(f'a clip of {shape[0]} bytes')
+
+    options = {'start': start, 'end': end, 'size': size}
+    return self._array(
+      'clip', 1, np.uint8, check, **options, most_bytes=most_bytes
+    )
+
+  def streams(self) -> dict[str, str]:
+    """What the file consists of, see `transcoding.streams`.
+
+    Raises:
+      MediaError: the file cannot be opened; or see `waveform`.
+    """
+    with self._errors():
+      self._ask('streams')
+      found = self._answer('streams')
+      self._child.is_busy = False
+    return {str(k): str(v)[:100] for k, v in found.items() if k != 'kind'}
+
+  def _array(
+    self,
+    kind: str,
+    axes: int,
+    dtype: type,
+    check: Callable[[list[int]], None],
+    **options,
+  ) -> np.ndarray:
+    """Asks for one array, whose shape is checked before it is received."""
+    with self._errors():
+      self._ask(kind, **options)
+      shape = answers.shape(self._answer(kind), axes)
+      check(shape)
+      array = np.empty(shape, dtype)
+      self._child.fill(array)
+      if array.dtype.kind == 'f' and not np.isfinite(array).all():
+        raise EndedError('values that are not finite')
+      self._child.is_busy = False
+      return array
 
   def _ask(
     self, operation: str, descriptors: tuple[int, ...] = (), **options
@@ -175,10 +215,12 @@ class DecodedFile:
 
   def _check_count(self, count: int, most: int) -> None:
     if count > most:
-      hours = self._limits.longest_seconds / 3600
+      longest = self._limits.longest_seconds
+      said = (
+        f'{longest / 3600:g} hours' if longest >= 3600 else f'{longest:g} s'
+      )
       raise RefusedError(
-        f'{self.name}: The file lasts longer than it says, or than {hours:g} '
-        'hours.'
+        f'{self.name}: The file lasts longer than it says, or than {said}.'
       )
 
   @contextlib.contextmanager
@@ -203,25 +245,3 @@ class DecodedFile:
       f'{wall:.0f} s, {processor:.0f} s of processor time, and a sign of life '
       f'every {self._limits.stall_seconds:g} s.'
     )
-
-
-def _shape(answer: dict, axes: int) -> list[int]:
-  """The shape of an array; EndedError if it is none."""
-  shape = answer.get('shape')
-  if (
-    not isinstance(shape, list)
-    or len(shape) != axes
-    or not all(type(n) is int and n > 0 for n in shape)
-  ):
-    raise EndedError(f'an array [{shape}]'[:200])
-  return shape
-
-
-def _is_picture(count: int, shape: list[int], size: int, crop: bool) -> bool:
-  """Whether pictures have a size that was asked for."""
-  height, width, channels = shape
-  longest = size if crop else _MOST_ELONGATED * size
-  fits = min(height, width) == size and max(height, width) <= longest
-  # The last picture of a message may exceed the size of messages.
-  is_small = (count - 1) * height * width * channels < protocol.CHUNK
-  return channels == 3 and fits and is_small

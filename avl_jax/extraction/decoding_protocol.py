@@ -10,7 +10,9 @@ The parent asks, one thing at a time:
   {'op': 'open', 'name', 'size', 'processor'}, with a descriptor
   {'op': 'waveform', 'start', 'end', 'processor'}
   {'op': 'frames', 'fps', 'size', 'crop', 'start', 'end', 'processor'}
-  {'op': 'picture', 'processor'}
+  {'op': 'picture', 'longest', 'processor'}
+  {'op': 'clip', 'start', 'end', 'size', 'most_bytes', 'processor'}
+  {'op': 'streams', 'processor'}
   {'op': 'close'}
 
 and the child answers
@@ -19,8 +21,10 @@ and the child answers
   {'kind': 'opened', 'duration'}        seconds; 0: unknown
   {'kind': 'waveform', 'shape'}         and float32 [samples]
   {'kind': 'frames', 'shape'}           and uint8 [n, H, W, 3], again and again
-  {'kind': 'picture', 'shape'}          and uint8 [H, W, 3]
   {'kind': 'end'}                       after the last frames
+  {'kind': 'picture', 'shape'}          and uint8 [H, W, 3]
+  {'kind': 'clip', 'shape'}             and uint8 [bytes]
+  {'kind': 'streams', ...}              see `transcoding.streams`
   {'kind': 'error', 'error', 'message'}   class of error; in place of an answer
   {'kind': 'line', 'text'}              for the user, at any time
   {'kind': 'working'}                   the file has been read further

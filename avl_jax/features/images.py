@@ -91,6 +91,15 @@ def _described(name: str, error: Exception) -> features.MediaError:
   return kind(f'{name}: The file cannot be read as an image: {why}.')
 
 
+def reduced(pixels: np.ndarray, longest: int) -> np.ndarray:
+  """An image uint8 [H, W, 3] whose longer side is at most `longest` pixels."""
+  if max(pixels.shape) <= longest:
+    return pixels
+  picture = Image.fromarray(pixels)
+  picture.thumbnail((longest, longest))
+  return np.array(picture)
+
+
 def _flatten(image: Image.Image) -> Image.Image:
   """Converts an image to RGB, with transparency flattened on white."""
   if image.mode in {'F', 'I'}:

@@ -11,6 +11,7 @@ from avl_jax.modes import (
   prepare,
   reproduce,
   search,
+  serve,
   train,
 )
 
@@ -24,4 +25,5 @@ FUNCTIONS = {
   'reproduce': reproduce.reproduce,
   'index': index.index,
   'search': search.search,
+  'serve': serve.serve,
 }

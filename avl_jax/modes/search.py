@@ -44,7 +44,8 @@ def search(
       '--config.search.words=TEXT.'
     )
   with contextlib.redirect_stdout(sys.stderr):
-    found = _open(config, workdir, pipeline).search(
+    limits = Limits(**config.prepare.decoding)
+    found = opened(config, workdir, pipeline, limits).search(
       options.query or None,
       words=options.words,
       part=options.part,
@@ -55,9 +56,23 @@ def search(
   print(found.to_json() if options.json else found.table())
 
 
-def _open(
-  config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
+def opened(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  pipeline: InputPipeline,
+  limits: Limits,
 ) -> Searcher:
+  """Opens `search.index`, to be asked with the model of a run.
+
+  Args:
+    config: of the run.
+    workdir: of the run.
+    pipeline: reads the run's validation recordings.
+    limits: of what a question's file may cost.
+
+  Raises:
+    UserError: see `Searcher`.
+  """
   load = functools.partial(
     trained_model.load,
     resnet152=config.prepare.resnet152,
@@ -68,7 +83,7 @@ def _open(
     config.search.index,
     workdir,
     media_dir=config.search.media_dir or None,
-    limits=Limits(**config.prepare.decoding),
+    limits=limits,
     load=load,
     recordings=lambda searcher: _recordings(searcher, config, pipeline),
   )

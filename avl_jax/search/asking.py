@@ -10,7 +10,7 @@ Example:
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -21,20 +21,19 @@ from avl_jax.extraction.model_inputs import Source
 from avl_jax.search import (
   backgrounds,
   building,
-  moments,
+  measuring,
   nearest,
   origin,
   question_files,
   sharing,
 )
-from avl_jax.search.answers import Answer, Answers
-from avl_jax.search.index import Index, Window
+from avl_jax.search.answers import Answers
+from avl_jax.search.index import Description, Index
 from avl_jax.search.questions import Question
 from avl_jax.trained_model import TrainedModel
 
 COUNT = 10  # answers
 THRESHOLD = 0.1
-_CURVES = 3  # answers whose seconds are scored
 
 
 class Searcher:
@@ -82,6 +81,8 @@ class Searcher:
     self._backgrounds = backgrounds.Backgrounds(
       self.index, lambda: self.model, functools.cache(lambda: recordings(self))
     )
+    self._measure = measuring.Measure(self, self._backgrounds)
+    self._checked: Description | None = None
 
   def __enter__(self) -> 'Searcher':
     return self
@@ -99,10 +100,7 @@ class Searcher:
         index.
     """
     trained = self._load(self.workdir)
-    description = self.index.description
-    sharing.check_branch(
-      self.index.folder, description, trained, self._rebuilding
-    )
+    self._check_branch(trained)
     return trained
 
   @functools.cached_property
@@ -113,6 +111,21 @@ class Searcher:
   def kept_recordings(self) -> np.ndarray | None:
     """Vectors of the run's validation recordings, if a search has kept them."""
     return backgrounds.read(self.workdir, self.model)
+
+  def refresh(self) -> None:
+    """Reads what has been committed to the index.
+
+    Raises:
+      UserError: the index is that of another model now.
+    """
+    if self.index.refresh():
+      self._backgrounds.forget()
+    if self._checked not in (None, self.index.description):
+      self._check_branch(self.trained)
+
+  def interrupt(self) -> None:
+    """Gives up the file that is being decoded, from any thread."""
+    self._decoder.interrupt()
 
   def search(
     self,
@@ -133,21 +146,29 @@ class Searcher:
       rate: of sound in an array, Hz.
       words: written words, for a model that reads.
       part: of a video, 'sound' or 'picture', see `FileQuestions`.
-      answers: the vectors to compare with: 'video' (moments that show it),
-        'audio' (sound), 'sum'; '': 'video', if the index has these.
-      count: number of answers. Of windows that overlap, the best one counts.
-      threshold: share of background questions above which an answer does not
-        fit, see `Answer.chance`.
+      answers: see `answer`.
+      count: likewise.
+      threshold: likewise.
 
     Raises:
       UserError: the question cannot be read, or the run cannot ask it of this
         index.
     """
-    if self.index.refresh():
-      self._backgrounds.forget()
-    names = self.index.description.names
-    name = answers or ('video' if 'video' in names else names[0])
-    question = question_files.make(
+    self.refresh()
+    question = self.question(query, rate=rate, words=words, part=part)
+    options = {'answers': answers, 'count': count, 'threshold': threshold}
+    return self.answer(question, **options)
+
+  def question(
+    self,
+    query: Source | None = None,
+    *,
+    rate: int | None = None,
+    words: str = '',
+    part: str = '',
+  ) -> Question:
+    """Embeds a question; see `search`."""
+    return question_files.make(
       lambda: self.trained,
       self._decoder,
       query,
@@ -155,27 +176,33 @@ class Searcher:
       words=words,
       part=part,
     )
-    self._check(question, name)
-    found = nearest.distinct(self.index, name, question.vector, count)
-    background = self._backgrounds.of(question.branch)
-    return Answers(
-      question=question.name,
-      branch=question.branch,
-      among=name,
-      items=self._measured(question, name, found, threshold),
-      threshold=threshold,
-      background=len(background.vectors) if background else 0,
-      source=background.source if background else '',
-      media_dir=self.media_dir,
-    )
 
-  @property
-  def _rebuilding(self) -> str:
-    return sharing.rebuilding(
-      self.index.folder, self.index.description, self.workdir, self.media_dir
-    )
+  def answer(
+    self,
+    question: Question,
+    *,
+    answers: str = '',
+    count: int = COUNT,
+    threshold: float = THRESHOLD,
+    among: Collection[str] | None = None,
+  ) -> Answers:
+    """Finds what answers a question, as the index was at the last `refresh`.
 
-  def _check(self, question: Question, name: str) -> None:
+    Args:
+      question: of `question`, or of `questions.of_window`.
+      answers: the vectors to compare with: 'video' (moments that show it),
+        'audio' (sound), 'sum'; '': 'video', if the index has these.
+      count: number of answers. Of windows that overlap, the best one counts.
+      threshold: share of background questions above which an answer does not
+        fit, see `Answer.chance`.
+      among: paths of the files that may answer; None: all. `Answer.chance` is
+        of all.
+
+    Raises:
+      UserError: the run cannot ask it of this index.
+    """
+    names = self.index.description.names
+    name = answers or ('video' if 'video' in names else names[0])
     if question.branch:
       sharing.check_question(
         self.index.folder,
@@ -185,47 +212,20 @@ class Searcher:
         name,
         self._rebuilding,
       )
+    found = nearest.distinct(self.index, name, question.vector, count, among)
+    return self._measure(question, name, found, threshold)
 
-  def _measured(
-    self, question: Question, name: str, found: nearest.Found, threshold: float
-  ) -> list[Answer]:
-    """The answers with what is known of each."""
-    background = self._backgrounds.of(question.branch)
-    scores = np.array([score for _, _, score in found], np.float32)
-    shares: list[float | None] = [None] * len(found)
-    if background and found:
-      vectors = self.index.vectors(name, [row for row, _, _ in found])
-      paths = [window.path for _, window, _ in found]
-      shares = background.shares(scores, vectors, paths)
-    chances = self._backgrounds.chances(question.branch, name, scores)
-    return [
-      Answer(
-        path=window.path,
-        start=window.start,
-        end=window.end,
-        score=score,
-        share=shares[i],
-        chance=(chance := chances[i]),
-        fits=chance is None or chance <= threshold,
-        is_there=self._is_there(window.path),
-        curve=self._curve(window, name, question) if i < _CURVES else None,
-      )
-      for i, (_, window, score) in enumerate(found)
-    ]
-
-  def _is_there(self, path: str) -> bool | None:
-    return (self.media_dir / path).is_file() if self.media_dir else None
-
-  def _curve(
-    self, window: Window, name: str, question: Question
-  ) -> moments.Curve | None:
-    if not question.branch or window.end <= window.start:
-      return None
-    if name != 'video' and self.model != self.index.description.model:
-      return None  # The run hears otherwise than the index.
-    return moments.of_window(
-      self.index, self.trained, window, name, question.vector
+  @property
+  def _rebuilding(self) -> str:
+    return sharing.rebuilding(
+      self.index.folder, self.index.description, self.workdir, self.media_dir
     )
+
+  def _check_branch(self, trained: TrainedModel) -> None:
+    sharing.check_branch(
+      self.index.folder, self.index.description, trained, self._rebuilding
+    )
+    self._checked = self.index.description
 
 
 def load_index(

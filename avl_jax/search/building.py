@@ -7,10 +7,11 @@ the work ends, the index is that of the files that are done, and what has been
 extracted is kept.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from avl_jax import logs
@@ -21,7 +22,7 @@ from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.progress import Progress
 from avl_jax.features import MediaError
 from avl_jax.files import write_atomically
-from avl_jax.search import adding, listing
+from avl_jax.search import adding, listing, progress
 from avl_jax.search.file_features import FileFeatures
 from avl_jax.search.index import Index, IndexedFile
 from avl_jax.search.listing import Failure, Found, Plan
@@ -87,23 +88,39 @@ def update(
   like = index.description
   embed = WindowVectors(trained, like.names, longest=like.window)
   add = adding.Adder(index, features, embed)
-  bar = Progress(
-    'indexing',
-    len(plan.new) + len(kept),
-    len(kept),
-    [failure.status for failure in outcome.failures],
-  )
-  with bar as progress:
+  with _shown(index, plan, outcome) as show:
     for file, error in _extracted(plan.new, features, limits, num_workers):
       done = add(file, error)
       if isinstance(done, Failure):
         outcome.failures.append(done)
-        progress.add(failed=[done.status])
       else:
         outcome.added.append(done)
-        progress.add(seconds=done.seconds)
+      show(done)
   index.compact()
   return outcome
+
+
+@contextlib.contextmanager
+def _shown(
+  index: Index, plan: Plan, outcome: Outcome
+) -> Iterator[Callable[[IndexedFile | Failure], None]]:
+  """Context with a function that shows, here and elsewhere, what is done."""
+  known = len(index.files())
+  total = len(plan.new) + known
+  failed = [failure.status for failure in outcome.failures]
+  with (
+    Progress('indexing', total, known, failed) as bar,
+    progress.Published(index.folder, total, known) as published,
+  ):
+
+    def show(done: IndexedFile | Failure) -> None:
+      if is_failure := isinstance(done, Failure):
+        bar.add(failed=[done.status])
+      else:
+        bar.add(seconds=done.seconds)
+      published.add(is_failure)
+
+    yield show
 
 
 def _extracted(

@@ -1,5 +1,7 @@
 """The best windows for a question, of which no two overlap."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from avl_jax.search.index import Index, Window
@@ -7,7 +9,13 @@ from avl_jax.search.index import Index, Window
 Found = list[tuple[int, Window, float]]  # row, window, score
 
 
-def distinct(index: Index, name: str, vector: np.ndarray, count: int) -> Found:
+def distinct(
+  index: Index,
+  name: str,
+  vector: np.ndarray,
+  count: int,
+  among: Collection[str] | None = None,
+) -> Found:
   """The best windows that do not overlap a better one of their file.
 
   Args:
@@ -15,6 +23,7 @@ def distinct(index: Index, name: str, vector: np.ndarray, count: int) -> Found:
     name: of its vectors.
     vector: float32 [D], of the question.
     count: number of windows wanted.
+    among: paths of the files to search; None: all.
 
   Returns:
     At most `count` rows, windows and scores, the best first.
@@ -24,7 +33,7 @@ def distinct(index: Index, name: str, vector: np.ndarray, count: int) -> Found:
   """
   wanted = 4 * count
   while True:
-    scores, rows = index.search(name, vector[None], wanted)
+    scores, rows = index.search(name, vector[None], wanted, among)
     found: Found = []
     for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
       if row >= 0:

@@ -27,7 +27,6 @@ from avl_jax.features import (
   RefusedError,
   TooShortError,
   audio,
-  images,
   reading,
 )
 from avl_jax.search import questions
@@ -147,7 +146,7 @@ class FileQuestions:
       raise UserError(
         f'{path} is a picture: it has no sound and no seconds. Ask its picture.'
       )
-    pixels = images.read_image(path)
+    pixels = self._decoder.run(path, lambda media: media.picture())
     vector = trained_model.embed(self._trained, image=pixels)['video'][0]
     return Question(path, 'video', vector)
 

@@ -11,7 +11,10 @@ import soxr
 from avl_jax import trained_model
 from avl_jax.errors import UserError
 from avl_jax.features import SAMPLE_RATE
+from avl_jax.search.index import Index
 from avl_jax.trained_model import TrainedModel
+
+_LIKE = ('video', 'sum', 'audio')  # what a window is like, the first it has
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +48,24 @@ def of_vector(vector: np.ndarray) -> Question:
       'a picture, uint8 [H, W, 3].'
     )
   return Question('a vector', '', vector.astype(np.float32))
+
+
+def of_window(index: Index, row: int) -> Question:
+  """The question for what is like a window of an index.
+
+  It asks with the window's own vector: 'video', or that of what it has.
+  """
+  window = index.window(row)
+  name = next(
+    name
+    for name in sorted(index.description.names, key=_LIKE.index)
+    if row in index.rows_with(name)
+  )
+  return Question(
+    f'{window.path}@{window.start:g}-{window.end:g}',
+    '' if name == 'sum' else name,
+    index.vectors(name, [row])[0],
+  )
 
 
 def of_words(trained: TrainedModel, words: str) -> Question:

@@ -1,0 +1,15 @@
+# The page (--mode=serve) on a CPU; avl_jax/page/README.md says how it is run.
+FROM python:3.11-slim-bookworm
+WORKDIR /app
+COPY requirements.txt ./
+RUN pip install --no-cache-dir -r requirements.txt
+COPY main.py ./
+COPY avl_jax avl_jax
+COPY configs configs
+COPY input_pipeline input_pipeline
+# Caches go to /tmp; /runs has the run and its index, and the page's token.
+ENV HOME=/tmp PYTHONUNBUFFERED=1
+USER 1000
+EXPOSE 8008
+ENTRYPOINT ["python", "main.py", "--mode=serve", \
+  "--config.serve.host=0.0.0.0", "--config.serve.token_file=/runs/page-token"]

@@ -1,0 +1,177 @@
+"""Answers questions of visitors: with the model, in one thread."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from avl_jax.errors import UserError
+from avl_jax.features import MissingError
+from avl_jax.page import exports, forms, visitors
+from avl_jax.page.errors import BusyError
+from avl_jax.page.forms import WindowId, Wish
+from avl_jax.page.lanes import Lane
+from avl_jax.page.library import Library
+from avl_jax.page.options import Options
+from avl_jax.page.plays import Plays
+from avl_jax.search import nearest, questions
+from avl_jax.search.answers import Answer, Answers
+from avl_jax.search.asking import Searcher
+from avl_jax.search.index import Window
+
+
+class Answering:
+  """Asks an index what visitors want to know.
+
+  Attributes:
+    background: number of background questions of sound, for people.
+  """
+
+  def __init__(
+    self,
+    lane: Lane[Searcher],
+    library: Library,
+    plays: Plays,
+    threshold: float,
+    options: Options,
+  ):
+    """Takes what answers.
+
+    Args:
+      lane: with the model.
+      library: of the files.
+      plays: knows what a browser plays.
+      threshold: see `Searcher.answer`.
+      options: of the server.
+    """
+    self.threshold, self.background = threshold, 0
+    self._lane, self._library, self._plays = lane, library, plays
+    self._options, self._visitors = options, 0
+
+  async def search(self, request: Request) -> Response:
+    """Answers POST api/v1/search."""
+    # Those who still send are as many as those who may wait, so that no more
+    # is on the disk.
+    if self._visitors >= 2 * self._options.askers:
+      raise BusyError(self._visitors)
+    self._visitors += 1
+    try:
+      async with forms.read(request) as wish:
+        work, seconds = self._answered(wish), self._options.answer_seconds
+        found = await visitors.while_there(request, work, seconds)
+    finally:
+      self._visitors -= 1
+    return exports.response(found, wish.format, str(request.base_url))
+
+  async def _answered(self, wish: Wish) -> dict[str, Any]:
+    if wish.upload:
+      async with forms.as_file(wish.upload) as path:
+        answers = await self._ask(wish, path)
+    else:
+      answers = await self._ask(wish, '')
+    if answers.branch == 'audio':
+      self.background = answers.background
+    return await self._described(wish, answers)
+
+  async def _ask(self, wish: Wish, path: str) -> Answers:
+    try:
+      return await self._lane.run(functools.partial(self._find, wish, path))
+    except UserError as error:
+      if not path or not wish.upload:
+        raise
+      name = forms.name_of(wish.upload)
+      raise type(error)(str(error).replace(path, name)) from error
+
+  def _find(self, wish: Wish, path: str, searcher: Searcher) -> Answers:
+    """The answers, in the thread of the model."""
+    searcher.refresh()
+    self._library.refresh(now=True)
+    ask = functools.partial(
+      searcher.answer,
+      threshold=self.threshold if wish.threshold is None else wish.threshold,
+      among=self._library.among(wish.filters),
+    )
+    if not wish.window:
+      question = searcher.question(
+        path or None, words=wish.text, part=wish.part
+      )
+      return ask(question, answers=wish.answers, count=wish.count)
+    row = self._row(wish.window, searcher)
+    question = questions.of_window(searcher.index, row)
+    like = question.branch or searcher.index.description.names[0]
+    found = ask(question, answers=wish.answers or like, count=wish.count + 1)
+    own = searcher.index.window(row)
+    others = [
+      answer
+      for answer in found.items
+      if not nearest.overlap(own, Window(answer.path, answer.start, answer.end))
+    ]
+    return dataclasses.replace(found, items=others[: wish.count])
+
+  def _row(self, window: WindowId, searcher: Searcher) -> int:
+    """The row of a window; MissingError if the index has it no longer."""
+    file = self._library.find(window.file).file.path
+    for row in searcher.index.rows_of(file).tolist():
+      found = searcher.index.window(row)
+      if (found.start, found.end) == (window.start, window.end):
+        return row
+    raise MissingError(
+      f'The index has no window {window}. It has been made anew. Ask again.'
+    )
+
+  async def _described(self, wish: Wish, answers: Answers) -> dict[str, Any]:
+    """The answers as the API has them."""
+    found = []
+    for answer in answers.items:
+      if item := self._library.by_path.get(answer.path):
+        window = forms.WindowId(item.id, answer.start, answer.end)
+        found.append(
+          {
+            'window': str(window),
+            **item.facts(),
+            'start': answer.start,
+            'end': answer.end,
+            **_measured(answer),
+            **await self._plays(item),
+          }
+        )
+    name = answers.question
+    if wish.upload:
+      name = forms.name_of(wish.upload)
+    elif wish.text:
+      name = wish.text
+    return {
+      'question': {'kind': _kind(wish, answers), 'name': name},
+      'among': answers.among,
+      'nothing_fits': answers.nothing_fits,
+      'threshold': answers.threshold,
+      'background': answers.background,
+      'answers': found,
+    }
+
+
+def _kind(wish: Wish, answers: Answers) -> str:
+  if wish.window:
+    return 'window'
+  return {'audio': 'sound', 'video': 'picture', 'text': 'text'}[answers.branch]
+
+
+def _measured(answer: Answer) -> dict[str, Any]:
+  curve = None
+  if answer.curve:
+    pairs = zip(answer.curve.seconds, answer.curve.scores, strict=True)
+    curve = [
+      [float(t), None if math.isnan(x) else round(float(x), 4)]
+      for t, x in pairs
+    ]
+  return {
+    'best': answer.curve.best if answer.curve else answer.start,
+    'score': answer.score,
+    'share': answer.chance,
+    'share_here': answer.share,
+    'fits': None if answer.chance is None else answer.fits,
+    'curve': curve,
+  }

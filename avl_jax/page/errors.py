@@ -1,0 +1,87 @@
+"""Answers in place of those that fail: a status and sentences."""
+
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from avl_jax.errors import ConfigError, UserError
+from avl_jax.features import MediaError, Status
+
+
+class UploadError(Exception):
+  """A visitor sends more than is taken, or too slowly.
+
+  Attributes:
+    status: of the answer.
+  """
+
+  def __init__(self, status: int, message: str):
+    super().__init__(message)
+    self.status = status
+
+
+class BusyError(UserError):
+  """Too many visitors wait."""
+
+  def __init__(self, count: int):
+    super().__init__(
+      f'{count} others are waiting for an answer. Ask again in a moment.'
+    )
+
+
+class TooLongError(UserError):
+  """An answer takes too long."""
+
+
+class GoneError(Exception):
+  """The visitor has left; nobody reads the answer."""
+
+
+def answer(
+  status: int, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+  """The answer in place of one."""
+  return JSONResponse({'error': message}, status, headers)
+
+
+def too_large(most: int) -> str:
+  """What is said of a question of more than `most` bytes."""
+  return (
+    f'The question is larger than {most / 2**20:g} MiB. Send a shorter piece.'
+  )
+
+
+def _fail(_: Request, error: Exception) -> Response:
+  """For errors that have a message."""
+  if isinstance(error, HTTPException):
+    return answer(error.status_code, f'{error.detail}.', error.headers)
+  if isinstance(error, UploadError):
+    return answer(error.status, str(error))
+  if isinstance(error, BusyError | TooLongError):
+    return answer(503, str(error), {'retry-after': '5'})
+  status = 400 if isinstance(error, ConfigError) else 422
+  if isinstance(error, MediaError) and error.reason == Status.MISSING:
+    status = 404
+  return answer(status, str(error))
+
+
+def _break(_: Request, __: Exception) -> Response:
+  """For an error that nobody has foreseen."""
+  return answer(500, 'The server has failed. Its log says how.')
+
+
+def _leave(_: Request, __: Exception) -> Response:
+  """Nobody reads this."""
+  return Response(status_code=499)
+
+
+HANDLERS = {
+  HTTPException: _fail,
+  UserError: _fail,
+  UploadError: _fail,
+  GoneError: _leave,
+  ClientDisconnect: _leave,
+  Exception: _break,
+}

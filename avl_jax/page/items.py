@@ -1,0 +1,81 @@
+"""A file of the index as visitors see it, and which ones they choose."""
+
+import dataclasses
+from typing import Any
+
+from avl_jax.search.index import IndexedFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+  """A file of the index.
+
+  Attributes:
+    id: see the module.
+    file: as the index has it.
+    kind: 'video', 'picture' or 'sound'.
+    language: code; '': unknown.
+    date: 'YYYY-MM-DD', or less of it; '': unknown.
+  """
+
+  id: str
+  file: IndexedFile
+  kind: str
+  language: str
+  date: str
+
+  def facts(self) -> dict[str, Any]:
+    """What the API says of the file."""
+    return {
+      'file': self.id,
+      'name': self.name,
+      'folder': self.folder,
+      'kind': self.kind,
+      'duration': self.file.seconds,
+      'language': self.language or None,
+      'date': self.date or None,
+    }
+
+  @property
+  def folder(self) -> str:
+    """Of the file, below the media folder; '' at the top."""
+    return self.file.path.rpartition('/')[0]
+
+  @property
+  def name(self) -> str:
+    """Of the file, without its folder."""
+    return self.file.path.rpartition('/')[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Filters:
+  """Which files may answer; what is None is not asked for.
+
+  Attributes:
+    folder: they are in it, or below it.
+    language: of the file.
+    date_from: no earlier date; a month counts from its first day.
+    date_to: no later date, this one included.
+    seconds_from: least length.
+    seconds_to: largest length.
+  """
+
+  folder: str | None = None
+  language: str | None = None
+  date_from: str | None = None
+  date_to: str | None = None
+  seconds_from: float | None = None
+  seconds_to: float | None = None
+
+  def fits(self, item: Item) -> bool:
+    """Whether a file may answer."""
+    folder, seconds = (self.folder or '').strip('/'), item.file.seconds
+    last = self.date_to
+    return (
+      f'{item.folder}/'.startswith(f'{folder}/' if folder else '')
+      and self.language in (None, item.language)
+      and (self.date_from is None or item.date >= self.date_from)
+      and (last is None or '' < item.date[: len(last)] <= last)
+      and (self.seconds_from is None or seconds >= self.seconds_from)
+      and (self.seconds_to is None or seconds <= self.seconds_to)
+    )

@@ -1,0 +1,342 @@
+"""The page in a real browser: asked, answered, played, exported."""
+
+import csv
+import io
+import json
+import re
+import urllib.parse
+
+import av
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+
+from tests.page import browsing, drawn, stand_in
+from tests.page.browsing import answered, ask, drop, played, titles
+
+FILM = 'garden/old film.avi'
+
+
+def _likeness(heard, played):
+  """Correlation of a recording with the part of a sound that it has."""
+  heard = heard[: len(played)]
+  products = scipy.signal.correlate(
+    np.pad(played, len(heard)), heard / np.linalg.norm(heard), 'valid'
+  )
+  best = np.abs(products).argmax()
+  part = np.pad(played, len(heard))[best : best + len(heard)]
+  return abs(products[best]) / np.linalg.norm(part)
+
+
+def _download(page, press):
+  """What a press of a button saves: name and content."""
+  with page.expect_download() as waiting:
+    press()
+  file = waiting.value
+  with open(file.path(), 'rb') as opened:
+    return file.suggested_filename, opened.read()
+
+
+def test_a_recording_is_answered_and_played_at_the_right_second(visits):
+  with visits() as page:
+    page.click('#record')
+    page.wait_for_selector('#clock:text("0:02")')
+    page.click('#record')
+    answered(page)
+    assert titles(page)[0] == 'morning.mp4'
+    assert 'Your recording, 0:0' in page.inner_text('#asked')
+    assert _likeness(stand_in.heard[-1], drawn.voice('red', 3)) > 0.9
+    length = page.locator('#asked-media audio').evaluate('(it) => it.duration')
+    assert length == pytest.approx(len(stand_in.heard[-1]) / 16_000, abs=0.01)
+    first = page.locator('.card').first
+    assert 'Fits best at 0:03' in first.inner_text()
+    first.locator('.poster').click()
+    time, colour, _ = played(page)[0]
+    assert (int(time), colour) == (3, 'red')
+
+
+def test_silence_around_a_voice_is_cut_off(visits):
+  """A click of the button is no voice either; a pause within a word stays."""
+  rng = np.random.default_rng(1)
+  voice = drawn.tone('red', 0.5)
+  voice[3000:5000] = 0
+  with visits() as page:
+    for noise in (0.0, 0.002):
+      heard = noise * rng.standard_normal(4 * drawn.RATE)
+      heard[100:400] += 0.3 * rng.standard_normal(300)
+      heard[24_000:32_000] += voice
+      start, length = page.evaluate(
+        """async ([heard, rate]) => {
+          const {trim} = await import('./static/js/trim.js');
+          const part = trim(Float32Array.from(heard), rate);
+          return [part.byteOffset / 4, part.length];
+        }""",
+        [heard.round(4).tolist(), drawn.RATE],
+      )
+      margin = 0.12 * drawn.RATE
+      assert start == pytest.approx(24_000 - margin, abs=400)
+      assert start + length == pytest.approx(32_000 + margin, abs=400)
+
+
+def test_the_frame_and_the_player_follow_the_curve(visits):
+  with visits() as page:
+    ask(page, 'red')
+    frame = page.locator('.card img').first
+    middle = frame.evaluate("""async (image) => {
+      await image.decode();
+      const canvas = new OffscreenCanvas(3, 3);
+      const context = canvas.getContext('2d');
+      context.drawImage(image, 0, 0, 3, 3);
+      return [...context.getImageData(1, 1, 1, 1).data];
+    }""")
+    assert drawn.nearest(middle) == 'red'
+    slider = page.locator('.card [role=slider]').first
+    assert slider.locator('rect').count() == 4
+    box = slider.bounding_box()
+    slider.click(position={'x': box['width'] * 0.7, 'y': 5})  # 0:02 of 0-4
+    time, colour, _ = played(page)[0]
+    assert (int(time), colour) == (2, 'yellow')
+    page.evaluate('frames_ = []')
+    slider.press('Home')
+    time, colour, _ = played(page, 1)[0]
+    assert (int(time), colour) == (0, 'green')
+    assert 'best, which is at 0:03' in slider.get_attribute('aria-valuetext')
+
+
+def test_files_are_dropped(visits, tmp_path):
+  path = tmp_path / 'question.flac'
+  soundfile.write(path, drawn.tone('green', 1), drawn.RATE)
+  image = io.BytesIO()
+  drawn.picture('yellow', 1).save(image, 'PNG')
+  drawn.write_video(tmp_path / 'clip.mp4', ['orange', 'orange'])
+  with visits(complaints=1) as page:
+    drop(page, 'question.flac', 'audio/flac', path.read_bytes())
+    answered(page)
+    assert titles(page)[0] == 'morning.mp4'
+    drop(page, 'picture.png', 'image/png', image.getvalue())
+    page.wait_for_selector('#asked-media img')
+    answered(page)
+    assert titles(page)[0] == 'flag.png'
+    content = (tmp_path / 'clip.mp4').read_bytes()
+    drop(page, 'clip.mp4', 'video/mp4', content)
+    page.wait_for_selector('#part')
+    answered(page)
+    assert titles(page)[0] == 'evening.mp4'
+    page.select_option('#part-choice', 'sound')
+    answered(page)
+    assert titles(page)[0] == 'evening.mp4'
+    drop(page, 'notes.txt', 'text/plain', b'These are no media.')
+    page.wait_for_selector('#error:not(:empty)')
+    assert 'notes.txt' in page.inner_text('#error')
+    assert not titles(page)
+    drop(page, 'long.wav', 'audio/wav', bytes(5 * 2**20))
+    assert 'At most 4 MB are allowed' in page.inner_text('#error')
+
+
+def test_answers_are_filtered(visits):
+  with visits() as page:
+    ask(page, 'blue')
+    assert set(titles(page)) > {'boats.webm', 'evening.mp4', 'old film.avi'}
+    page.click('#filters summary')
+    found = {}
+
+    def choose(name, value):
+      field = page.locator(f'[name={name}]')
+      is_list = field.evaluate('(field) => field.tagName') == 'SELECT'
+      with page.expect_response('**/search'):
+        (field.select_option if is_list else field.fill)(value)
+        field.dispatch_event('change')
+      answered(page)
+      found[name] = set(titles(page))
+      with page.expect_response('**/search'):
+        page.click('#filters [type=reset]')
+      answered(page)
+
+    choose('folder', 'sea')
+    choose('language', 'en')
+    choose('date_from', '2025-01-01')
+    choose('date_to', '1999-12-31')
+    choose('seconds_from', '0:09')
+    choose('answers', 'audio')
+    assert found['folder'] == {'boats.webm', 'flag.png', 'bell.flac'} - {
+      'bell.flac'  # It shows nothing.
+    }
+    assert found['language'] == {'evening.mp4'}
+    assert 'boats.webm' in found['date_from']
+    assert 'evening.mp4' not in found['date_from']
+    assert found['date_to'] == {'old film.avi'}
+    assert found['seconds_from'] == {'boats.webm'}
+    assert 'bell.flac' in found['answers']
+    page.fill('[name=seconds_to]', '1')
+    page.press('[name=seconds_to]', 'Enter')
+    page.press('[name=seconds_to]', 'Tab')
+    page.fill('[name=seconds_from]', '0:01')
+    page.press('[name=seconds_from]', 'Tab')
+    page.wait_for_selector('#empty:text("Nothing passes these filters")')
+    assert page.inner_text('#filters-count') == '2'
+
+
+def test_more_like_an_answer(visits):
+  with visits() as page:
+    ask(page, 'pink')
+    assert titles(page)[0] == 'old film.avi'
+    other = page.locator('.card', has_text='evening.mp4').first
+    span = other.locator('.span').inner_text()
+    other.locator('.like').click()
+    page.wait_for_selector('#asked:has-text("More like evening.mp4")')
+    answered(page)
+    assert len(titles(page)) > 4
+    spans = page.locator('.card .title').all_inner_texts()
+    assert f'evening.mp4 {span}' not in spans
+    assert spans[0].startswith('evening.mp4 ')
+    # Too few pictures to compare with: the page says so, and no more.
+    assert 'is not known' in page.inner_text('#unsure')
+    assert not page.is_visible('#strictness')
+
+
+def test_answers_are_exported(visits):
+  with visits() as page:
+    ask(page, 'blue')
+    shown = titles(page)
+    name, table = _download(page, lambda: page.click('[data-export=csv]'))
+    assert name == 'answers.csv'
+    rows = list(csv.DictReader(io.StringIO(table.decode('utf-8-sig'))))
+    assert [row['name'] for row in rows] == shown
+    assert rows[0]['fits'] == 'true'
+    assert float(rows[0]['score']) > float(rows[-1]['score'])
+    name, text = _download(page, lambda: page.click('[data-export=json]'))
+    found = json.loads(text)
+    assert [answer['name'] for answer in found['answers']] == shown
+    assert found['answers'][0]['link'] == rows[0]['link']
+    name, text = _download(page, lambda: page.click('[data-export=m3u]'))
+    lines = text.decode().splitlines()
+    assert (name, lines[0]) == ('answers.m3u', '#EXTM3U')
+    assert len(lines) == 1 + 2 * len(shown)
+    assert page.request.get(lines[2]).headers['content-type'] == 'video/mp4'
+    name, clip = _download(page, page.locator('.clip').first.click)
+    assert re.fullmatch(r'evening.\d.\d\.mp4', name)
+    with av.open(io.BytesIO(clip)) as media:
+      frames = [
+        frame.to_ndarray(format='rgb24') for frame in media.decode(video=0)
+      ]
+      assert len(media.streams.audio) == 1
+    start = int(float(rows[0]['start']))
+    expected = drawn.colours('garden/evening.mp4')[start : start + 4]
+    middles = [drawn.nearest(x[90, 160]) for x in frames[5::10]]
+    assert middles == expected
+
+
+def test_a_link_opens_a_moment(visits):
+  permissions = ['clipboard-read', 'clipboard-write']
+  with visits(permissions=permissions) as page:
+    ask(page, 'red')
+    page.locator('.card .link').first.click()
+    page.wait_for_selector('#said:text("The link to this moment is copied.")')
+    link = page.evaluate('navigator.clipboard.readText()')
+  query = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)
+  assert query['t'] == ['3.0']
+  with visits(f'?{urllib.parse.urlsplit(link).query}') as page:
+    page.wait_for_selector('#moment video')
+    time, colour = browsing.still(page)
+    assert (int(time), colour) == (3, 'red')
+    assert page.inner_text('#moment-title') == 'morning.mp4 at 0:03'
+    assert page.evaluate("document.querySelector('video').paused")
+    page.click('#moment-close')
+    assert page.url == visits.address
+  with visits('?file=0123456789abcdef&t=3', complaints=1) as page:
+    page.wait_for_selector('#error:not(:empty)')
+    assert '0123456789abcdef' in page.inner_text('#error')
+
+
+def test_what_the_browser_cannot_play_is_converted(visits):
+  with visits() as page:
+    ask(page, 'pink')
+    card = page.locator('.card').first
+    assert 'old film.avi 0:02–0:06' in card.inner_text()
+    card.locator('.poster').click()
+    frames = played(page)
+    query = urllib.parse.urlsplit(frames[0][2]).query
+    start = float(urllib.parse.parse_qs(query)['start'][0])
+    assert (int(start + frames[0][0]), frames[0][1]) == (3, 'pink')
+    for time, colour, _ in frames:
+      assert colour == drawn.colours(FILM)[int(start + time)]
+    # What follows the clip is the next one.
+    page.evaluate("document.querySelector('video').currentTime = 3.9")
+    page.wait_for_selector('.card .on:text("Go on from 0:06")')
+    page.evaluate('frames_ = []')
+    page.click('.card .on')
+    time, colour, _ = played(page, 1)[0]
+    assert (int(time), colour) == (0, drawn.colours(FILM)[6])
+
+
+def test_a_sound_plays_where_it_fits(visits):
+  with visits() as page:
+    page.click('#filters summary')
+    page.select_option('[name=answers]', 'audio')
+    ask(page, 'orange')
+    first = page.locator('.card').first
+    assert 'bell.flac 0:02–0:05' in first.inner_text()
+    first.locator('.poster').click()
+    audio = first.locator('audio')
+    audio.wait_for()
+    for _ in range(100):
+      if audio.evaluate('(it) => !it.paused && it.currentTime > 2'):
+        break
+      page.wait_for_timeout(50)
+    assert 2 < audio.evaluate('(it) => it.currentTime') <= 5
+
+
+def test_more_answers_are_asked_for(visits):
+  with visits() as page:
+    wanted = []
+
+    def many(route):
+      wanted.append(
+        re.findall(rb'name="k"\r\n\r\n(\d+)', route.request.post_data_buffer)
+      )
+      found = route.fetch().json()
+      found['answers'] = (3 * found['answers'])[: int(wanted[-1][0])]
+      route.fulfill(json=found)
+
+    page.route('**/search', many)
+    page.fill('#words-text', 'blue')
+    page.press('#words-text', 'Enter')
+    answered(page)
+    assert len(titles(page)) == 12
+    with page.expect_response('**/search'):
+      page.click('#more')
+    answered(page)
+    assert wanted == [[b'12'], [b'24']]
+    assert len(titles(page)) == 24
+
+
+def test_the_page_works_below_a_prefix(visits):
+  with visits(f'{browsing.PREFIX}/') as page:
+    asked = []
+    page.on('request', lambda request: asked.append(request.url))
+    ask(page, 'red')
+    page.locator('.card .poster').first.click()
+    assert played(page, 1)[0][1] == 'red'
+    _, playlist = _download(page, lambda: page.click('[data-export=m3u]'))
+    addresses = re.findall('http.*', playlist.decode())
+    assert len(addresses) == len(titles(page))
+    prefix = f'{visits.address}{browsing.PREFIX}/'
+    assert len(asked) > 8
+    own = [x for x in asked + addresses if not x.startswith('blob:')]
+    assert all(address.startswith(prefix) for address in own)
+
+
+def test_threshold_says_that_nothing_fits(visits):
+  with visits() as page:
+    ask(page, 'red')
+    assert not page.is_visible('#nothing')
+    assert 'fit' in page.inner_text('#status')
+    page.focus('#threshold')
+    page.keyboard.press('Home')
+    assert page.inner_text('#nothing h3') == 'Nothing fits'
+    assert 'Probably chance.' in page.locator('.card').first.inner_text()
+    assert page.get_attribute('#threshold', 'aria-valuetext') == '0.1%'
+    page.keyboard.press('End')
+    assert not page.is_visible('#nothing')
+    assert 'Probably chance.' not in page.inner_text('#cards')
