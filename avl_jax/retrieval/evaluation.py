@@ -114,13 +114,12 @@ def retrieval(
       sides = (combine(embedded.embeddings, each.query) for each in both)
       rankings |= zip(both, ranking.rank_both_ways(*sides), strict=True)
     better, equal, top = rankings[task]
-    facts = {'evaluation': name, 'data': data, 'task': task}
+    facts = {'evaluation': name, 'data': data, 'task': task, 'missing': missing}
     results = [
       _result(
         metrics.ranks(better[chosen], equal[chosen], ties=ties),
         queries=queries,
         gallery=len(better),
-        missing=missing,
         subset=subset,
         **facts,
       )

@@ -84,8 +84,7 @@ def _rank(
   """Ranks for this host's part of y.
 
   Args:
-    x: float32 [N, D].
-    y: float32 [N, D].
+    x, y: float32 [N, D].
     size: n, rows and columns of a tile.
     first: number of the first of this host's tiles in a row of tiles.
     each: number of these tiles.
@@ -110,10 +109,10 @@ def _rank(
   # The diagonal first: it holds the scores of the correct matches. A host
   # computes all of it, as its processor may round otherwise than another's.
   own = np.zeros((len(device_of), size), np.float32)
-  diagonal = []
-  for j, device in device_of.items():
-    found = tile(j, j, _piece(x, j, size, device), own)
-    diagonal.append(jax.device_get(found))
+  diagonal = [
+    jax.device_get(tile(j, j, _piece(x, j, size, device), own))
+    for j, device in device_of.items()
+  ]
   own[:] = [found.diagonal for found in diagonal]
   is_nan, rows, columns = False, [], {}
   for i in device_of:
@@ -121,22 +120,23 @@ def _rank(
       device: _piece(x, i, size, device)
       for device in dict.fromkeys(device_of[j] for j in mine)
     }
-    row = jax.device_get(
-      [
-        diagonal[i] if i == j else tile(i, j, pieces[device_of[j]], own)
-        for j in mine
-      ]
-    )
+    found = [
+      diagonal[i] if i == j else tile(i, j, pieces[device_of[j]], own)
+      for j in mine
+    ]
+    row = jax.device_get(found)
     is_nan |= any(found.is_nan for found in row)
     rows.append(_join([found.of_x for found in row], top))
     for j, found in zip(mine, row, strict=True):
       before = [columns[j]] if i else []
       columns[j] = _join([*before, found.of_y], top)
-  of_x, of_y = (
-    jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    for parts in (rows, [columns[j] for j in mine])
-  )
-  return of_x, of_y, bool(is_nan), own.ravel()
+  of_y = _stacked([columns[j] for j in mine])
+  return _stacked(rows), of_y, bool(is_nan), own.ravel()
+
+
+def _stacked(parts: list[Part]) -> Part:
+  """Rankings of queries, one behind the other."""
+  return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def _piece(
@@ -154,8 +154,8 @@ def _join(parts: list[Part], top: int) -> Part:
   joined = np.concatenate(scores, axis=1)
   order = np.argsort(-joined, axis=1, kind='stable')[:, :top]
   return Part(
-    np.sum(better, axis=0, dtype=np.int32),
-    np.sum(equal, axis=0, dtype=np.int32),
+    np.stack(better).sum(0, dtype=np.int32),
+    np.stack(equal).sum(0, dtype=np.int32),
     np.take_along_axis(joined, order, axis=1),
     np.take_along_axis(np.concatenate(best, axis=1), order, axis=1),
   )
@@ -165,7 +165,7 @@ def _ranking(part: Part, own: np.ndarray, count: int) -> Ranking:
   """The result for the first `count` queries, without the padding."""
   equal = np.where(np.isfinite(own), part.equal, 0)
   return Ranking(
-    part.better[:count].astype(np.int64),
+    np.asarray(part.better[:count], np.int64),
     equal[:count].astype(np.int64),
-    part.best[:count],
+    np.asarray(part.best[:count]),
   )

@@ -7,23 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Array = jax.Array | np.ndarray
 GROUP = 16  # Rows of a tile are a multiple of it.
 
 
 class Part(NamedTuple):
   """A `ranking.Ranking` among some of the items; counts are int32."""
 
-  better: np.ndarray
-  equal: np.ndarray
-  scores: np.ndarray  # float32 [n, k], of `best`
-  best: np.ndarray
+  better: Array
+  equal: Array
+  scores: Array  # float32 [n, k], of `best`
+  best: Array
 
 
 class Tile(NamedTuple):
   """What a tile of scores, n rows x against n rows y, says."""
 
-  diagonal: np.ndarray  # float32 [n]
-  is_nan: np.ndarray  # bool
+  diagonal: Array  # float32 [n]
+  is_nan: Array  # bool
   of_x: Part  # the queries are rows of x
   of_y: Part
 
