@@ -84,8 +84,9 @@ def _rank(
   """Ranks for this host's part of y.
 
   Args:
-    x, y: float32 [N, D].
-    size: n, rows and columns of a tile.
+    x: float32 [N, D].
+    y: float32 [N, D].
+    size: n, rows and columns of a tile; rows from N on are padding.
     first: number of the first of this host's tiles in a row of tiles.
     each: number of these tiles.
     hosts: number of hosts.
@@ -93,8 +94,7 @@ def _rank(
 
   Returns:
     The rankings of all x among this host's y, and of these y among all x;
-    whether a score is NaN; float32 [n * each * hosts] scores of the correct
-    matches. Rows from N on are padding.
+    whether a score is NaN; float32 [n * each * hosts] scores of the matches.
   """
   devices = parallel.local_devices()
   mine = range(first, first + each)
