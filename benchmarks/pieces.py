@@ -31,7 +31,14 @@ MODELS = {  # -> arguments of AVLnet, frames, width of the visual features
 }
 COLUMNS = (
   *('pairs', 'pieces', 'clips/s', 'slowest to fastest', 'ratio of the time'),
-  *('peak GiB', 'XLA GiB', 'batch and embeddings GiB', 'loss'),
+  *(
+    'processor ms a clip',
+    'ratio',
+    'peak GiB',
+    'XLA GiB',
+    'batch and embeddings GiB',
+    'loss',
+  ),
 )
 
 
@@ -70,7 +77,7 @@ def _make(options: argparse.Namespace, pairs: int, pieces: int) -> tuple:
 
   def run() -> float:
     nonlocal state
-    state, metrics = step(state, on_devices)
+    state, metrics = compiled(state, on_devices)
     return float(metrics['loss'])
 
   device = parallel.devices()[0]
@@ -78,26 +85,29 @@ def _make(options: argparse.Namespace, pairs: int, pieces: int) -> tuple:
 
 
 def _work(connection, *arguments) -> None:
-  """Runs in a process: sends the facts, then (seconds, peak) when asked."""
+  """Runs in a process: sends the facts, then a round when asked.
+
+  A round is seconds, seconds of the processor, and peak bytes.
+  """
   run, planned, device = _make(*arguments)
   connection.send({'loss': run(), 'planned': planned, 'device': device})
   while connection.recv():
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     run()
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    connection.send((seconds, used))
+    connection.send((seconds, busy, used))
 
 
 @contextlib.contextmanager
 def worker(*arguments) -> Iterator[tuple[Callable, dict]]:
-  """Starts a process; yields (ask() -> (seconds, bytes), its facts)."""
+  """Starts a process; yields (ask() -> a round, its facts)."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(theirs, *arguments))
   process.start()
 
-  def ask() -> tuple[float, int]:
+  def ask() -> tuple[float, float, int]:
     ours.send(True)
     return ours.recv()
 
@@ -106,6 +116,37 @@ def worker(*arguments) -> Iterator[tuple[Callable, dict]]:
   finally:
     ours.send(False)
     process.join()
+
+
+def rows(
+  measured: dict[tuple, list], facts: dict[tuple, dict], model: str
+) -> Iterator[tuple]:
+  """Yields a row of `COLUMNS` per (pairs, pieces); ratios: to the first."""
+  arguments, frames, visual = MODELS[model]
+  width = 40 * frames + visual + 2 * arguments.get('embed_dim', 4096)
+  speeds = {
+    case: [case[0] / seconds for seconds, _, _ in rounds]
+    for case, rounds in measured.items()
+  }
+  busy = {
+    case: statistics.median(busy for _, busy, _ in rounds) / case[0]
+    for case, rounds in measured.items()
+  }
+  first = next(iter(measured))
+  for case, rounds in measured.items():
+    speed = statistics.median(speeds[case])
+    yield (
+      *case,
+      f'{speed:.1f}',
+      f'{min(speeds[case]):.1f} to {max(speeds[case]):.1f}',
+      f'{statistics.median(speeds[first]) / speed:.2f}',
+      f'{1000 * busy[case]:.2f}',
+      f'{busy[case] / busy[first]:.2f}',
+      f'{max(peak for *_, peak in rounds) / 2**30:.2f}',
+      f'{facts[case]["planned"] / 2**30:.2f}',
+      f'{4 * width * case[0] / 2**30:.2f}',
+      f'{facts[case]["loss"]:.4f}',
+    )
 
 
 def main() -> None:
@@ -135,25 +176,8 @@ def main() -> None:
       for case, (ask, _) in workers.items():
         measured[case].append(ask())
     device = next(iter(workers.values()))[1]['device']
-  arguments, frames, visual = MODELS[options.model]
-  width = 40 * frames + visual + 2 * arguments.get('embed_dim', 4096)
-  speeds = {
-    case: [case[0] / seconds for seconds, _ in found]
-    for case, found in measured.items()
-  }
-  plain = statistics.median(speeds[cases[0]])
-  for case, (_, facts) in workers.items():
-    speed = statistics.median(speeds[case])
-    line = (
-      *case,
-      f'{speed:.1f}',
-      f'{min(speeds[case]):.1f} to {max(speeds[case]):.1f}',
-      f'{plain / speed:.2f}',
-      f'{max(peak for _, peak in measured[case]) / 2**30:.2f}',
-      f'{facts["planned"] / 2**30:.2f}',
-      f'{4 * width * case[0] / 2**30:.2f}',
-      f'{facts["loss"]:.4f}',
-    )
+  facts = {case: fact for case, (_, fact) in workers.items()}
+  for line in rows(measured, facts, options.model):
     print('|', ' | '.join(map(str, line)), '|', flush=True)
   print('\n' + device)
 

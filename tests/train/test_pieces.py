@@ -144,7 +144,10 @@ def test_memory_does_not_grow_with_the_number_of_pieces(use_devices):
 
   def embed(params, state, part):
     embeddings, updates = model.apply(
-      {**state, 'params': params}, part, train=True, mutable=['batch_stats']
+      {**state.variables, 'params': params},
+      part,
+      train=True,
+      mutable=['batch_stats'],
     )
     return embeddings, updates['batch_stats']
 
@@ -158,15 +161,7 @@ def test_memory_does_not_grow_with_the_number_of_pieces(use_devices):
       'visual': np.zeros((count, V), 'f4'),
     }
 
-    def embed_state(params, state, part):
-      return embed(params, state.variables, part)
-
-    if pieces == 1:
-      gradient = training_step._make_gradient(embed_state, objective)
-    else:
-      gradient = by_pieces.make_gradient_by_pieces(
-        embed_state, objective, pieces
-      )
+    gradient = by_pieces.make_gradient_by_pieces(embed, objective, pieces)
     compiled = jax.jit(gradient).lower(variables['params'], state, batch)
     size = sum(x.nbytes for x in batch.values()) + 2 * 8 * 4 * count
     return compiled.compile().memory_analysis().temp_size_in_bytes, size
