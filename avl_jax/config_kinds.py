@@ -156,6 +156,8 @@ KINDS = {  # key -> what its value must be
   'train.max_skipped': _COUNT,
   'train.step_timeout': _POSITIVE_OR_0,
   'train.frozen': _NAMES,
+  'train.pieces': _COUNT,
+  'train.score_rows': _COUNT_OR_0,
   'eval_data.batch_size': _COUNT,
   'eval_data.num_frames': _COUNT,
   'eval_data.streams': _SOME_NAMES,

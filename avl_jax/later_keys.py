@@ -72,6 +72,8 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train.save_every': 1_000_000_000,  # saved after evaluations only
   'train.step_timeout': 0,
   'train.frozen': (),
+  'train.pieces': 1,
+  'train.score_rows': 0,
   'eval_data.streams': _STREAMS,
   'eval_data.visual_pooling': 'max',
   'eval.missing': 'skip',

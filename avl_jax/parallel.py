@@ -66,18 +66,21 @@ def replicate(tree: Tree) -> Tree:
   return jax.device_put(tree, sharding)
 
 
-def check_divisible(batch_size: int, count: int = 0) -> None:
-  """Raises UserError unless a batch splits evenly over devices.
+def check_divisible(batch_size: int, count: int = 0, pieces: int = 1) -> None:
+  """Raises UserError unless a batch splits evenly over devices and pieces.
 
   Args:
     batch_size: number of clips.
     count: number of devices; 0: all.
+    pieces: of each device's share.
   """
   count = count or len(devices())
-  if batch_size % count:
+  if batch_size % (count * pieces):
+    each = f' of {pieces} pieces each (train.pieces)' if pieces > 1 else ''
     raise UserError(
       f'A batch of {batch_size} clips cannot be split evenly over {count} '
-      f'devices. Choose a batch size that is divisible by {count}.'
+      f'devices{each}. Choose a batch size that is divisible by '
+      f'{count * pieces}.'
     )
 
 
@@ -213,16 +216,19 @@ def gathered_scores(
     with full-precision products, and partners int32 [n], the index in N of
     each local pair.
   """
-  accumulate = jnp.promote_types(x.dtype, jnp.float32)
+  return scores(x, gather(y)), scores(y, gather(x)), partners(len(x))
 
-  def scores(local: jax.Array, other: jax.Array) -> jax.Array:
-    return jnp.matmul(  # [n, D] @ [D, N] -> [n, N]
-      local,
-      gather(other).T,
-      precision=jax.lax.Precision.HIGHEST,
-      preferred_element_type=accumulate,
-    )
 
-  n = len(x)
-  partners = jax.lax.axis_index(AXIS) * n + jnp.arange(n)
-  return scores(x, y), scores(y, x), partners
+def scores(local: jax.Array, everyone: jax.Array) -> jax.Array:
+  """Scores of [n, D] embeddings against [N, D], [n, N], as above."""
+  return jnp.matmul(  # [n, D] @ [D, N] -> [n, N]
+    local,
+    everyone.T,
+    precision=jax.lax.Precision.HIGHEST,
+    preferred_element_type=jnp.promote_types(local.dtype, jnp.float32),
+  )
+
+
+def partners(count: int) -> jax.Array:
+  """int32 [n], the index in N of each of a device's n = count pairs."""
+  return jax.lax.axis_index(AXIS) * count + jnp.arange(count)

@@ -226,6 +226,13 @@ def get_config() -> ml_collections.ConfigDict:
       # 'audio', 'video', 'text'. With ('video',) a run in another language
       # shares the search index of its initial workdir.
       'frozen': (),
+      # Pieces of a device's share of the batch that are embedded one after the
+      # other, twice, if the whole does not fit into memory; 1: the whole. In
+      # training, BatchNorm then uses the statistics of a piece.
+      'pieces': 1,
+      # Rows of the matrix of scores that a device computes at once, twice, if
+      # the matrix does not fit into memory; 0: all.
+      'score_rows': 0,
     }
   )
   config.eval_data = ml_collections.ConfigDict(

@@ -41,7 +41,7 @@ WRONG = (
   *('optimizer.decay_steps=0', 'optimizer.decay_steps=-1'),
   *('optimizer.learning_rate=0', 'optimizer.learning_rate=-1e-3'),
   *('optimizer.learning_rate=nan', 'optimizer.learning_rate=1e7'),
-  *('optimizer.decay_rate=0',),
+  'optimizer.decay_rate=0',
   *('optimizer.warmup_steps=-1', 'eval_data.batch_size=0'),
   *('eval_data.num_frames=-5', 'eval_data.streams=()'),
   *('comparison.seeds=()', 'comparison.seeds=(1,-2)'),

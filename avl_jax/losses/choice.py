@@ -43,10 +43,25 @@ class Loss:
     needs: names of what differs from step to step: 'candidates' and 'gather'
       of `mil_nce`; 'log_scale' and 'bias' of `sigmoid`; 'key', from which they
       draw, of `sampled_margin` and `two_way`; 'scale' and 'bias' of the latter.
+    make_totals: see `multiple_instance.make_totals`. None: a row needs no other
+      row's columns, so the loss is the mean of those of any equal parts.
   """
 
   function: Callable[..., jax.Array]
   needs: tuple[str, ...] = ()
+  make_totals: Callable[..., tuple[Array, Array]] | None = None
+
+  def with_totals(
+    self,
+    of_columns: Callable[[Callable], jax.Array],
+    candidates: jax.Array,
+    gather: Callable[[jax.Array], jax.Array],
+  ) -> 'Loss':
+    """The loss of a part of a device's pairs; see `make_totals`."""
+    if not self.make_totals:
+      return self
+    totals = self.make_totals(of_columns, candidates, gather)
+    return Loss(functools.partial(self.function, totals=totals), self.needs)
 
   def __call__(
     self,
@@ -86,7 +101,11 @@ def choose(
     own['margin'] = margin
   starts = {key for key in own if key.startswith('initial_')}
   own = {key: value for key, value in own.items() if key not in starts}
-  return Loss(functools.partial(_FUNCTIONS[name], **own), _NEEDS.get(name, ()))
+  return Loss(
+    functools.partial(_FUNCTIONS[name], **own),
+    _NEEDS.get(name, ()),
+    multiple_instance.make_totals if name == 'mil_nce' else None,
+  )
 
 
 def initial_values(

@@ -19,6 +19,7 @@ def mil_nce(
   *,
   candidates: Int[Array, 'n K'] | None = None,
   gather: Callable[[jax.Array], jax.Array] = lambda x: x,
+  totals: tuple[Array, Array] | None = None,
 ) -> Float[jax.Array, '']:
   """MIL-NCE loss (Miech et al. 2020), row and column in one softmax.
 
@@ -41,6 +42,8 @@ def mil_nce(
       has none: its y is a candidate of another x, and it is left out. None:
       each x has its own y alone.
     gather: joins arrays [n, ...] of all devices, in their order.
+    totals: what `make_totals` makes of all columns, where `columns` are a part
+      of a device's; None: made of `columns`.
 
   Returns:
     Scalar float32 (float64 for float64 scores): the mean over all x that have
@@ -48,11 +51,10 @@ def mil_nce(
   """
   if candidates is None:
     candidates = jnp.zeros((len(rows), 1), jnp.int32)
-  rows, columns = common.widen(rows), common.widen(columns)
+  if totals is None:
+    totals = make_totals(lambda sums: sums(columns), candidates, gather)
+  rows, (all_count, column_sums) = common.widen(rows), totals
   counts = candidates[:, 0] == 0  # [n]
-  all_count = gather(counts.astype(rows.dtype))  # [M]
-  columns = jnp.where(all_count > 0, columns, -jnp.inf)
-  column_sums = gather(jax.nn.logsumexp(columns, 1))  # [N]
   chosen = partners[:, None] + candidates  # [n, K]
   every = jnp.logaddexp(
     jax.nn.logsumexp(rows, 1), jax.nn.logsumexp(column_sums[chosen], 1)
@@ -60,3 +62,29 @@ def mil_nce(
   own = jax.nn.logsumexp(jnp.take_along_axis(rows, chosen, axis=1), 1)
   devices = len(all_count) / len(counts)
   return devices * (every - own).sum(where=counts) / all_count.sum()
+
+
+def make_totals(
+  of_columns: Callable[[Callable], jax.Array],
+  candidates: Int[Array, 'n K'],
+  gather: Callable[[jax.Array], jax.Array],
+) -> tuple[Float[Array, ' M'], Float[Array, ' N']]:
+  """What each row needs of all columns.
+
+  Args:
+    of_columns: applies a function of columns [m, M] -> [m] to all of a device's
+      columns, or to one part after the other, and joins the results to [n].
+    candidates: int [n, K], see `mil_nce`.
+    gather: see `mil_nce`.
+
+  Returns:
+    [M] 1 where an x has candidates, else 0; and [N] the logarithms of the sums
+    of exp S over these x, for each y.
+  """
+  all_count = gather((candidates[:, 0] == 0).astype(jnp.float32))  # [M]
+
+  def sums(columns: jax.Array) -> jax.Array:
+    columns = jnp.where(all_count > 0, common.widen(columns), -jnp.inf)
+    return jax.nn.logsumexp(columns, 1)
+
+  return all_count, gather(of_columns(sums))

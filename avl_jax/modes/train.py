@@ -23,7 +23,10 @@ from avl_jax.train import event_files, initialization, loop, timing
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
 from avl_jax.train.metrics_log import History
+from avl_jax.train.objective import check_score_rows
 from avl_jax.train.preemption import Stop
+
+_OF_STEP = ('frozen', 'pieces', 'score_rows')  # of config.train; others: loop
 
 
 def train(
@@ -61,7 +64,7 @@ def run(
   optimizer = optimizers.make_optimizer(**schedule)
   clips = config.train_data.clips_per_example or 1
   step = _make_step(config, model, optimizer, clips)
-  parallel.check_divisible(config.train_data.batch_size * clips)
+  _check_sizes(config, config.train_data.batch_size * clips)
   with contextlib.ExitStack() as stack:
     lock = None
     if multihost.is_first():
@@ -95,8 +98,14 @@ def run(
       stop=stop,
       num_steps=config.num_steps,
       learning_rate=optimizers.make_learning_rate(**schedule),
-      **{k: v for k, v in config.train.items() if k != 'frozen'},
+      **{k: v for k, v in config.train.items() if k not in _OF_STEP},
     ).run(state)
+
+
+def _check_sizes(config: ConfigDict, clips: int) -> None:
+  """Raises UserError unless a batch of so many clips can be divided."""
+  parallel.check_divisible(clips, pieces=config.train.pieces)
+  check_score_rows(clips // len(parallel.devices()), config.train.score_rows)
 
 
 def _make_step(
@@ -110,8 +119,8 @@ def _make_step(
     model,
     optimizer,
     clips_per_video=clips_per_video,
-    frozen=config.train.frozen,
     seed=config.seed,
+    **{key: config.train[key] for key in _OF_STEP},
     **config.loss,
   )
   return parallel.pmap_step(step)

@@ -11,7 +11,8 @@ import optax
 from avl_jax import losses, parallel
 from avl_jax.models import branches
 from avl_jax.models.avlnet import AVLnet
-from avl_jax.models.expressions import combine
+from avl_jax.train.objective import make_objective
+from avl_jax.train.pieces import make_gradient_by_pieces
 
 Tree = Any
 
@@ -54,6 +55,8 @@ def make_step(
   pairs: Sequence[tuple[str, str]],
   clips_per_video: int = 1,
   frozen: Sequence[str] = (),
+  pieces: int = 1,
+  score_rows: int = 0,
   seed: int = 0,
   **loss: Any,
 ) -> Callable[[TrainState, Mapping], tuple[TrainState, dict]]:
@@ -70,6 +73,8 @@ def make_step(
     clips_per_video: consecutive rows of a batch that are of one video.
     frozen: branches ('audio', 'video', 'text') that stay as they are, bit for
       bit: no gradient, no update, no new running statistics.
+    pieces: into which a device's share is cut, see `pieces`; 1: the whole.
+    score_rows: rows of scores that a device computes at once; 0: all.
     seed: of what the loss draws, which is a function of it and of the step.
     **loss: see `losses.choose`; what it learns is in params['loss'].
 
@@ -87,8 +92,12 @@ def make_step(
   branches.check_frozen(model, frozen)
   model = branches.freeze(model, frozen)
   chosen = losses.choose(clips_per_video=clips_per_video, **loss)
-  loss_function = _make_loss(model, pairs, chosen, frozen, seed)
-  gradient = jax.value_and_grad(loss_function, has_aux=True)
+  objective = make_objective(pairs, chosen, seed=seed, score_rows=score_rows)
+  embed = _make_embed(model, frozen)
+  if pieces == 1:
+    gradient = _make_gradient(embed, objective)
+  else:
+    gradient = make_gradient_by_pieces(embed, objective, pieces)
   return _make_update(optimizer, gradient, frozen, bool(model.axis_name))
 
 
@@ -129,35 +138,30 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
   return step
 
 
-def _make_loss(model, pairs, chosen, frozen, seed) -> Callable:
-  """Makes loss(params, state, batch) -> (scalar, new batch_stats)."""
+def _make_gradient(embed, objective) -> Callable:
+  """Makes gradient(params, state, batch) -> ((loss, statistics), gradients)."""
 
-  def loss_function(params, state, batch):
+  def loss(params, state, batch):
+    embeddings, batch_stats = embed(params, state, batch)
+    return objective(embeddings, params, state.step, batch), batch_stats
+
+  return jax.value_and_grad(loss, has_aux=True)
+
+
+def _make_embed(model, frozen) -> Callable:
+  """Makes embed(params, state, batch) -> (embeddings, new batch_stats)."""
+
+  def embed(params, state, batch):
     params = branches.stop_gradient(params, frozen)
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
     embeddings, updates = model.apply(
       {**state.variables, 'params': params},
       batch,
       train=True,
       mutable=['batch_stats'],
     )
-    given = {
-      'candidates': batch.get('candidates'),
-      'gather': parallel.gather,
-      **params.get('loss', {}),
-    }
-    loss = sum(
-      chosen(
-        *parallel.gathered_scores(
-          combine(embeddings, x), combine(embeddings, y)
-        ),
-        given | {'key': jax.random.fold_in(key, i)},
-      )
-      for i, (x, y) in enumerate(pairs)
-    )
-    return loss, updates['batch_stats']
+    return embeddings, updates['batch_stats']
 
-  return loss_function
+  return embed
 
 
 def _all_finite(tree: Tree) -> jax.Array:

@@ -133,8 +133,10 @@ def test_binds_to_the_functions_it_configures(name):
     _bind(caption_vectors.CaptionVectors, run.words)
     _bind(evaluation.retrieval, run.eval)
     options = run.train.to_dict()
-    frozen = options.pop('frozen')
-    _bind(training_step.make_step, {'frozen': frozen, **run.loss})
+    of_step = {
+      key: options.pop(key) for key in ('frozen', 'pieces', 'score_rows')
+    }
+    _bind(training_step.make_step, {**of_step, **run.loss})
     _bind(loop.Loop, options)
     for evaluations in (
       run.eval_data.evaluations,
