@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -56,13 +57,19 @@ def streams(file: str | os.PathLike | OpenFile) -> dict[str, str]:
     for stream in container.streams:
       context = stream.codec_context
       kind = stream.type
-      is_cover = stream.disposition & type(stream.disposition).attached_pic
-      if context is None or kind not in found or found[kind] or is_cover:
+      if context is None or kind not in found or found[kind]:
+        continue
+      if _is_cover(stream):
         continue
       found[kind] = context.codec.canonical_name
       if isinstance(context, av.VideoCodecContext):
         found['pixels'] = context.pix_fmt or ''
   return found
+
+
+def _is_cover(stream: Any) -> bool:
+  """Whether a stream is the picture of an album."""
+  return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
 def clip(
@@ -135,7 +142,7 @@ class _Pictures:
         raise
       return
     with container:
-      stream = container.streams.video[0]
+      stream = next(s for s in container.streams.video if not _is_cover(s))
       self.rate = min(Fraction(_FASTEST), stream.average_rate or self.rate)
       self.size = max(16, min(size, stream.width, stream.height))
       self.there_are = True

@@ -1,5 +1,6 @@
 """Answers questions of visitors: with the model, in one thread."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -79,6 +80,8 @@ class Answering:
   async def _ask(self, wish: Wish, path: str) -> Answers:
     try:
       return await self._lane.run(functools.partial(self._find, wish, path))
+    except BusyError:
+      raise
     except UserError as error:
       if not path or not wish.upload:
         raise
@@ -114,10 +117,11 @@ class Answering:
   def _row(self, window: WindowId, searcher: Searcher) -> int:
     """The row of a window; MissingError if the index has it no longer."""
     file = self._library.find(window.file).file.path
-    for row in searcher.index.rows_of(file).tolist():
-      found = searcher.index.window(row)
-      if (found.start, found.end) == (window.start, window.end):
-        return row
+    with contextlib.suppress(KeyError):  # It has just been taken out.
+      for row in searcher.index.rows_of(file).tolist():
+        found = searcher.index.window(row)
+        if (found.start, found.end) == (window.start, window.end):
+          return row
     raise MissingError(
       f'The index has no window {window}. It has been made anew. Ask again.'
     )

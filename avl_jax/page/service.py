@@ -63,7 +63,8 @@ def made(
   """
   token = options.token()
   library = Library(searcher.index.folder, searcher.media_dir)
-  decoder = Decoder(limits_of_media(limits))
+  first = Decoder(limits_of_media(limits))
+  second = first.sibling()
   facts, background = _warm_up(searcher)
   with (
     contextlib.ExitStack() as stack,
@@ -71,7 +72,6 @@ def made(
   ):
     cache = Cache(folder, options.cache_bytes)
     asking = Lane([searcher], options.askers)
-    first, second = decoder, decoder.sibling()
     quick, slow = Lane([first], _WAITING), Lane([second], _WAITING)
     stack.callback(first.close)
     stack.callback(second.close)
