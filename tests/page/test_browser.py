@@ -262,7 +262,9 @@ def test_what_the_browser_cannot_play_is_converted(visits):
     for time, colour, _ in frames:
       assert colour == drawn.colours(FILM)[int(start + time)]
     # What follows the clip is the next one.
-    page.evaluate("document.querySelector('video').currentTime = 3.9")
+    page.locator('video').evaluate(
+      '(video) => { video.currentTime = 3.9; video.play(); }'
+    )
     page.wait_for_selector('.card .on:text("Go on from 0:06")')
     page.evaluate('frames_ = []')
     page.click('.card .on')
