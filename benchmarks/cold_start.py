@@ -5,6 +5,7 @@
 
 Takes the options of main.py; the data must be prepared. Starts a training in a
 new folder and a new process, several times, and ends it after its first step.
+A run scores its initial variables and saves them before that.
 The first time fills the caches of the disk and of compiled programs, and is not
 counted. The table has medians; on busy cores the processor time tells more.
 """
@@ -79,7 +80,7 @@ def _start(argv: list[str]) -> None:
     mapped = make_step(step)
 
     def first(state, batch):
-      marks.mark('the first batch')
+      marks.mark('the first checkpoint, the first batch')
       jax.block_until_ready(mapped(state, batch))
       marks.mark('the step: trace it, load it from the cache, run it')
       marks.end()
@@ -95,6 +96,10 @@ def _start(argv: list[str]) -> None:
   }
   for name, part in parts.items():
     setattr(train, name, marks.after(part, getattr(train, name)))
+  make_evaluate = train._make_evaluate
+  train._make_evaluate = lambda *args: marks.after(
+    'the scores of the initial variables', make_evaluate(*args)
+  )
   main.main(argv)
 
 

@@ -77,8 +77,8 @@ def test_files_in_commands_exist(page):
   text = ' '.join(FENCE.findall(page.read_text()))
   for module in re.findall(r'python -m (benchmarks\.\w+)', text):
     path = ROOT / module.replace('.', '/')
-    is_there = path.with_suffix('.py').is_file()
-    assert is_there or (path / '__main__.py').is_file(), module
+    files = path.with_suffix('.py'), path / '__main__.py'
+    assert any(file.is_file() for file in files), module
   for name in FILE.findall(text):
     if 'NAME' not in name:
       assert (ROOT / name).exists(), name

@@ -92,8 +92,7 @@ def retrieval(
   Args:
     embedded: the examples.
     name: of the evaluation.
-    tasks: (query, gallery) expressions over the embeddings, as configs have
-      them.
+    tasks: (query, gallery) expressions over the embeddings.
     ties: how ties count in the results, see `metrics.ranks`.
     missing: how queries without media count in the ranks, see
       `metrics.summary`.

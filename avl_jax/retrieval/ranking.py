@@ -61,7 +61,8 @@ def rank_both_ways(
   each = -(-len(x) // (block * hosts))  # tiles of a host in a row of them
   size = -(-len(x) // (each * hosts * tiles.GROUP)) * tiles.GROUP
   top = min(top, len(x))
-  *parts, is_nan, own = _rank(x, y, size, host * each, each, hosts, top)
+  mine = range(host * each, (host + 1) * each)
+  *parts, is_nan, own = _rank(x, y, size, each * hosts, mine, top)
   *parts, is_nan = multihost.from_all((*parts, np.array([is_nan])))
   if is_nan.any():
     raise ValueError('A score is NaN. The embeddings are not all finite.')
@@ -73,32 +74,25 @@ def rank_both_ways(
 
 
 def _rank(
-  x: np.ndarray,
-  y: np.ndarray,
-  size: int,
-  first: int,
-  each: int,
-  hosts: int,
-  top: int,
+  x: np.ndarray, y: np.ndarray, size: int, count: int, mine: range, top: int
 ) -> tuple[Part, Part, bool, np.ndarray]:
   """Ranks for this host's part of y.
 
   Args:
     x: float32 [N, D].
     y: float32 [N, D].
-    size: n, rows and columns of a tile; rows from N on are padding.
-    first: number of the first of this host's tiles in a row of tiles.
-    each: number of these tiles.
-    hosts: number of hosts.
+    size: n, rows and columns of a tile.
+    count: number of tiles of a row of tiles.
+    mine: this host's of them.
     top: k of the result.
 
   Returns:
     The rankings of all x among this host's y, and of these y among all x;
-    whether a score is NaN; float32 [n * each * hosts] scores of the matches.
+    whether a score is NaN; float32 [n * count] scores of the correct matches.
+    Rows from N on are padding.
   """
   devices = parallel.local_devices()
-  mine = range(first, first + each)
-  device_of = {j: devices[j % len(devices)] for j in range(each * hosts)}
+  device_of = {j: devices[j % len(devices)] for j in range(count)}
   kept = {j: _piece(y, j, size, device_of[j]) for j in mine}
 
   def tile(i: int, j: int, rows: jax.Array, own: np.ndarray) -> Tile:
@@ -108,35 +102,33 @@ def _rank(
 
   # The diagonal first: it holds the scores of the correct matches. A host
   # computes all of it, as its processor may round otherwise than another's.
-  own = np.zeros((len(device_of), size), np.float32)
-  diagonal = [
-    jax.device_get(tile(j, j, _piece(x, j, size, device), own))
-    for j, device in device_of.items()
-  ]
+  own = np.zeros((count, size), np.float32)
+  diagonal = []
+  for j, device in device_of.items():
+    found = tile(j, j, _piece(x, j, size, device), own)
+    diagonal.append(jax.device_get(found))
   own[:] = [found.diagonal for found in diagonal]
-  is_nan, rows, columns = False, [], {}
-  for i in device_of:
+  is_nan, rows, columns = False, [], {j: [] for j in mine}
+  for i in range(count):
     pieces = {
       device: _piece(x, i, size, device)
       for device in dict.fromkeys(device_of[j] for j in mine)
     }
-    found = [
-      diagonal[i] if i == j else tile(i, j, pieces[device_of[j]], own)
-      for j in mine
-    ]
-    row = jax.device_get(found)
+    row = jax.device_get(
+      [
+        diagonal[i] if i == j else tile(i, j, pieces[device_of[j]], own)
+        for j in mine
+      ]
+    )
     is_nan |= any(found.is_nan for found in row)
     rows.append(_join([found.of_x for found in row], top))
     for j, found in zip(mine, row, strict=True):
-      before = [columns[j]] if i else []
-      columns[j] = _join([*before, found.of_y], top)
-  of_y = _stacked([columns[j] for j in mine])
-  return _stacked(rows), of_y, bool(is_nan), own.ravel()
-
-
-def _stacked(parts: list[Part]) -> Part:
-  """Rankings of queries, one behind the other."""
-  return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+      columns[j] = [_join([*columns[j], found.of_y], top)]
+  of_x, of_y = (
+    jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    for parts in (rows, [part for (part,) in columns.values()])
+  )
+  return of_x, of_y, bool(is_nan), own.ravel()
 
 
 def _piece(
