@@ -15,9 +15,10 @@ voices that have never been heard in training. The videos are in
 generated/narrated_videos below --config.data_dir; input_pipeline/README.md,
 "Narrated videos", describes them and the table of what is in them.
 
-Expect five hours of video, 0.5 GB. A tenth of that took two minutes of
-processor time to prepare, a third of it to generate the files, so expect a
-quarter of an hour on two cores.
+Expect on two busy cores: 24 minutes to generate and prepare five hours of video
+(0.5 GB), and 24 to train. R@10 of speech to video and back: 41.3 and 47.0 % of
+349 clips (chance 2.9 %), 30.2 and 33.7 % of 199 clips that a volunteer speaks
+(chance 5.0 %).
 
 Other settings (`prepare.narrated`) make other videos. Their records need
 another --config.data_dir.
