@@ -73,7 +73,7 @@ def window_maxima(
     if first < min(last, len(bits)):
       np.maximum.reduce(bits[first:last], 0, out=row)
   if largest.min(initial=0) < 0:
-    for i in np.flatnonzero(largest.min(1) < 0):
+    for i in np.flatnonzero(largest.min(1) < 0).tolist():
       first, last = windows[i]
       found = bits[first:last].min(0)
       largest[i] = np.where(largest[i] < 0, found, largest[i])

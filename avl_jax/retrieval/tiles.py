@@ -1,29 +1,29 @@
 """A tile of a matrix of scores, ranked along its rows and its columns."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 GROUP = 16  # Rows of a tile are a multiple of it.
+Array = Any  # of JAX in the program, of NumPy on the host
 
 
 class Part(NamedTuple):
   """A `ranking.Ranking` among some of the items; counts are int32."""
 
-  better: np.ndarray
-  equal: np.ndarray
-  scores: np.ndarray  # float32 [n, k], of `best`
-  best: np.ndarray
+  better: Array
+  equal: Array
+  scores: Array  # float32 [n, k], of `best`
+  best: Array
 
 
 class Tile(NamedTuple):
   """What a tile of scores, n rows x against n rows y, says."""
 
-  diagonal: np.ndarray  # float32 [n]
-  is_nan: np.ndarray  # bool
+  diagonal: Array  # float32 [n]
+  is_nan: Array  # bool
   of_x: Part  # the queries are rows of x
   of_y: Part
 
