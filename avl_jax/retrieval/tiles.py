@@ -1,14 +1,14 @@
 """A tile of a matrix of scores, ranked along its rows and its columns."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Array = jax.Array | np.ndarray
 GROUP = 16  # Rows of a tile are a multiple of it.
+Array = Any  # of JAX in the program, of NumPy on the host
 
 
 class Part(NamedTuple):
