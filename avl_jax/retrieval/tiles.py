@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-Array = jax.Array | np.ndarray
 GROUP = 16  # Rows of a tile are a multiple of it.
 Array = Any  # of JAX in the program, of NumPy on the host
 
