@@ -73,7 +73,7 @@ finally:
     assert f'  {mode:10} {text}' in lines
   assert list(main.MODES) == list(modes.FUNCTIONS)
   examples = [line for line in lines if line.startswith('  python main.py ')]
-  assert len(examples) == 4
+  assert len(examples) == 3
   assert all(line.count('main.py') == 1 for line in examples)
 
 

@@ -6,15 +6,18 @@ import soundfile
 from tests.page import browsing, drawn
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   """Of the media and the index."""
   return tmp_path_factory.mktemp('page')
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def visits(folder):
-  """visits(): a visitor's page; the microphone hears who asks for red."""
+  """visits(): a visitor's page; the microphone hears who asks for red.
+
+  The model is replaced in the tests of a file, not in those of others.
+  """
   sound = folder / 'voice.wav'
   soundfile.write(sound, drawn.voice('red', 3), drawn.RATE)
   with (

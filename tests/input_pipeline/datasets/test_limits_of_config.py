@@ -35,7 +35,8 @@ def decoding(monkeypatch):
 def test_a_limit_reaches_the_child(name, decoding, tmp_path):
   media.write(tmp_path / 'videos/a.mp4', own_folder.tone(1, 3), seconds=3)
   (tmp_path / 'HowTo100M_1166_videopaths.txt').write_text('path\nNone/cars/a\n')
-  with pytest.raises(UserError, match=r'refused.*lasts 0\.0 hours'):
+  message = r'refused.*lasts 3 s\. Expected at most 1 s'
+  with pytest.raises(UserError, match=message):
     input_pipeline.prepare(
       datasets=(name,),
       data_dir=str(tmp_path / 'data'),

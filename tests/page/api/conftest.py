@@ -113,9 +113,9 @@ def made(run, index, media_dir=None, **options):
     yield app
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def app(run, index_dir):
-  """The application."""
+  """The application; the networks are replaced in the tests of a file."""
   with made(run, index_dir, question_seconds=30.0) as app:
     yield app
 
@@ -130,7 +130,7 @@ def client_of(app, headers=None, **options):
     yield client
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def client(app):
   """A client of the application."""
   with client_of(app) as client:
