@@ -47,6 +47,7 @@ def test_what_aborts_is_a_row_and_the_other_cases_run(tmp_path, monkeypatch):
   ]
 
 
+@pytest.mark.slow
 def test_what_hangs_is_a_row_and_ends_the_part(tmp_path):
   part = parts.Part('', FAILING, 10, {'p': {}, 'another': {}})
   assert isolation.run(part, 'FULL', tmp_path) == [

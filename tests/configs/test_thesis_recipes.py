@@ -248,6 +248,7 @@ def _run(folder, config, run, *more):
   return json.loads(path.read_text()) if path.exists() else None
 
 
+@pytest.mark.slow
 def test_from_the_authors_files_to_the_tables(made_up, monkeypatch):
   """Imports weights, fine-tunes on pickles, evaluates; fills no cell."""
   monkeypatch.chdir(pathlib.Path(main.__file__).parent)
@@ -295,6 +296,7 @@ def test_pooled_features_have_no_centre_frame(made_up, monkeypatch):
     _run(folder, 'baseline.py:boggust,youcook2,scratch', 'run')
 
 
+@pytest.mark.slow
 def test_late_text_at_step_0(made_up, monkeypatch):
   """Table 4.2, zero-shot: the audio-video model with random text."""
   monkeypatch.chdir(pathlib.Path(main.__file__).parent)
