@@ -39,6 +39,7 @@ def embedded(trained, batch):
   return trained.model.apply(trained.variables, batch, train=False)
 
 
+@pytest.mark.slow
 def test_embeds_in_float32_unless_asked(tmp_path, trained):
   folder, _ = make_run(tmp_path, dtype='bfloat16')
   expected = avl_jax.embed(trained, audio=WAVEFORMS)['audio']

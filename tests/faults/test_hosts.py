@@ -18,7 +18,7 @@ GRACE = 30  # seconds beyond the heartbeat, on a busy machine
 # Slow: the devices of a process wait for each other and for the other process.
 # Where two processes with two devices each share two busy cores, the first
 # collective has not ended for minutes.
-SLOW = pytest.mark.slow
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='session')
@@ -35,7 +35,7 @@ def _end(children):
     assert child.wait().exit_code == 0, child.stderr
 
 
-@pytest.mark.parametrize('devices', [1, pytest.param(2, marks=SLOW)])
+@pytest.mark.parametrize('devices', [1, 2])
 def test_two_processes_equal_one(devices, pair, begin, tmp_path):
   """Scores too; and one process resumes from the checkpoints of two."""
   alone = begin(tmp_path / 'one', devices=2 * devices).wait()
@@ -56,7 +56,6 @@ def test_two_processes_equal_one(devices, pair, begin, tmp_path):
   assert again.first == 8
 
 
-@SLOW
 def test_killed_and_started_again(pair, tmp_path):
   _end(pair(tmp_path / 'whole'))
   kill = Fault('kill', STEP, call=6)
@@ -69,7 +68,6 @@ def test_killed_and_started_again(pair, tmp_path):
   assert_same_end(tmp_path / 'run', tmp_path / 'whole')
 
 
-@SLOW
 @pytest.mark.parametrize('index', [0, 1], ids=['coordinator', 'worker'])
 def test_if_one_is_killed_the_other_ends(index, pair, one, tmp_path):
   faults = [(), ()]
@@ -85,7 +83,6 @@ def test_if_one_is_killed_the_other_ends(index, pair, one, tmp_path):
   assert_close_end(tmp_path, one[0])
 
 
-@SLOW
 @pytest.mark.parametrize('index', [0, 1])
 def test_a_signal_to_one_stops_both_at_the_same_step(
   index, pair, one, tmp_path
@@ -101,7 +98,6 @@ def test_a_signal_to_one_stops_both_at_the_same_step(
   assert_close_end(tmp_path, one[0])
 
 
-@SLOW
 def test_a_worker_that_hangs_ends_the_run(pair, tmp_path):
   faults = ((), [Fault('sleep', STEP, call=5, value=300)])
   children = pair(tmp_path, '--config.train.step_timeout=25', faults=faults)
@@ -112,7 +108,6 @@ def test_a_worker_that_hangs_ends_the_run(pair, tmp_path):
   _end(pair(tmp_path))
 
 
-@SLOW
 def test_a_step_that_is_not_finite_on_one_host(pair, tmp_path):
   poison = Fault(
     'poison',

@@ -9,6 +9,7 @@ import pytest
 from tests.page import browsing, drawn
 from tests.page.browsing import ask, played, titles
 
+pytestmark = pytest.mark.slow
 PHONE = {'width': 390, 'height': 844}
 # Contrast of each text with what is behind it, the least first.
 CONTRASTS = """() => {
