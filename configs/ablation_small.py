@@ -73,13 +73,7 @@ CLAIMS = (  # sections 3.3.4 and 3.3.3
 def get_config(language: str = 'fr') -> ml_collections.ConfigDict:
   """Returns the config of the comparison; see configs/narrated_videos.py."""
   config = narrated_videos.get_config(language)
-  evaluations = config.eval_data.evaluations.to_dict()
-  config.num_steps = STEPS
-  config.model.blocks = (1, 1, 1, 1)  # half of the time of the thesis' two
-  config.train.update(eval_every=STEPS // 3, save_every=STEPS // 3)
-  config.eval_data.evaluations = ml_collections.ConfigDict(
-    {'validation': evaluations.pop('validation')}
-  )
+  evaluations = narrated_videos.shorten(config, STEPS)
   held_out = {**evaluations['test'], 'splits': ('train',)}
   config.comparison.update(
     runs=tuple(RUNS.items()),

@@ -48,13 +48,7 @@ def get_config(rows: str = '') -> ml_collections.ConfigDict:
       f'Unknown row {unknown[0]!r}. Choose of {", ".join(RUNS)}, joined by "+".'
     )
   config = narrated_videos.get_config()
-  evaluations = config.eval_data.evaluations.to_dict()
-  config.num_steps = STEPS
-  config.model.blocks = (1, 1, 1, 1)  # half of the time of the thesis' two
-  config.train.update(eval_every=STEPS // 3, save_every=STEPS // 3)
-  config.eval_data.evaluations = ml_collections.ConfigDict(
-    {'validation': evaluations.pop('validation')}
-  )
+  evaluations = narrated_videos.shorten(config, STEPS)
   config.comparison.update(
     runs=tuple((name, RUNS[name]) for name in names),
     seeds=(1, 2, 3),

@@ -103,3 +103,23 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   config.search.update(window=5.0, step=2.5)  # as the clips of training
   config.best_metric = 'validation/val/audio_to_video/R@10'
   return config
+
+
+def shorten(config: ml_collections.ConfigDict, steps: int) -> dict:
+  """Makes the runs of a comparison short; they evaluate on validation alone.
+
+  Args:
+    config: of `get_config`; changed.
+    steps: of a run.
+
+  Returns:
+    The other evaluations, those of the comparison.
+  """
+  evaluations = config.eval_data.evaluations.to_dict()
+  config.num_steps = steps
+  config.model.blocks = (1, 1, 1, 1)  # half of the time of the thesis' two
+  config.train.update(eval_every=steps // 3, save_every=steps // 3)
+  config.eval_data.evaluations = ml_collections.ConfigDict(
+    {'validation': evaluations.pop('validation')}
+  )
+  return evaluations
