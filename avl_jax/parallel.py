@@ -19,6 +19,10 @@ from avl_jax.errors import UserError
 
 AXIS = 'devices'
 Tree = Any
+# For programs in which an encoder has no gradient: XLA for GPUs merges the
+# choice of every second frame with the product after it, and aborts the process
+# at 'Check failed: subdim_size_accumulator == dim_size' (jax 0.11.2, H200).
+_NO_TRITON = {'xla_gpu_enable_triton_gemm': False}
 
 
 def cache_compilations(folder: str) -> None:
@@ -109,7 +113,12 @@ def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
   )
 
 
-def pmap_step(step: Callable) -> Callable:
+def compiler_options() -> dict[str, bool]:
+  """Options of XLA for programs in which an encoder has no gradient."""
+  return _NO_TRITON if devices()[0].platform == 'gpu' else {}
+
+
+def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
   """Maps `step(state, batch) -> (state, metrics)` over the devices.
 
   The memory of the given state is reused for the new state.
@@ -118,8 +127,9 @@ def pmap_step(step: Callable) -> Callable:
     step: gets the whole state and one device's share of the batch. Its results
       must be equal on all devices (reduce with `mean`), because
       `out_axes=None` returns the first device's value unchecked.
+    is_partly_frozen: an encoder has no gradient.
   """
-  return jax.pmap(
+  mapped = jax.pmap(
     step,
     axis_name=AXIS,
     in_axes=(None, 0),
@@ -127,6 +137,7 @@ def pmap_step(step: Callable) -> Callable:
     donate_argnums=(0,),
     devices=devices(),
   )
+  return _without_gradient(mapped) if is_partly_frozen else mapped
 
 
 def pmap_forward(forward: Callable) -> Callable:
@@ -141,8 +152,8 @@ def pmap_forward(forward: Callable) -> Callable:
   Accelerators multiply float32 in full precision here; by default GPUs would
   use TF32 and TPUs bfloat16.
   """
-  mapped = jax.pmap(
-    forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
+  mapped = _without_gradient(
+    jax.pmap(forward, axis_name=AXIS, in_axes=(None, 0), devices=devices())
   )
   sizes: dict[frozenset, int] = {}
 
@@ -161,6 +172,22 @@ def pmap_forward(forward: Callable) -> Callable:
     return jax.tree.map(
       lambda x: np.asarray(x).reshape(size, *x.shape[2:])[:count], mapped_out
     )
+
+  return call
+
+
+def _without_gradient(mapped: Any) -> Callable:
+  """Calls a mapped function that is compiled with `compiler_options`."""
+  programs: dict[tuple, jax.stages.Compiled] = {}
+
+  def call(*arguments: Tree) -> Tree:
+    leaves, structure = jax.tree.flatten(arguments)
+    key = structure, *((x.shape, x.dtype) for x in leaves)
+    if key not in programs:
+      lowered = mapped.lower(*arguments)
+      programs[key] = lowered.compile(compiler_options=compiler_options())
+    program = programs[key]
+    return program(*jax.device_put(arguments, program.input_shardings[0]))
 
   return call
 

@@ -7,6 +7,9 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,7 +73,8 @@ def _twin(name: str, options: argparse.Namespace) -> tuple:
 def _work(connection, name: str, options: argparse.Namespace) -> None:
   """Runs in a process: receives numbers of steps and runs them; 0 ends it.
 
-  Sends the facts, then (seconds of a step, peak bytes) for each number.
+  Sends that it is ready; after the first number the facts, then (seconds of a
+  step, peak bytes) for each other number.
   """
   try:
     made = _twin(name, options) if name in TWINS else _ours(options)
@@ -78,6 +82,8 @@ def _work(connection, name: str, options: argparse.Namespace) -> None:
     connection.send({'missing': str(error)})
     return
   step, parameters, peak, device = made
+  connection.send({})
+  connection.recv()
   start = time.perf_counter()
   facts = {'loss': step(), 'parameters': parameters, 'device': device}
   connection.send({**facts, 'first': time.perf_counter() - start})
@@ -90,28 +96,47 @@ def _work(connection, name: str, options: argparse.Namespace) -> None:
     connection.send((seconds, peak() if peak else used))
 
 
-@contextlib.contextmanager
-def worker(
-  name: str, options: argparse.Namespace
-) -> Iterator[tuple[Callable, dict]]:
-  """Starts a process; yields (ask(steps) -> (seconds, bytes), its facts)."""
+class Worker(NamedTuple):
+  """A process and the pipe to it."""
+
+  process: SpawnProcess
+  pipe: Connection
+
+
+def start(name: str, options: argparse.Namespace) -> Worker:
+  """Starts a process, which makes its model and waits."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(target=_work, args=(theirs, name, options))
   process.start()
   theirs.close()
+  return Worker(process, ours)
+
+
+@contextlib.contextmanager
+def worker(
+  name: str, options: argparse.Namespace, started: Worker | None = None
+) -> Iterator[tuple[Callable, dict]]:
+  """Yields (ask(steps) -> (seconds, bytes), facts) of a process.
+
+  Args:
+    name: of the model.
+    options: of the benchmark.
+    started: from `start`; None: it is started here.
+  """
+  process, ours = started or start(name, options)
 
   def ask(steps: int) -> tuple[float, int]:
     ours.send(steps)
     return ours.recv()
 
   try:
-    facts = ours.recv()
-  except EOFError:
+    facts = ours.recv() or ask(1)
+  except (EOFError, OSError):
     facts = {'missing': 'its process ended, perhaps out of memory'}
   try:
     yield ask, facts
   finally:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
       ours.send(0)
     process.join()

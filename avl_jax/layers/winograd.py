@@ -10,12 +10,13 @@ a convolution too; the gradient of the kernel is computed directly. On a GPU
 the vendor's own convolutions are used.
 """
 
-import functools
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+
+from avl_jax.layers import convolution
 
 # Toom-Cook at 0, 1, -1, 2 and infinity: y = A ((G g) * (B x)), x of 5, g of 3.
 _B = (
@@ -45,31 +46,31 @@ def convolve(
   kernel: jax.Array,
   window_strides: Sequence[int],
   padding: Sequence[tuple[int, int]],
-  **options,
+  **options: Any,
 ) -> jax.Array:
   """Convolves in layouts 'NWC' and 'WIO', as `conv_general_dilated` of nn.Conv.
 
   On a CPU, large float32 layers of width 9 and stride 1 use `minimal`; all
-  others use `jax.lax.conv_general_dilated`.
+  others use `convolution.convolve`.
 
   Args:
     x: [N, T, C].
     kernel: [W, C, D].
     window_strides: (stride,).
     padding: ((before, after),).
-    **options: other options of Flax' call of
-      `jax.lax.conv_general_dilated`; no dilation, no groups.
+    **options: what else Flax gives to `jax.lax.conv_general_dilated`, which is
+      its default: these layouts, no dilation, no groups. Unused.
 
   Returns:
     [N, T', D].
   """
-  direct = functools.partial(
-    jax.lax.conv_general_dilated,
-    window_strides=window_strides,
-    padding=padding,
-    **options,
-  )
-  is_same = window_strides == (1,) and tuple(padding) == ((4, 4),)
+  del options
+  (stride,), (around,) = window_strides, padding
+
+  def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return convolution.convolve(x, kernel, stride, tuple(around))
+
+  is_same = stride == 1 and tuple(around) == (4, 4)
   is_large = len(x) >= _FEWEST and x.size >= _SMALLEST * len(x)
   if not (is_same and is_large and len(kernel) == 9 and x.dtype == jnp.float32):
     return direct(x, kernel)
@@ -98,7 +99,7 @@ def minimal(x: jax.Array, kernel: jax.Array) -> jax.Array:
   taps = kernel.reshape(3, 3, *kernel.shape[1:])  # filter, tap
   taps = [taps[:, i] for i in range(3)]
   products = [
-    _direct(_mix(b, frames), _mix(g, taps), 0)
+    convolution.convolve(_mix(b, frames), _mix(g, taps), 1, (0, 0))
     for b, g in zip(_B, _G, strict=True)
   ]
   y = jnp.stack([_mix(a, products) for a in _A], 2)
@@ -111,10 +112,9 @@ def _forward(x, kernel):
 
 def _backward(inputs, gradient):
   x, kernel = inputs
-  transpose = jax.linear_transpose(lambda w: _direct(x, w, 4), kernel)
-  (kernel_gradient,) = transpose(gradient)
   flipped = jnp.flip(kernel, 0).swapaxes(1, 2)  # [9, D, C]
-  return minimal(gradient, flipped), kernel_gradient
+  of_kernel = convolution.gradient_of_kernel(x, gradient, 9, 1, (4, 4))
+  return minimal(gradient, flipped), of_kernel
 
 
 minimal.defvjp(_forward, _backward)
@@ -124,9 +124,3 @@ def _mix(row: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
   """Sum of the arrays, weighted by the row."""
   terms = (c * x for c, x in zip(row, arrays, strict=True) if c)
   return cast(jax.Array, sum(terms))
-
-
-def _direct(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-  return jax.lax.conv_general_dilated(
-    x, kernel, (1,), ((padding,) * 2,), dimension_numbers=('NWC', 'WIO', 'NWC')
-  )

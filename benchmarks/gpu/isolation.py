@@ -13,7 +13,11 @@ from collections.abc import Mapping
 
 from benchmarks.gpu.parts import Part
 
-_TELLING = re.compile(r'Check fail|F\d{4} |free\(|corrupt|terminate|Error')
+# From the most telling on: a check that failed, then what else ends programs.
+_TELLING = (
+  re.compile(r'^F\d{4} |Check failed'),
+  re.compile(r'free\(|corrupt|terminate|Error'),
+)
 
 
 def run(part: Part, sizes: str, folder: pathlib.Path) -> list[dict]:
@@ -120,5 +124,7 @@ def _telling(log: pathlib.Path) -> str:
   """The line of a log that tells the most of an end; '': it is empty."""
   text = log.read_text(encoding='utf8', errors='replace')
   lines = [line.strip() for line in text.splitlines() if line.strip()]
-  telling = [line for line in lines if _TELLING.search(line)]
-  return (telling or lines or [''])[-1][:200]
+  for pattern in _TELLING:
+    if telling := [line for line in lines if pattern.search(line)]:
+      return telling[0][:300]
+  return (lines or [''])[-1][:300]

@@ -55,9 +55,7 @@ class Sizes:
   batch_sizes: tuple[int, ...] = (256, 4096)
   steps: int = 10
   model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  evaluations: tuple[str, ...] = (
-    *('small', 'ratio13', 'over', 'full_db', 'full_unit'),
-  )
+  evaluations: tuple[str, ...] = ('ratio13', 'full_unit')
   pairs: int = 50_000
   vectors: int = 1_000_000
   indexed: int = 200_000
@@ -85,11 +83,11 @@ SMALL = Sizes(
 _HERE = 'benchmarks.gpu.'
 # 360 seconds together.
 PARTS = (
-  Part('Self-test', f'{_HERE}arithmetic', 25),
+  Part('Self-test', f'{_HERE}arithmetic', 20),
   Part(
-    "Wrong results that jax's tracker tells of", f'{_HERE}wrong_results', 30
+    "Wrong results that jax's tracker tells of", f'{_HERE}wrong_results', 20
   ),
-  Part('Golden numbers', f'{_HERE}golden_numbers', 70),
+  Part('Golden numbers', f'{_HERE}golden_numbers', 65),
   Part(
     'Ten training steps, repeated',
     f'{_HERE}repeats',
@@ -101,7 +99,7 @@ PARTS = (
       'deterministic, another process': _DETERMINISTIC,
     },
   ),
-  Part('A training step', f'{_HERE}training', 110),
-  Part('Where its time goes', f'{_HERE}step_parts', 30, {'': _NO_GRAPHS}),
-  Part('Ranking and search', f'{_HERE}nearest', 40),
+  Part('A training step', f'{_HERE}training', 130),
+  Part('Where its time goes', f'{_HERE}step_parts', 25, {'': _NO_GRAPHS}),
+  Part('Ranking and search', f'{_HERE}nearest', 45),
 )

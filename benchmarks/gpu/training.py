@@ -11,28 +11,24 @@ from benchmarks.gpu.parts import Sizes
 ROUNDS = 2
 
 
-def speed(name: str, size: int, sizes: Sizes, folder: str) -> dict:
-  """A row: a model alone on the device, in a process of its own.
-
-  Args:
-    name: ours, or a twin; ours must run first, because it writes the weights.
-    size: of the batch.
-    sizes: steps of a round, and the model's sizes.
-    folder: for weights and compiled programs.
-  """
-  options = argparse.Namespace(
+def _options(size: int, sizes: Sizes) -> argparse.Namespace:
+  return argparse.Namespace(
     batch_size=size,
     dtype='bfloat16',
     structure='release',
     remat=False,
-    folder=folder,
+    # The parent removes it. It gets weights and compiled programs.
+    folder=os.environ['JAX_COMPILATION_CACHE_DIR'],
     sizes=sizes.model,
   )
-  with workers.worker(name, options) as (ask, facts):
-    if 'missing' in facts:
-      return {'result': f'skipped: {facts["missing"]}'}
-    ask(1)
-    rounds = [ask(sizes.steps) for _ in range(ROUNDS)]
+
+
+def _row(ask: Callable, facts: dict, size: int, sizes: Sizes) -> dict:
+  """A row: a model alone on the device."""
+  if 'missing' in facts:
+    return {'result': f'skipped: {facts["missing"]}'}
+  ask(1)
+  rounds = [ask(sizes.steps) for _ in range(ROUNDS)]
   seconds = min(seconds for seconds, _ in rounds)
   row = {
     'clips/s': round(size / seconds, 1),
@@ -48,13 +44,40 @@ def speed(name: str, size: int, sizes: Sizes, folder: str) -> dict:
   return row
 
 
+def _waves(sizes: Sizes) -> list[list[tuple[str, int]]]:
+  """(model, batch size) of the processes that make their models together.
+
+  Ours is alone at first, because it writes the weights of the others.
+  """
+  usual, twins = sizes.batch_size, workers.TWINS if sizes.twins else ()
+  compiled = [name for name in twins if name not in workers.EAGER]
+  eager = [name for name in twins if name in workers.EAGER]
+  return [
+    [(workers.OURS, usual)],
+    [(name, usual) for name in eager]
+    + [(n, size) for size in sizes.batch_sizes for n in (workers.OURS, *eager)],
+    [(name, usual) for name in compiled],
+    [(name, size) for size in sizes.batch_sizes for name in compiled],
+  ]
+
+
 def cases(sizes: Sizes) -> dict[str, Callable]:
-  """All at the usual batch size, then at the others."""
-  folder = os.environ['JAX_COMPILATION_CACHE_DIR']  # which the parent removes
-  names = [workers.OURS, *(workers.TWINS if sizes.twins else ())]
-  pairs = [(name, sizes.batch_size) for name in names]
-  pairs += [(name, size) for size in sizes.batch_sizes for name in names]
+  """All models; those that compile long are last."""
+  waiting: dict[tuple[str, int], workers.Worker] = {}
+
+  def speed(pair: tuple[str, int], wave: list[tuple[str, int]]) -> dict:
+    if pair not in waiting:
+      for each in wave[wave.index(pair) :]:
+        waiting[each] = workers.start(each[0], _options(each[1], sizes))
+      for each in waiting.values():
+        each.pipe.poll(None)  # None makes its model while another is measured.
+    name, size = pair
+    options = _options(size, sizes)
+    with workers.worker(name, options, waiting.pop(pair)) as (ask, facts):
+      return _row(ask, facts, size, sizes)
+
   return {
-    f'{name}, batch {size}': functools.partial(speed, name, size, sizes, folder)
-    for name, size in pairs
+    f'{name}, batch {size}': functools.partial(speed, (name, size), wave)
+    for wave in _waves(sizes)
+    for name, size in wave
   }
