@@ -40,7 +40,7 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize('moment', some_fast(FULL, 'at a save'))
+@pytest.mark.parametrize('moment', some_fast(FULL))
 def test_full(moment, begin, unbroken, tmp_path):
   workdir = tmp_path / 'run'
   child = begin(workdir, faults=[FULL[moment]]).wait()
