@@ -27,6 +27,7 @@ from avl_jax.features import (
   RefusedError,
   TooShortError,
   audio,
+  pauses,
   reading,
 )
 from avl_jax.search import questions
@@ -97,9 +98,9 @@ class FileQuestions:
 
     Args:
       source: path of a file with sound, of a picture or of a video, perhaps
-        with a span in seconds, 'FILE@12-19.5'; '-': sound from standard input;
-        or the content of a file with sound. A file is what its suffix says, as
-        in an index; without a known one it is sound.
+        with a span in seconds, 'FILE@12-19.5'; '-': a recording from standard
+        input, see `pauses`; or the content of a file with sound. A file is
+        what its suffix says, as in an index; without a known one it is sound.
       part: of a video, 'sound' or 'picture'; '': its pictures, or its sound if
         it has none.
 
@@ -108,11 +109,12 @@ class FileQuestions:
     """
     if part not in PARTS:
       raise ConfigError(f'The part is {part!r}. Expected one of {PARTS}.')
-    if source == STDIN:
+    is_recorded = source == STDIN
+    if is_recorded:
       source = _read_stdin()
     if isinstance(source, bytes):
       with _as_file(source) as path:
-        return self._of_sound(path, 'sound', 0.0, None)
+        return self._of_sound(path, 'sound', 0.0, None, is_recorded)
     path, start, end = split(os.fspath(source))
     kind = media_folder.kind(path)
     if kind == media_folder.PICTURE:
@@ -131,13 +133,20 @@ class FileQuestions:
     return self._of_sound(path, os.fspath(source), start, end)
 
   def _of_sound(
-    self, path: str, name: str, start: float, end: float | None
+    self,
+    path: str,
+    name: str,
+    start: float,
+    end: float | None,
+    is_recorded: bool = False,
   ) -> Question:
     last = np.inf if end is None else end
     waveform = self._decoder.run(
       path, lambda media: media.waveform(start, last)
     )
     audio.check_audible(waveform, name)
+    if is_recorded:
+      waveform = pauses.without_pauses(waveform)
     vector = trained_model.embed(self._trained, audio=waveform)['audio'][0]
     return Question(name, 'audio', vector)
 

@@ -15,6 +15,7 @@ from avl_jax.features import (
   MissingError,
   RefusedError,
   audio,
+  pauses,
   video,
 )
 from avl_jax.models.avlnet import AVLnet
@@ -52,6 +53,23 @@ def test_sound_may_have_no_file(kind, searcher, question, monkeypatch):
     rtol=1e-3,
   )
   assert found.branch == ('' if kind == 'vector' else 'audio')
+
+
+def test_pauses_of_a_recording_are_left_out(searcher, question, monkeypatch):
+  waveform, rate = soundfile.read(question, dtype='float32')
+  silence = np.zeros(rate, np.float32)
+  around, content = np.concatenate([silence, waveform, silence]), io.BytesIO()
+  soundfile.write(content, around, rate, format='wav', subtype='FLOAT')
+  content.seek(0)
+  stdin = types.SimpleNamespace(buffer=content)
+  monkeypatch.setattr('sys.stdin', stdin)
+  found = searcher.question('-').vector
+  sound = pauses.without_pauses(around)
+  assert len(sound) < len(waveform) + rate // 2
+  expected = avl_jax.embed(searcher.trained, audio=sound)['audio'][0]
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+  # A file is asked as it is.
+  assert np.abs(searcher.question(content.getvalue()).vector - found).max() > 1
 
 
 def test_a_stream_of_arecord_is_read(searcher, question):
