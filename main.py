@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
   options, config, workdir = read_arguments(argv)
   # After the arguments, because these imports take seconds.
   import input_pipeline
-  from avl_jax import modes, multihost, parallel
+  from avl_jax import compilation, modes, multihost
 
   if __name__ == '__main__':
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -100,7 +100,7 @@ def main(argv: list[str]) -> None:
     options.coordinator, options.num_processes, options.process_id
   )
   if config.compilation_cache:
-    parallel.cache_compilations(config.compilation_cache)
+    compilation.cache(config.compilation_cache)
   with multihost.together(input_pipeline.EventFileError):
     modes.FUNCTIONS[options.mode](config, workdir, input_pipeline)
     multihost.wait('the end')

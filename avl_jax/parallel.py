@@ -6,7 +6,6 @@ leading device axis. Batches are mapped over their first axis.
 """
 
 import contextlib
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,37 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avl_jax import compilation
 from avl_jax.errors import UserError
 
 AXIS = 'devices'
 Tree = Any
-# For programs in which an encoder has no gradient: XLA for GPUs merges the
-# choice of every second frame with the product after it, and aborts the process
-# at 'Check failed: subdim_size_accumulator == dim_size' (jax 0.11.2, H200).
-_NO_TRITON = {'xla_gpu_enable_triton_gemm': False}
-
-
-def cache_compilations(folder: str) -> None:
-  """Enables XLA's persistent compilation cache in a private folder.
-
-  Later processes then start in seconds. The folder holds executable code, so
-  it gets mode 0700 and must belong to the user.
-
-  Raises:
-    UserError: the folder cannot be created, or belongs to another user.
-  """
-  path = pathlib.Path(folder).expanduser()
-  try:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)  # Fails unless the user owns the folder.
-  except OSError as error:
-    raise UserError(
-      f'The compilation cache cannot be in {path}: {error}. Choose another '
-      'folder, --config.compilation_cache=FOLDER, or disable the cache, '
-      "--config.compilation_cache=''."
-    ) from error
-  jax.config.update('jax_compilation_cache_dir', str(path))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
 
 
 def devices() -> list[jax.Device]:
@@ -113,11 +86,6 @@ def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
   )
 
 
-def compiler_options() -> dict[str, bool]:
-  """Options of XLA for programs in which an encoder has no gradient."""
-  return _NO_TRITON if devices()[0].platform == 'gpu' else {}
-
-
 def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
   """Maps `step(state, batch) -> (state, metrics)` over the devices.
 
@@ -137,7 +105,7 @@ def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
     donate_argnums=(0,),
     devices=devices(),
   )
-  return _without_gradient(mapped) if is_partly_frozen else mapped
+  return compilation.without_gradient(mapped) if is_partly_frozen else mapped
 
 
 def pmap_forward(forward: Callable) -> Callable:
@@ -152,7 +120,7 @@ def pmap_forward(forward: Callable) -> Callable:
   Accelerators multiply float32 in full precision here; by default GPUs would
   use TF32 and TPUs bfloat16.
   """
-  mapped = _without_gradient(
+  mapped = compilation.without_gradient(
     jax.pmap(forward, axis_name=AXIS, in_axes=(None, 0), devices=devices())
   )
   sizes: dict[frozenset, int] = {}
@@ -172,22 +140,6 @@ def pmap_forward(forward: Callable) -> Callable:
     return jax.tree.map(
       lambda x: np.asarray(x).reshape(size, *x.shape[2:])[:count], mapped_out
     )
-
-  return call
-
-
-def _without_gradient(mapped: Any) -> Callable:
-  """Calls a mapped function that is compiled with `compiler_options`."""
-  programs: dict[tuple, jax.stages.Compiled] = {}
-
-  def call(*arguments: Tree) -> Tree:
-    leaves, structure = jax.tree.flatten(arguments)
-    key = structure, *((x.shape, x.dtype) for x in leaves)
-    if key not in programs:
-      lowered = mapped.lower(*arguments)
-      programs[key] = lowered.compile(compiler_options=compiler_options())
-    program = programs[key]
-    return program(*jax.device_put(arguments, program.input_shardings[0]))
 
   return call
 

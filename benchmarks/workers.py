@@ -25,10 +25,10 @@ def _ours(options: argparse.Namespace) -> tuple:
   import jax
   from flax import traverse_util
 
-  from avl_jax import parallel
+  from avl_jax import compilation, parallel
   from benchmarks import full_size
 
-  parallel.cache_compilations(options.folder)
+  compilation.cache(options.folder)
   step, state, batch = full_size.make_step(
     full_size.make_batch(options.batch_size),
     options.dtype,

@@ -21,10 +21,10 @@ import soundfile
 from PIL import Image
 
 import input_pipeline
-from avl_jax import parallel
+from avl_jax import compilation, parallel
 from tests.helpers import noise_dataset
 
-parallel.cache_compilations('~/.cache/avl_jax/tests')
+compilation.cache('~/.cache/avl_jax/tests')
 
 
 @pytest.fixture

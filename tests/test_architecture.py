@@ -27,7 +27,7 @@ FLOORS = {
     ('extraction',),
     ('backbones',),
     ('features', 'torch_files', 'parallel', 'multihost', 'files', 'config'),
-    ('layers', 'losses', 'loss_options', 'later_keys'),
+    ('compilation', 'layers', 'losses', 'loss_options', 'later_keys'),
     ('errors', 'logs'),
   ),
   'avl_jax/checkpoints': (

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from avl_jax import losses, parallel
+from avl_jax import compilation, losses, parallel
 from avl_jax.errors import UserError
 from avl_jax.models.avlnet import AVLnet, init_variables
 from avl_jax.train import optimizer as optimizers
@@ -227,13 +227,12 @@ def test_variables_may_be_on_any_device(use_devices):
 
 
 def test_programs_without_a_gradient_leave_triton_out(monkeypatch):
-  assert not parallel.compiler_options()
-  gpu = types.SimpleNamespace(platform='gpu')
+  assert not compilation.options()
   with monkeypatch.context() as patch:
-    patch.setattr(parallel, 'devices', lambda: [gpu])
-    assert parallel.compiler_options() == {'xla_gpu_enable_triton_gemm': False}
+    patch.setattr(jax, 'default_backend', lambda: 'gpu')
+    assert compilation.options() == {'xla_gpu_enable_triton_gemm': False}
   # They reach the compiler, which refuses what it does not know.
-  monkeypatch.setattr(parallel, 'compiler_options', lambda: {'no_such': True})
+  monkeypatch.setattr(compilation, 'options', lambda: {'no_such': True})
   batch = parallel.shard({'x': np.ones(len(jax.devices()), np.float32)})
   state = parallel.replicate(np.float32(0))
 

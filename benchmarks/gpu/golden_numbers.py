@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from avl_jax import losses, parallel
+from avl_jax import compilation, losses
 from avl_jax.models import avlnet
 from benchmarks.gpu.arithmetic import compare
 from benchmarks.gpu.parts import Sizes
@@ -115,12 +115,12 @@ def cases(sizes: Sizes) -> dict[str, Callable]:
   """Evaluations as the program compiles them, training steps, and a trial.
 
   The last evaluation is compiled as XLA does it unasked. That aborts on GPUs
-  (see `parallel.compiler_options`), until XLA is mended.
+  (see `compilation.options`), until XLA is mended.
   """
   if not GOLDEN.exists():
     missing = {'result': f'absent: {GOLDEN}'}
     return {'golden numbers': lambda: missing}
-  options = parallel.compiler_options()
+  options = compilation.options()
   found: dict[str, Callable] = {}
   for dtype, precision in (('float32', 'highest'), ('bfloat16', 'usual')):
     name = f'{dtype}, products {precision}'
