@@ -76,15 +76,21 @@ def launched(sound: pathlib.Path) -> Iterator:
 
 
 @contextlib.contextmanager
-def served(folder: pathlib.Path) -> Iterator[str]:
+def served(folder: pathlib.Path, token_file: str = '') -> Iterator[str]:
   """Context in which drawn media are served; the address of the page.
 
   Args:
     folder: for the media, 'media', and their index, 'index'.
+    token_file: file with what visitors must know; '': nothing.
   """
   drawn.write_all(folder / 'media')
   stand_in.make_index(folder / 'index', folder / 'media')
-  options = Options(port=0, hosts=(ELSEWHERE,), upload_bytes=4 * 2**20)
+  options = Options(
+    port=0,
+    hosts=(ELSEWHERE,),
+    upload_bytes=4 * 2**20,
+    token_file=token_file,
+  )
   with (
     stand_in.replaced_model(),
     serving.listen(options) as listener,
@@ -124,7 +130,7 @@ class Visits:
   """Opens pages, each for a visitor of its own."""
 
   def __init__(self, browser, address: str):
-    self._browser, self.address = browser, address
+    self.browser, self.address = browser, address
 
   @contextlib.contextmanager
   def __call__(
@@ -142,7 +148,7 @@ class Visits:
       **options: of the visitor's browser, see playwright.
     """
     options = {'viewport': {'width': 1200, 'height': 900}, **options}
-    context = self._browser.new_context(**{'locale': 'en', **options})
+    context = self.browser.new_context(**{'locale': 'en', **options})
     context.set_default_timeout(30_000)
     context.add_init_script(RECORD_FRAMES)
     page, said, asked = context.new_page(), [], set()

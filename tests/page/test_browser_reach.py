@@ -269,3 +269,23 @@ def test_media_that_moved_away_are_still_named(visits, folder):
       assert card.locator('.poster, .clip:visible').count() == 0
   finally:
     (folder / 'moved.mp4').rename(path)
+
+
+def test_the_token_opens_the_page(visits, tmp_path):
+  token = tmp_path / 'token'
+  with browsing.served(tmp_path, token_file=str(token)) as address:
+    page = visits.browser.new_page()
+    page.goto(address)
+    for given in ('wrong', token.read_text().strip()):
+      assert page.title() == 'Token · Jeton'
+      assert page.locator('#token').evaluate(
+        '(it) => it === document.activeElement'
+      )
+      page.keyboard.type(given)
+      page.keyboard.press('Enter')
+      page.wait_for_load_state()
+    page.wait_for_selector('#facts:not(:empty)')
+    assert 'token' not in page.url
+    page.reload()  # The browser is remembered.
+    page.wait_for_selector('#facts:not(:empty)')
+    page.close()
