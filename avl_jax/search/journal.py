@@ -130,7 +130,7 @@ class Journal:
     with files.writing(self._path):
       os.truncate(self._path, self._size)
     for path in folder.glob('journal-*.jsonl'):
-      if path != self._path:
+      if path.name != self._path.name:
         path.unlink()
 
   def commit(self, *lines: dict[str, Any]) -> None:

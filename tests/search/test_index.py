@@ -1,5 +1,7 @@
 """Adding, moving, dropping and finding the windows of files."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,18 @@ def test_what_was_added_is_found(index, folder):
       assert scores.tolist() == expected[0]
       assert rows.tolist() == expected[1]
       assert again.check() == []
+
+
+def test_the_folder_may_be_relative(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  folder = pathlib.Path('runs/index')
+  with Index.create(folder, made_up.description()) as opened:
+    made_up.add(opened, 'a.mp4', 2, seed=1)
+  with Index.open(folder, write=True) as opened:
+    made_up.add(opened, 'b.mp4', 3, seed=2)
+  with Index.open(tmp_path / folder) as opened:
+    assert opened.count == 5
+    assert opened.check() == []
 
 
 def test_windows_without_a_vector_are_not_found(index):
