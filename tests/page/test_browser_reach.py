@@ -282,8 +282,8 @@ def test_the_token_opens_the_page(visits, tmp_path):
         '(it) => it === document.activeElement'
       )
       page.keyboard.type(given)
-      page.keyboard.press('Enter')
-      page.wait_for_load_state()
+      with page.expect_navigation():
+        page.keyboard.press('Enter')
     page.wait_for_selector('#facts:not(:empty)')
     assert 'token' not in page.url
     page.reload()  # The browser is remembered.
