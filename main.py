@@ -96,11 +96,10 @@ def main(argv: list[str]) -> None:
 
   if __name__ == '__main__':
     signal.signal(signal.SIGINT, signal.default_int_handler)
+  compilation.set_up(config.compilation_cache)
   multihost.connect(
     options.coordinator, options.num_processes, options.process_id
   )
-  if config.compilation_cache:
-    compilation.cache(config.compilation_cache)
   with multihost.together(input_pipeline.EventFileError):
     modes.FUNCTIONS[options.mode](config, workdir, input_pipeline)
     multihost.wait('the end')

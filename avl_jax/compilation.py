@@ -1,14 +1,39 @@
 """How XLA compiles: a cache on the disk, and what it must not do on GPUs."""
 
+import os
 import pathlib
-from collections.abc import Callable
-from typing import Any
 
 import jax
 
 from avl_jax.errors import UserError
 
-Tree = Any
+_TRITON = 'xla_gpu_enable_triton_gemm'
+
+
+def set_up(folder: str) -> None:
+  """Sets a process up, before it compiles: `avoid_triton`, and `cache`.
+
+  Args:
+    folder: of the cache; '': there is none.
+  """
+  avoid_triton()
+  if folder:
+    cache(folder)
+
+
+def avoid_triton() -> None:
+  """Lets XLA compute products on GPUs without Triton, from the first one on.
+
+  Where no gradient needs a shortcut's every second frame, XLA merges that
+  choice with the product after it into a Triton kernel, and aborts the process
+  at 'Check failed: subdim_size_accumulator == dim_size' (jax 0.11.2, H200).
+
+  XLA reads the variable XLA_FLAGS once, before it compiles for the first time
+  in a process. What it says of Triton already stays.
+  """
+  flags = os.environ.get('XLA_FLAGS', '')
+  if _TRITON not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} --{_TRITON}=false'.strip()
 
 
 def cache(folder: str) -> None:
@@ -32,30 +57,3 @@ def cache(folder: str) -> None:
     ) from error
   jax.config.update('jax_compilation_cache_dir', str(path))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
-
-
-def options() -> dict[str, bool]:
-  """XLA's options for programs in which an encoder has no gradient.
-
-  XLA for GPUs merges the choice of every second frame with the product after
-  it into a Triton kernel, and aborts the process at 'Check failed:
-  subdim_size_accumulator == dim_size' (jax 0.11.2, H200).
-  """
-  is_gpu = jax.default_backend() == 'gpu'
-  return {'xla_gpu_enable_triton_gemm': False} if is_gpu else {}
-
-
-def without_gradient(mapped: Any) -> Callable:
-  """Calls what `jax.pmap` or `jax.jit` returned, compiled with `options`."""
-  programs: dict[tuple, jax.stages.Compiled] = {}
-
-  def call(*arguments: Tree) -> Tree:
-    leaves, structure = jax.tree.flatten(arguments)
-    key = structure, *((x.shape, x.dtype) for x in leaves)
-    if key not in programs:
-      lowered = mapped.lower(*arguments)
-      programs[key] = lowered.compile(compiler_options=options())
-    program = programs[key]
-    return program(*jax.device_put(arguments, program.input_shardings[0]))
-
-  return call

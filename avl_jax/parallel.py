@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avl_jax import compilation
 from avl_jax.errors import UserError
 
 AXIS = 'devices'
@@ -86,7 +85,7 @@ def prefetch(batches: Iterable[Tree], size: int = 2) -> Iterator[Tree]:
   )
 
 
-def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
+def pmap_step(step: Callable) -> Callable:
   """Maps `step(state, batch) -> (state, metrics)` over the devices.
 
   The memory of the given state is reused for the new state.
@@ -95,9 +94,8 @@ def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
     step: gets the whole state and one device's share of the batch. Its results
       must be equal on all devices (reduce with `mean`), because
       `out_axes=None` returns the first device's value unchecked.
-    is_partly_frozen: an encoder has no gradient.
   """
-  mapped = jax.pmap(
+  return jax.pmap(
     step,
     axis_name=AXIS,
     in_axes=(None, 0),
@@ -105,7 +103,6 @@ def pmap_step(step: Callable, is_partly_frozen: bool = False) -> Callable:
     donate_argnums=(0,),
     devices=devices(),
   )
-  return compilation.without_gradient(mapped) if is_partly_frozen else mapped
 
 
 def pmap_forward(forward: Callable) -> Callable:
@@ -120,8 +117,8 @@ def pmap_forward(forward: Callable) -> Callable:
   Accelerators multiply float32 in full precision here; by default GPUs would
   use TF32 and TPUs bfloat16.
   """
-  mapped = compilation.without_gradient(
-    jax.pmap(forward, axis_name=AXIS, in_axes=(None, 0), devices=devices())
+  mapped = jax.pmap(
+    forward, axis_name=AXIS, in_axes=(None, 0), devices=devices()
   )
   sizes: dict[frozenset, int] = {}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from avl_jax import parallel
+from avl_jax import compilation, parallel
 from avl_jax.checkpoints import loading
 from avl_jax.config import FILE, read_config
 from avl_jax.errors import UserError
@@ -88,8 +88,7 @@ def load(
       the authors'; '': what the run's config names in `prepare`, else the
       packaged network.
     resnext101: weights of the 3-D network, likewise.
-    vectors: file of word vectors, see `word_vectors.open_vectors`; '': what the
-      run's config names in `words`.
+    vectors: file of word vectors, see `word_vectors`; '': the config's `words`.
     dtype: type of computation, whatever the model was trained in; '': the
       model's own.
 
@@ -100,6 +99,7 @@ def load(
     CheckpointError: there is no checkpoint, or the best one is damaged.
     ConfigError: the run has no config.json.
   """
+  compilation.avoid_triton()
   workdir = pathlib.Path(workdir).expanduser()
   model, variables, metadata = loading.load(workdir)
   config = read_config(str(workdir / FILE))

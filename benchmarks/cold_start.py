@@ -76,8 +76,8 @@ def _start(argv: list[str]) -> None:
   marks.mark('import Flax, Optax, Orbax and the program')
   make_step = parallel.pmap_step
 
-  def pmap_step(step: Callable, is_partly_frozen: bool) -> Callable:
-    mapped = make_step(step, is_partly_frozen)
+  def pmap_step(step: Callable) -> Callable:
+    mapped = make_step(step)
 
     def first(state, batch):
       marks.mark('the first checkpoint, the first batch')

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import multiprocessing
 import os
+import pathlib
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import numpy as np
 
 OURS = 'avl_jax'
 COMPILED = ', compiled'  # by torch.compile
+WEIGHTS = 'weights.npz'
 EAGER = {'PyTorch, 2-D': 2, 'PyTorch, 1-D': 1}
 TWINS = EAGER | {name + COMPILED: dims for name, dims in EAGER.items()}
 
@@ -28,7 +30,7 @@ def _ours(options: argparse.Namespace) -> tuple:
   from avl_jax import compilation, parallel
   from benchmarks import full_size
 
-  compilation.cache(options.folder)
+  compilation.set_up(options.folder)
   step, state, batch = full_size.make_step(
     full_size.make_batch(options.batch_size),
     options.dtype,
@@ -37,7 +39,9 @@ def _ours(options: argparse.Namespace) -> tuple:
     **options.sizes,
   )
   params = traverse_util.flatten_dict(state.variables['params'], sep='/')
-  np.savez(f'{options.folder}/weights.npz', **params)
+  path = pathlib.Path(options.folder, WEIGHTS)
+  if not path.exists():  # Others of ours wait until the first has written it.
+    np.savez(path, **params)
 
   def run() -> float:
     nonlocal state
@@ -60,7 +64,7 @@ def _twin(name: str, options: argparse.Namespace) -> tuple:
   """Returns what `_ours` does, for a PyTorch implementation."""
   from benchmarks import full_size, twins
 
-  with np.load(f'{options.folder}/weights.npz') as weights:
+  with np.load(pathlib.Path(options.folder, WEIGHTS)) as weights:
     return twins.make_step(
       TWINS[name],
       options.dtype,
@@ -83,7 +87,8 @@ def _work(connection, name: str, options: argparse.Namespace) -> None:
     return
   step, parameters, peak, device = made
   connection.send({})
-  connection.recv()
+  if not connection.recv():
+    return
   start = time.perf_counter()
   facts = {'loss': step(), 'parameters': parameters, 'device': device}
   connection.send({**facts, 'first': time.perf_counter() - start})
@@ -107,7 +112,9 @@ def start(name: str, options: argparse.Namespace) -> Worker:
   """Starts a process, which makes its model and waits."""
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
-  process = context.Process(target=_work, args=(theirs, name, options))
+  process = context.Process(
+    target=_work, args=(theirs, name, options), daemon=True
+  )
   process.start()
   theirs.close()
   return Worker(process, ours)

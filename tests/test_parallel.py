@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from avl_jax import compilation, losses, parallel
+from avl_jax import losses, parallel
 from avl_jax.errors import UserError
 from avl_jax.models.avlnet import AVLnet, init_variables
 from avl_jax.train import optimizer as optimizers
@@ -213,34 +213,3 @@ def test_forward_passes_have_full_precision_on_accelerators(
   monkeypatch.setattr(parallel, 'local_devices', jax.local_devices)
   call(np.float32(2), {'x': np.ones((count, 1), np.float32)})
   assert seen == [expected]
-
-
-def test_variables_may_be_on_any_device(use_devices):
-  use_devices(3)
-  forward = parallel.pmap_forward(lambda w, batch: w * batch['x'])
-  x = np.arange(6, dtype=np.float32)
-  weight = np.float32(2)
-  places = weight, parallel.replicate(weight), jax.device_put(weight)
-  elsewhere = jax.device_put(weight, parallel.devices()[1])
-  for variable in (*places, elsewhere):
-    np.testing.assert_array_equal(forward(variable, {'x': x}), 2 * x)
-
-
-def test_programs_without_a_gradient_leave_triton_out(monkeypatch):
-  assert not compilation.options()
-  with monkeypatch.context() as patch:
-    patch.setattr(jax, 'default_backend', lambda: 'gpu')
-    assert compilation.options() == {'xla_gpu_enable_triton_gemm': False}
-  # They reach the compiler, which refuses what it does not know.
-  monkeypatch.setattr(compilation, 'options', lambda: {'no_such': True})
-  batch = parallel.shard({'x': np.ones(len(jax.devices()), np.float32)})
-  state = parallel.replicate(np.float32(0))
-
-  def step(state, batch):
-    return state + parallel.mean(batch['x'].sum()), {}
-
-  with pytest.raises(jax.errors.JaxRuntimeError, match='no_such'):
-    parallel.pmap_forward(lambda w, x: w * x['x'])(state, {'x': np.ones(3)})
-  with pytest.raises(jax.errors.JaxRuntimeError, match='no_such'):
-    parallel.pmap_step(step, is_partly_frozen=True)(state, batch)
-  assert parallel.pmap_step(step)(state, batch)[0] == 1

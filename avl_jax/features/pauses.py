@@ -13,8 +13,9 @@ from avl_jax.features import SAMPLE_RATE
 _FRAME = SAMPLE_RATE // 50
 _MARGIN = round(0.12 * SAMPLE_RATE)  # stays before and behind the voice
 _STEADY = 4  # loud frames in a row; a click has fewer
+_LOUD = 8  # the eighth loudest frame is of the voice, not of clicks
 _ABOVE = 8  # dB above the noise, from which a frame is loud
-_WEAKEST, _STRONGEST = 40, 10  # dB below the loudest frames, likewise
+_WEAKEST, _STRONGEST = 40, 10  # dB below the loud frames, likewise
 _NOTHING = 1e-5  # loudness of digital silence
 
 
@@ -44,6 +45,6 @@ def without_pauses(waveform: np.ndarray) -> np.ndarray:
 
 def _limit(levels: np.ndarray) -> float:
   """What is louder than this is voice, dB."""
-  ordered, last = np.sort(levels), len(levels) - 1
-  noise, loud = ordered[int(0.1 * last)], ordered[int(0.95 * last)]
+  ordered = np.sort(levels)
+  noise, loud = ordered[len(levels) // 10], ordered[-min(_LOUD, len(levels))]
   return min(max(noise + _ABOVE, loud - _WEAKEST), loud - _STRONGEST)

@@ -58,13 +58,17 @@ def convolve(
     kernel: [W, C, D].
     window_strides: (stride,).
     padding: ((before, after),).
-    **options: what else Flax gives to `jax.lax.conv_general_dilated`, which is
-      its default: these layouts, no dilation, no groups. Unused.
+    **options: what else Flax gives to `jax.lax.conv_general_dilated`.
 
   Returns:
     [N, T', D].
+
+  Raises:
+    ValueError: there is a dilation, or there are groups.
   """
-  del options
+  ones = {'lhs_dilation': (1,), 'rhs_dilation': (1,), 'feature_group_count': 1}
+  if any(options.get(name, one) != one for name, one in ones.items()):
+    raise ValueError(f'{options} is asked. Expected no dilation, no groups.')
   (stride,), (around,) = window_strides, padding
 
   def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -123,7 +123,7 @@ def _make_step(
     **{key: config.train[key] for key in _OF_STEP},
     **config.loss,
   )
-  return parallel.pmap_step(step, bool(config.train.frozen))
+  return parallel.pmap_step(step)
 
 
 def _load_pretrained(

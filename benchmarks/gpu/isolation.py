@@ -13,11 +13,8 @@ from collections.abc import Mapping
 
 from benchmarks.gpu.parts import Part
 
-# From the most telling on: a check that failed, then what else ends programs.
-_TELLING = (
-  re.compile(r'^F\d{4} |Check failed'),
-  re.compile(r'free\(|corrupt|terminate|Error'),
-)
+_FAILED = re.compile(r'^F\d{4} |Check failed')  # a check; its stack follows
+_TELLING = re.compile(r'free\(|corrupt|terminate|Error')
 
 
 def run(part: Part, sizes: str, folder: pathlib.Path) -> list[dict]:
@@ -124,7 +121,7 @@ def _telling(log: pathlib.Path) -> str:
   """The line of a log that tells the most of an end; '': it is empty."""
   text = log.read_text(encoding='utf8', errors='replace')
   lines = [line.strip() for line in text.splitlines() if line.strip()]
-  for pattern in _TELLING:
-    if telling := [line for line in lines if pattern.search(line)]:
-      return telling[0][:300]
-  return (lines or [''])[-1][:300]
+  if failed := [line for line in lines if _FAILED.search(line)]:
+    return failed[0][:300]
+  telling = [line for line in lines if _TELLING.search(line)]
+  return (telling or lines or [''])[-1][:300]

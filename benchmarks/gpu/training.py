@@ -24,7 +24,7 @@ def _options(size: int, sizes: Sizes) -> argparse.Namespace:
 
 
 def _row(ask: Callable, facts: dict, size: int, sizes: Sizes) -> dict:
-  """A row: a model alone on the device."""
+  """A row: a model that alone computes; others may wait in their memory."""
   if 'missing' in facts:
     return {'result': f'skipped: {facts["missing"]}'}
   ask(1)

@@ -135,6 +135,15 @@ def guarded_sum_of_exponentials() -> dict:
   return compare(actual[finite], expected[finite], 1e-6)
 
 
+def product_of_every_second_frame() -> dict:
+  """The compiler aborted where it merged both into a Triton kernel."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(4, 256, 128)).astype(np.float32)
+  w = rng.normal(size=(128, 256)).astype(np.float32)
+  product = jax.jit(lambda x, w: jnp.matmul(x[:, ::2], w, precision='highest'))
+  return compare(product(x, w), x[:, ::2].astype(np.float64) @ w, 1e-5)
+
+
 def many_sorts() -> dict:
   """Many compilations of argsort damaged the heap."""
   for length in range(16, 46):
@@ -159,4 +168,5 @@ def cases(sizes: Sizes) -> dict[str, Callable]:
     'products in a scan (jax 21628)': products_in_scan,
     'guarded log of a sum (xla 43068)': guarded_sum_of_exponentials,
     'many sorts (jax 40142)': many_sorts,
+    'every second frame, then a product (here)': product_of_every_second_frame,
   }

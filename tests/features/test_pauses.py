@@ -31,6 +31,18 @@ def test_pauses_go_but_for_a_margin(noise, click):
   assert abs(len(found) - (0.8 * SAMPLE_RATE + 2 * MARGIN)) <= FRAME
 
 
+@pytest.mark.parametrize('noise', [0, 1e-3])
+def test_a_short_word_in_a_long_recording(noise):
+  found = without_pauses(_recording(4, 0.2, 5.8, noise))
+  assert abs(len(found) - (0.2 * SAMPLE_RATE + 2 * MARGIN)) <= FRAME
+
+
+def test_clicks_are_no_voice():
+  waveform = _recording(2, 0, 0, 1e-3)
+  waveform[1000::3200] = 0.9  # alone in their frames
+  assert without_pauses(waveform) is waveform
+
+
 def test_pauses_within_a_question_stay():
   word = _recording(0.5, 0.4, 0.5, 1e-3)
   found = without_pauses(np.concatenate([word, word]))

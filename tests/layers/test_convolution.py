@@ -40,6 +40,8 @@ def _gradients(function, x, kernel, gradient):
     (17, 9, 2, (4, 4)),
     (20, 3, 1, (0, 0)),
     (20, 4, 3, (1, 2)),
+    (6, 3, 2, (0, 0)),
+    (9, 3, 1, (4, 5)),
   ],
 )
 def test_gradients_are_those_of_jax(length, width, stride, padding):

@@ -9,8 +9,9 @@
 const FRAME = 0.02; // seconds
 const MARGIN = 0.12; // seconds that stay before and behind the voice
 const STEADY = 4; // loud frames in a row; a click of the button has fewer
+const LOUD = 8; // the eighth loudest frame is of the voice, not of clicks
 const ABOVE = 8; // dB above the noise, from which a frame is loud
-const WEAKEST = 40; // dB below the loudest frames, likewise
+const WEAKEST = 40; // dB below the loud frames, likewise
 const STRONGEST = 10;
 const NOTHING = 1e-5; // loudness of digital silence
 
@@ -50,8 +51,8 @@ function loudness(samples, length) {
 /** What is louder than this is voice, dB. */
 function threshold(levels) {
   const sorted = [...levels].sort((a, b) => a - b);
-  const at = (part) => sorted[Math.floor(part * (sorted.length - 1))];
-  const [noise, loud] = [at(0.1), at(0.95)];
+  const noise = sorted[Math.floor(sorted.length / 10)];
+  const loud = sorted.at(-Math.min(LOUD, sorted.length));
   const limit = Math.max(noise + ABOVE, loud - WEAKEST);
   return Math.min(limit, loud - STRONGEST);
 }
