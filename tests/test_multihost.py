@@ -27,6 +27,14 @@ zero['n'] = zero['n'] + np.int32(index)
 zero = multihost.from_first(zero)
 multihost.wait('a barrier')
 logs.write('a line', sys.stderr)
+weight = parallel.replicate(np.float32(3))
+own = {'x': np.arange(4, dtype=np.float32) + 10 * index}
+forward = parallel.pmap_forward(lambda w, batch: w * batch['x'])
+step = parallel.pmap_step(
+  lambda w, batch: (w + parallel.mean(batch['x'].sum()), {})
+)
+embedded = forward(weight, own).tolist()
+stepped, _ = step(weight, parallel.shard(own))
 print(json.dumps({
   'this': [index, count],
   'devices': [len(parallel.devices()), len(parallel.local_devices())],
@@ -36,6 +44,8 @@ print(json.dumps({
   'all': multihost.from_all({
     'ids': np.array(['é' * (1 + 4 * index), 'b']), 'x': np.full((2, 2), index)
   })['ids'].tolist(),
+  'embedded': embedded,
+  'stepped': float(stepped),
 }))
 """
 
@@ -100,6 +110,8 @@ def test_two_processes_agree(launcher):
       'largest': 4,
       'first': [-1.0, 1.5, 4],  # To the bit: the sign of zero too.
       'all': ['é', 'b', 'ééééé', 'b'],
+      'embedded': [30.0 * index + 3 * i for i in range(4)],  # Each its own.
+      'stepped': 3 + (1 + 5 + 21 + 25) / 4,
     }
 
 
