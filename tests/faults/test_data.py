@@ -57,6 +57,7 @@ def test_a_file_that_is_not_whole(damage, begin, records, tmp_path):
   assert not child.events('from')
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_costs_one_record(begin, records, tmp_path):
   """The record is listed, and a resumed run replaces it by the same one."""
   data, files = records
