@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted(
   path
   for path in ROOT.rglob('*.md')
-  if not {'.venv', 'runs', 'shared'} & set(path.relative_to(ROOT).parts)
+  if not re.match(r'(\.|runs/|shared/|build/)', str(path.relative_to(ROOT)))
 )
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 FENCE = re.compile(r'^```.*?^```', re.DOTALL | re.MULTILINE)
