@@ -12,6 +12,7 @@ import pytest
 import scipy.signal
 import soundfile
 
+from avl_jax.features import pauses
 from tests.page import browsing, drawn, stand_in
 from tests.page.browsing import answered, ask, drop, played, titles
 
@@ -60,6 +61,18 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     assert (int(time), colour) == (3, 'red')
 
 
+def _trimmed(page, heard):
+  """Start and length of what the page keeps of a recording."""
+  return page.evaluate(
+    """async ([heard, rate]) => {
+      const {trim} = await import('./static/js/trim.js');
+      const part = trim(Float32Array.from(heard), rate);
+      return [part.byteOffset / 4, part.length];
+    }""",
+    [heard.tolist(), drawn.RATE],
+  )
+
+
 def test_silence_around_a_voice_is_cut_off(visits):
   """A click of the button is no voice either; a pause within a word stays."""
   rng = np.random.default_rng(1)
@@ -70,17 +83,32 @@ def test_silence_around_a_voice_is_cut_off(visits):
       heard = noise * rng.standard_normal(4 * drawn.RATE)
       heard[100:400] += 0.3 * rng.standard_normal(300)
       heard[24_000:32_000] += voice
-      start, length = page.evaluate(
-        """async ([heard, rate]) => {
-          const {trim} = await import('./static/js/trim.js');
-          const part = trim(Float32Array.from(heard), rate);
-          return [part.byteOffset / 4, part.length];
-        }""",
-        [heard.round(4).tolist(), drawn.RATE],
-      )
+      start, length = _trimmed(page, heard.round(4))
       margin = 0.12 * drawn.RATE
       assert start == pytest.approx(24_000 - margin, abs=400)
       assert start + length == pytest.approx(32_000 + margin, abs=400)
+
+
+def test_the_page_cuts_as_the_command_does(visits):
+  """Voices of any length and loudness in noise, after a click; and none."""
+  rng = np.random.default_rng(2)
+  recordings = [np.zeros(8000), np.ones(100), np.zeros(0)]
+  for seconds in (0.05, 0.2, 0.6):
+    for loudness in (0.003, 0.03, 0.5):
+      heard = rng.choice([0, 1e-4, 3e-3]) * rng.standard_normal(24_000)
+      heard[:200] += 0.2
+      start, length = rng.integers(2000, 13_000), int(seconds * drawn.RATE)
+      heard[start : start + length] += loudness * rng.standard_normal(length)
+      recordings.append(heard)
+  recordings = [heard.astype(np.float32) for heard in recordings]
+  cut = 0
+  with visits() as page:
+    for heard in recordings:
+      kept = pauses.without_pauses(heard)
+      start = kept.ctypes.data - heard.ctypes.data
+      assert _trimmed(page, heard) == [start // 4, len(kept)]
+      cut += len(kept) < len(heard)
+  assert 4 <= cut <= len(recordings) - 3
 
 
 def test_the_frame_and_the_player_follow_the_curve(visits):
