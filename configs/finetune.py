@@ -9,11 +9,12 @@ r"""Fine-tuning on a smaller data set of the thesis, or training from scratch.
   python main.py --config=configs/finetune.py:youcook2,20s   (an ablation)
   python main.py --config=configs/finetune.py:youcook2,alone (see below)
   python main.py --mode=compare --config=configs/finetune.py:stamps_fr
+  python main.py --mode=compare --config=configs/finetune.py:narrated_fr
 
-The last command uses configs/stamps_finetune.py, a small version of the others
-for a laptop. `late` adds text to the trained audio-video model. `alone`,
-appended to any argument, evaluates only on the data set's own clips, for when
-the other data sets are missing.
+The last two are small versions of the others for a laptop, of
+configs/stamps_finetune.py and configs/narrated_finetune.py. `late` adds text to
+the trained audio-video model. `alone`, appended to any argument, evaluates only
+on the data set's own clips, for when the other data sets are missing.
 
 Data: the authors' feature pickles in the folder --config.prepare.media_dir; or
 annotations and videos in that folder (see
@@ -54,6 +55,7 @@ from configs import (
   avlnet_text_fused,
   avlnet_text_tri,
   fraction,
+  narrated_finetune,
   stamps_finetune,
   zero_shot,
 )
@@ -114,23 +116,25 @@ TRI_ON_YOUCOOK2 = (3, 256, 1e-4, 0.9)
 
 
 def get_config(argument: str = 'youcook2') -> ml_collections.ConfigDict:
-  """Returns the config of 'DATASET' or 'DATASET,MODEL', or that of stamps.
+  """Returns the config of 'DATASET' or 'DATASET,MODEL', or a small one.
 
   Args:
     argument: one of `ARGUMENTS`, optionally with ',alone'; or
-      'stamps_LANGUAGE'.
+      'stamps_LANGUAGE' or 'narrated_LANGUAGE'.
 
   Raises:
     ValueError: it is neither.
   """
   if argument.startswith('stamps_'):
     return stamps_finetune.get_config(argument.removeprefix('stamps_'))
+  if argument.startswith('narrated_'):
+    return narrated_finetune.get_config(argument.removeprefix('narrated_'))
   alone = argument.endswith(',alone')
   argument = argument.removesuffix(',alone')
   if argument not in ARGUMENTS:
     raise ValueError(
       f'Unknown argument {argument!r}. Choose one of {" ".join(ARGUMENTS)}, '
-      'optionally with ",alone", or stamps_LANGUAGE.'
+      'optionally with ",alone", or stamps_LANGUAGE or narrated_LANGUAGE.'
     )
   name, _, model = argument.partition(',')
   config = _model_config(model)

@@ -105,21 +105,39 @@ def get_config(argument: str = 'fr') -> ml_collections.ConfigDict:
   return config
 
 
+def workdir(language: str) -> str:
+  """Returns the default workdir of the run of a language."""
+  suffix = '' if language == 'fr' else f'_{language}'
+  return f'runs/narrated_videos{suffix}'
+
+
+def held_back(config: ml_collections.ConfigDict) -> dict:
+  """Leaves only the evaluation that selects checkpoints in a config.
+
+  Args:
+    config: of `get_config`; changed.
+
+  Returns:
+    The other evaluations, those of a comparison.
+  """
+  evaluations = config.eval_data.evaluations.to_dict()
+  config.eval_data.evaluations = ml_collections.ConfigDict(
+    {'validation': evaluations.pop('validation')}
+  )
+  return evaluations
+
+
 def shorten(config: ml_collections.ConfigDict, steps: int) -> dict:
-  """Makes the runs of a comparison short; they evaluate on validation alone.
+  """Makes the runs of a comparison short; see `held_back`.
 
   Args:
     config: of `get_config`; changed.
     steps: of a run.
 
   Returns:
-    The other evaluations, those of the comparison.
+    The evaluations of the comparison.
   """
-  evaluations = config.eval_data.evaluations.to_dict()
   config.num_steps = steps
   config.model.blocks = (1, 1, 1, 1)  # half of the time of the thesis' two
   config.train.update(eval_every=steps // 3, save_every=steps // 3)
-  config.eval_data.evaluations = ml_collections.ConfigDict(
-    {'validation': evaluations.pop('validation')}
-  )
-  return evaluations
+  return held_back(config)

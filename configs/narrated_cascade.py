@@ -1,0 +1,50 @@
+"""From one language's videos to those of another: Table 5.1 in miniature.
+
+  python main.py --config=configs/narrated_videos.py
+  python main.py --mode=compare --config=configs/narrated_cascade.py
+
+The second command generates an hour of Spanish videos and trains on them, with
+three seeds: from scratch, and from the first command's French model. It
+evaluates all on clips of other videos, Spanish and French. Other languages:
+narrated_cascade.py:fr+el.
+"""
+
+import ml_collections
+
+from configs import narrated_videos
+
+
+def get_config(languages: str = 'fr+es') -> ml_collections.ConfigDict:
+  """Returns the config of a comparison.
+
+  Args:
+    languages: that of the trained model, '+', and the one to train.
+
+  Raises:
+    ValueError: these are not two languages, or one is unknown.
+  """
+  source, *others = languages.split('+')
+  if len(others) != 1:
+    raise ValueError(
+      f'Expected two languages joined by "+", such as fr+es, not {languages!r}.'
+    )
+  (target,) = others
+  evaluations = narrated_videos.held_back(narrated_videos.get_config(source))
+  config = narrated_videos.get_config(target)
+  config.initial_workdir = narrated_videos.workdir(source)
+  config.num_steps = 200
+  config.prepare.narrated.num_videos = (30, 3, 3)
+  config.train.update(eval_every=50, save_every=50)
+  config.comparison.update(
+    runs=(
+      (source, {'num_steps': 0}),
+      (target, {'initial_workdir': ''}),
+      (f'{source}-then-{target}', {}),
+    ),
+    evaluations={
+      **narrated_videos.held_back(config),
+      **{f'{source}_{name}': value for name, value in evaluations.items()},
+    },
+    side_by_side=(target, f'{source}-then-{target}'),
+  )
+  return config
