@@ -14,11 +14,12 @@ from avl_jax import logs, multihost, trained_model
 from avl_jax.errors import ConfigError, Interrupted, UserError
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, Status
+from avl_jax.files import InUseError
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import building, describing, opening, origin
+from avl_jax.search import building, describing, opening, origin, sharing
 from avl_jax.search.building import Outcome
 from avl_jax.search.file_features import FileFeatures
-from avl_jax.search.index import Index, IndexedFile
+from avl_jax.search.index import Description, Index, IndexedFile
 from avl_jax.search.listing import Failure
 from avl_jax.train.preemption import SIGNALS
 
@@ -60,12 +61,13 @@ def index(
   kinds = {key: options[key] for key in ('window', 'step', 'names', 'dtype')}
   wanted = describing.describe(trained, **kinds)
   features = FileFeatures(folder, wanted.networks, trained.visual)
-  command = _command(config, workdir, kinds)
+  command = _command(config, workdir, folder, wanted)
   began = time.perf_counter()
   with (
     _interruptible(),
     opening.opened(folder, wanted, command, options.rebuild) as opened,
   ):
+    origin.write(opened.folder, workdir)
     outcome = building.update(
       opened,
       trained,
@@ -75,11 +77,10 @@ def index(
       limits=Limits(**config.prepare.decoding),
       num_workers=config.prepare.workers,
     )
-  origin.write(folder, workdir)
+  _tidy(folder, features)
   with Index.open(folder) as made:
-    features.keep_only({file.content for file in made.files()})
     logs.write(_summary(made, outcome, time.perf_counter() - began))
-    if not made.count:
+    if not any(len(made.rows_with(name)) for name in wanted.names):
       raise UserError(
         f'None of the files in {media_dir} can be used; see above.'
       )
@@ -103,22 +104,29 @@ def _remembered(folder: pathlib.Path) -> list[IndexedFile]:
     return []
 
 
-def _command(config: ConfigDict, workdir: pathlib.Path, kinds: dict) -> str:
+def _command(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  folder: pathlib.Path,
+  wanted: Description,
+) -> str:
   """The command that makes the index anew."""
-  values = {
-    'media_dir': config.search.media_dir,
-    'index': config.search.index,
-    **kinds,
-    'rebuild': True,
-  }
-  settings = ' '.join(
-    f'--config.search.{key}={shlex.quote(str(value))}'
-    for key, value in values.items()
-  )
-  return (
-    f'python main.py --mode=index --workdir={shlex.quote(str(workdir))} '
-    f'{settings}'
-  )
+  media_dir = pathlib.Path(config.search.media_dir)
+  command = sharing.rebuilding(folder, wanted, workdir, media_dir)
+  for key in ('resnet152', 'resnext101'):
+    file = pathlib.Path(config.prepare[key])
+    if file.is_file():  # It may have been named in this command alone.
+      command += f' --config.prepare.{key}={shlex.quote(str(file))}'
+  return command
+
+
+def _tidy(folder: pathlib.Path, features: FileFeatures) -> None:
+  """Deletes features of files that are gone, unless another process writes."""
+  with (
+    contextlib.suppress(InUseError),
+    Index.open(folder, write=True) as index,
+  ):
+    features.keep_only({file.content for file in index.files()})
 
 
 @contextlib.contextmanager

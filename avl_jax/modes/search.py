@@ -12,7 +12,7 @@ from avl_jax import logs, multihost, trained_model
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import asking, backgrounds
+from avl_jax.search import asking, backgrounds, confidence
 from avl_jax.search.asking import Searcher
 
 
@@ -115,6 +115,11 @@ def _recordings(
       'own sound takes their place.'
     )
     return None
+  if len(vectors) < confidence.LEAST:
+    logs.write(
+      f'The run has {len(vectors)} validation recordings, fewer than '
+      f"{confidence.LEAST}. The index's own sound takes their place."
+    )
   try:
     backgrounds.write(searcher.workdir, searcher.model, vectors)
   except UserError as error:  # They are embedded again the next time.
@@ -124,7 +129,7 @@ def _recordings(
 
 def _embed(searcher: Searcher, batches, split: str) -> np.ndarray:
   """Vectors float32 [B, D] of the recordings of a split."""
-  parts = []
+  parts = [np.zeros((0, searcher.index.description.dim), np.float32)]
   for batch in batches:
     inputs = {key: batch[key] for key in ('spectrogram', 'num_frames')}
     vectors = searcher.trained.embed_batch(inputs)['audio']

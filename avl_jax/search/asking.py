@@ -18,13 +18,16 @@ from avl_jax import trained_model
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.model_inputs import Source
+from avl_jax.retrieval import evaluation
 from avl_jax.search import (
   backgrounds,
   building,
+  describing,
   measuring,
   nearest,
   origin,
   question_files,
+  questions,
   sharing,
 )
 from avl_jax.search.answers import Answers
@@ -106,7 +109,12 @@ class Searcher:
   @functools.cached_property
   def model(self) -> str:
     """Fingerprint of the model's variables."""
-    return sharing.model(self.trained)
+    return evaluation.fingerprint(self.trained.variables)
+
+  @functools.cached_property
+  def networks(self) -> dict[str, str]:
+    """Stream -> network of the features that the model takes."""
+    return describing.networks(self.trained)
 
   def kept_recordings(self) -> np.ndarray | None:
     """Vectors of the run's validation recordings, if a search has kept them."""
@@ -199,15 +207,17 @@ class Searcher:
         of all.
 
     Raises:
+      ConfigError: `count` or `threshold` is out of range.
       UserError: the run cannot ask it of this index.
     """
+    questions.check(question, self.index.description.dim, count, threshold)
     names = self.index.description.names
     name = answers or ('video' if 'video' in names else names[0])
     if question.branch:
       sharing.check_question(
         self.index.folder,
         self.index.description,
-        self.trained,
+        self,
         question.branch,
         name,
         self._rebuilding,

@@ -70,9 +70,9 @@ def update(
     num_workers: files that are decoded at once, see `workers.number`.
 
   Raises:
-    UserError: the folder is missing, has no media, or has others than those of
-      the index; or the disk is full, or another fault of the machine. What is
-      in the index stays.
+    UserError: the folder is missing, has no media, is a part of the one that
+      was indexed, or another one without most of its files; or the disk is
+      full, or another fault of the machine. What is in the index stays.
   """
   damaged = {f.path for f in index.files() if [*index.damage_of(f.path)]}
   known = [file for file in index.files() if file.path not in damaged]
@@ -146,7 +146,7 @@ def _extracted(
 
 
 def _check(index: Index, media_dir: pathlib.Path, plan: Plan) -> None:
-  """Raises UserError if an update would empty an index by mistake."""
+  """Raises UserError if an update would drop files by mistake."""
   here = [*plan.kept, *plan.moved, *plan.new]
   if not here:
     lines = ''.join(f'\n  {failure}' for failure in plan.failures[:5])
@@ -157,13 +157,16 @@ def _check(index: Index, media_dir: pathlib.Path, plan: Plan) -> None:
       f'of the media.{lines}'
     )
   before = media_dir_of(index.folder)
-  is_other = bool(plan.gone) and not plan.kept and not plan.moved
-  if is_other and before != media_dir.resolve():
+  folder = media_dir.resolve()
+  is_part = before is not None and before in folder.parents
+  is_other = before != folder and len(here) < len(plan.gone)
+  if plan.gone and (is_part or is_other):
     raise UserError(
-      f'The index {index.folder} is of other files: of its {len(plan.gone):,} '
-      f'files, which were in {before}, none is in {media_dir}. It stays as it '
-      'is. Name the folder of another index, --config.search.index=FOLDER, or '
-      'delete this one.'
+      f'The index {index.folder} is of the folder {before}. Of its files, '
+      f'{len(plan.gone):,} are not in {media_dir}, such as {plan.gone[0]}. It '
+      'stays as it is. Name the folder of another index, '
+      '--config.search.index=FOLDER, or replace this one, '
+      '--config.search.rebuild=True.'
     )
 
 

@@ -24,7 +24,6 @@ from avl_jax.features import (
   RefusedError,
   Status,
   audio,
-  images,
   reading,
 )
 
@@ -141,7 +140,7 @@ class FileFeatures:
         f'{path}: The model takes 3-D features, which a picture does not have.'
       )
     assert self._visual is not None  # of whoever extracts
-    pixels = images.read_image(path)
+    pixels = self._decoder.run(path, lambda media: media.picture())
     rows = self._visual.extractor.image_features([pixels])
     silence = np.zeros((0, MEL_BINS), np.float16)
     return {'spectrogram': silence, 'visual_2d': rows}

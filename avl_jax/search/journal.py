@@ -14,6 +14,8 @@ import hashlib
 import json
 import os
 import pathlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 from avl_jax import files
@@ -28,9 +30,15 @@ class DamageError(UserError):
 
   def __init__(self, path: pathlib.Path, what: str):
     super().__init__(
-      f'The index is damaged: {path} {what}. Delete the folder {path.parent} '
-      'and make the index again, or bring the folder back from a copy.'
+      f'The index is damaged: {path} {what}. Bring {path.parent} back from a '
+      'copy, or make the index anew with --mode=index and '
+      '--config.search.rebuild=True; nothing is decoded for that.'
     )
+
+
+def is_begun(name: str) -> bool:
+  """Whether a file may be there before the first HEAD is."""
+  return bool(re.fullmatch(rf'journal-\d+\.jsonl|{HEAD}\.tmp', name))
 
 
 def read(folder: pathlib.Path) -> tuple[bytes, list[dict[str, Any]]]:
@@ -153,8 +161,17 @@ class Journal:
     self.lines += len(lines)
 
 
-def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
+def replace(
+  folder: pathlib.Path,
+  *lines: dict[str, Any],
+  before: Callable[[], object] = lambda: None,
+) -> None:
   """Begins a new journal with these lines; an earlier one is left out.
+
+  Args:
+    folder: of the index.
+    *lines: of the journal.
+    before: called when all is on the disk, just before HEAD is renamed.
 
   Raises:
     UserError: the disk is full or broken. HEAD says which journal counts.
@@ -166,7 +183,7 @@ def replace(folder: pathlib.Path, *lines: dict[str, Any]) -> None:
     file.write(text)
     file.flush()
     os.fsync(file.fileno())
-  _write_head(path, len(text), hashlib.sha256(text).hexdigest())
+  _write_head(path, len(text), hashlib.sha256(text).hexdigest(), before)
 
 
 def _text(lines: tuple[dict[str, Any], ...]) -> bytes:
@@ -175,7 +192,12 @@ def _text(lines: tuple[dict[str, Any], ...]) -> bytes:
   )
 
 
-def _write_head(path: pathlib.Path, size: int, digest: str) -> None:
+def _write_head(
+  path: pathlib.Path,
+  size: int,
+  digest: str,
+  before: Callable[[], object] = lambda: None,
+) -> None:
   """The commit: HEAD is written beside, synced, and renamed."""
   head = path.with_name(HEAD)
   temporary = path.with_name(f'{HEAD}.tmp')
@@ -184,5 +206,6 @@ def _write_head(path: pathlib.Path, size: int, digest: str) -> None:
       file.write(_head(path.name, size, digest))
       file.flush()
       os.fsync(file.fileno())
+    before()
     os.replace(temporary, head)
     manifest.sync(head.parent)

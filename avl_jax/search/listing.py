@@ -135,14 +135,23 @@ def plan(
 
   Of several files with the same content, the one that the index has is kept, or
   the first one; the others are duplicates. What the index has of a file that
-  cannot be read now stays.
+  cannot be read now stays. A file with a new suffix that says another kind of
+  media is a new one.
   """
   before = {file.content: file for file in known}
+
+  def known_as(file: Found) -> IndexedFile | None:
+    """The same content in the index, of the same kind by its suffix."""
+    old = before.get(file.content)
+    is_same = old and media_folder.kind(old.path) == media_folder.kind(
+      file.path
+    )
+    return old if is_same else None
+
   taken: dict[str, Found] = {}
   duplicates = []
   for file in found:
-    is_known = before.get(file.content)
-    if is_known and is_known.path == file.path:
+    if (old := known_as(file)) and old.path == file.path:
       taken[file.content] = file
   for file in found:
     first = taken.setdefault(file.content, file)
@@ -152,18 +161,19 @@ def plan(
           file.path, Status.DUPLICATE, f'The same content as {first.path}.'
         )
       )
-  moved, kept = [], []
-  for content, file in taken.items():
-    if old := before.get(content):
-      is_same = (old.path, old.modified) == (file.path, file.trusted)
-      if is_same:
-        kept.append(old)
-      else:
-        moved.append((old.path, file))
-  missing = [file for file in known if file.content not in taken]
+  new, moved, kept = [], [], []
+  for file in taken.values():
+    if (old := known_as(file)) is None:
+      new.append(file)
+    elif (old.path, old.modified) == (file.path, file.trusted):
+      kept.append(old)
+    else:
+      moved.append((old.path, file))
+  there = {file.content for file in taken.values() if known_as(file)}
+  missing = [file for file in known if file.content not in there]
   unread = {f.path for f in failures if f.status == Status.UNREADABLE}
   return Plan(
-    new=[file for content, file in taken.items() if content not in before],
+    new=new,
     moved=moved,
     gone=[file.path for file in missing if file.path not in unread],
     kept=[*kept, *(file for file in missing if file.path in unread)],

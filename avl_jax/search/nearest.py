@@ -48,5 +48,5 @@ def distinct(
 def overlap(window: Window, other: Window) -> bool:
   """Whether two windows of a file share time; a picture is one moment."""
   return window.path == other.path and (
-    window.start < other.end and other.start < window.end
+    window == other or (window.start < other.end and other.start < window.end)
   )

@@ -59,10 +59,7 @@ def opened(
     try:
       index = Index.open(folder, write=True)
     except journal.DamageError as error:
-      raise UserError(
-        f'{error}\nOr make it anew from the features that are kept, with\n  '
-        f'{command}'
-      ) from error
+      raise UserError(f'{error} The command is\n  {command}') from error
     with index:
       _check_same(folder, index.description, wanted, command)
       # What was begun beside an index that is kept is out of date.
@@ -72,9 +69,11 @@ def opened(
 
 def _is_free(folder: pathlib.Path) -> bool:
   """Whether a folder can become an index; UserError: it has other files."""
-  if any(folder.glob('journal-*.jsonl')):
+  if any(folder.glob('*.float*')):
     return False  # It is damaged.
-  if folder.is_dir() and (other := {p.name for p in folder.iterdir()} - _OURS):
+  names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+  begun = {name for name in names if journal.is_begun(name)}
+  if other := names - _OURS - begun:
     raise UserError(
       f'{folder} is no index: it has other files, such as {min(other)!r}. Name '
       'an empty or a new folder, --config.search.index=FOLDER.'
@@ -129,10 +128,11 @@ def _adopt(folder: pathlib.Path) -> None:
       (folder / path.name).unlink(missing_ok=True)
       _link(path, folder / path.name)
     manifest.sync(folder)
-    os.replace(rebuilt / building.ROOT, folder / building.ROOT)
-    # From here on both have the same files: no one may go on with this one.
-    (rebuilt / journal.HEAD).unlink()
-  journal.replace(folder, *lines)
+  # From then on both have the same files: no one may go on with this one.
+  journal.replace(folder, *lines, before=(rebuilt / journal.HEAD).unlink)
+  with files.writing(folder):
+    for name in (building.ROOT, origin.FILE):
+      os.replace(rebuilt / name, folder / name)
   shutil.rmtree(rebuilt)
 
 

@@ -113,6 +113,11 @@ class FileQuestions:
     if is_recorded:
       source = _read_stdin()
     if isinstance(source, bytes):
+      if part == 'picture':
+        raise UserError(
+          'Standard input is taken as sound. Expected a file where the picture '
+          'is asked.'
+        )
       with _as_file(source) as path:
         return self._of_sound(path, 'sound', 0.0, None, is_recorded)
     path, start, end = split(os.fspath(source))

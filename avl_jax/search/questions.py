@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from avl_jax import trained_model
-from avl_jax.errors import UserError
+from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import SAMPLE_RATE
 from avl_jax.search.index import Index
 from avl_jax.trained_model import TrainedModel
@@ -50,6 +50,22 @@ def of_vector(vector: np.ndarray) -> Question:
   return Question('a vector', '', vector.astype(np.float32))
 
 
+def check(question: Question, dim: int, count: int, threshold: float) -> None:
+  """Raises UserError unless vectors [D] can answer; see `Searcher.answer`."""
+  if count < 1 or not 0 <= threshold <= 1:
+    raise ConfigError(
+      f'The count of answers is {count}, and the threshold {threshold}. '
+      'Expected at least one answer, and a threshold from 0 to 1.'
+    )
+  if len(question.vector) != dim:
+    raise UserError(
+      f'The question has {len(question.vector):,} numbers, but the vectors of '
+      f'the index have {dim:,}. Expected a vector of `avl_jax.embed` with the '
+      'model of the index. If it is sound, name its rate in Hz: '
+      'search(sound, rate=16_000).'
+    )
+
+
 def of_window(index: Index, row: int) -> Question:
   """The question for what is like a window of an index.
 
@@ -86,25 +102,22 @@ def of_words(trained: TrainedModel, words: str) -> Question:
 def of_array(
   trained: TrainedModel, array: np.ndarray, rate: int | None
 ) -> Question:
-  """The question of sound, a picture or a vector in memory.
+  """The question of sound or a picture in memory.
 
   Args:
     trained: the model.
     array: with a `rate`, sound [samples] or [samples, channels], floating
-      with full scale 1, or int16; else a picture, uint8 [H, W, 3], or a vector
-      [D].
+      with full scale 1, or int16; else a picture, uint8 [H, W, 3].
     rate: of the sound, Hz.
 
   Raises:
-    UserError: it is none of these, or silent.
+    UserError: it is neither, or silent.
   """
   if rate is not None:
     sound = trained_model.embed(trained, audio=_mono(array, rate))
     return Question('sound', 'audio', sound['audio'][0])
-  if array.dtype == np.uint8:
-    picture = trained_model.embed(trained, image=array)
-    return Question('a picture', 'video', picture['video'][0])
-  return of_vector(array)
+  picture = trained_model.embed(trained, image=array)
+  return Question('a picture', 'video', picture['video'][0])
 
 
 def _mono(array: np.ndarray, rate: int) -> np.ndarray:

@@ -16,6 +16,19 @@ QUERIES = 256  # Scored at a time.
 SAMPLE = 16  # Times k rows give the first limit.
 RESCORED = 512  # Rows that are widened to float64 at a time.
 
+
+class DamagedRowError(Exception):
+  """A vector that is not finite, or longer than any that was written.
+
+  Attributes:
+    row: of the vector.
+  """
+
+  def __init__(self, row: int):
+    super().__init__(row)
+    self.row = row
+
+
 # First row, vectors [n, D], and which of them count [n].
 Block = tuple[int, np.ndarray, np.ndarray]
 
@@ -42,6 +55,9 @@ def best(
     scores: float32 [q, k], largest first; -inf where there are fewer rows.
     rows: int64 [q, k]; the lower row first where scores are equal; -1 where
       there are fewer.
+
+  Raises:
+    DamagedRowError: a score is larger than the lengths allow, or no number.
   """
   scores = np.full((len(queries), k), -np.inf, np.float32)
   rows = np.full((len(queries), k), -1, np.int64)
@@ -75,10 +91,10 @@ def rescore(
   return scores
 
 
-def _margins(
+def _bounds(
   queries: np.ndarray, off: np.ndarray, largest: float
-) -> np.ndarray:
-  """float32 [q]: by how much two scores may be off together.
+) -> tuple[np.ndarray, np.ndarray]:
+  """float32 [q]: by how much two scores may be off together; the highest one.
 
   A sum of D products in float32 is off by less than c sqrt(D) u |q| |v| in
   practice (Higham and Mary, 2019: A New Approach to Probabilistic Rounding
@@ -92,8 +108,13 @@ def _margins(
   lengths = np.sqrt(np.square(queries, dtype=np.float64).sum(1))
   unit = np.finfo(np.float32).eps / 2
   bound = (8 * queries.shape[1] ** 0.5 + 4) * unit * lengths + off
-  largest_margin = np.finfo(np.float32).max
-  return np.minimum(2 * bound * largest, largest_margin).astype(np.float32)
+  margins, most = 2 * bound * largest, np.finfo(np.float32).max
+  # Twice what can be, so that no rounding matters.
+  highest = 2 * (lengths * largest + margins)
+  return (
+    np.minimum(margins, most).astype(np.float32),
+    np.minimum(highest, most).astype(np.float32),
+  )
 
 
 def _candidates(
@@ -109,10 +130,13 @@ def _candidates(
   scores = [np.empty(0, np.float32)] * len(queries)
   rows = [np.empty(0, np.int64)] * len(queries)
   score, off = products.scorer(queries, dtype)
-  margins = _margins(queries, off, largest)
+  margins, highest = _bounds(queries, off, largest)
   for first, vectors, counts in blocks:
     product = score(vectors)  # [n, q]
     product[~counts] = -np.inf  # Below any limit.
+    if not (product.max(0) <= highest).all():
+      fits = (product <= highest).all(1)
+      raise DamagedRowError(first + int(fits.argmin()))
     first_rows = product[: SAMPLE * k]
     if len(first_rows) >= k and (limits == lowest).any():
       least = np.partition(first_rows, -k, axis=0)[-k]

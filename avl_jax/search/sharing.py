@@ -7,18 +7,24 @@ another language (`train.frozen`), unless sound is looked for by sound or words.
 
 import pathlib
 import shlex
+from typing import Protocol
 
 from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import UserError
-from avl_jax.retrieval import evaluation
-from avl_jax.search import describing
 from avl_jax.search.index import Description
 from avl_jax.trained_model import TrainedModel
 
 
-def model(trained: TrainedModel) -> str:
-  """Fingerprint of a run's model, as `Description.model`."""
-  return evaluation.fingerprint(trained.variables)
+class Run(Protocol):
+  """What a run says of itself, as `Description` does of an index."""
+
+  @property
+  def model(self) -> str:
+    """Fingerprint of its model."""
+
+  @property
+  def networks(self) -> dict[str, str]:
+    """Stream -> network of its features."""
 
 
 def check_branch(
@@ -56,7 +62,7 @@ def check_branch(
 def check_question(
   folder: pathlib.Path,
   description: Description,
-  trained: TrainedModel,
+  run: Run,
   branch: str,
   name: str,
   command: str,
@@ -66,7 +72,7 @@ def check_question(
   Args:
     folder: see `check_branch`; likewise the others.
     description: likewise.
-    trained: likewise.
+    run: that asks.
     branch: of the question, 'audio', 'video' or 'text'.
     name: of the vectors, 'audio', 'video' or 'sum'.
     command: likewise.
@@ -74,10 +80,10 @@ def check_question(
   index, found = {}, {}
   if branch == 'video':
     index['networks'] = dict(description.networks)
-    found['networks'] = describing.networks(trained)
+    found['networks'] = run.networks
   elif name != 'video':
     index['model'] = description.model
-    found['model'] = model(trained)
+    found['model'] = run.model
   if differing := _differences(index, found):
     raise UserError(
       f'The {name} vectors of the index {folder} are of another model '

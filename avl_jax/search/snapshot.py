@@ -10,7 +10,7 @@ import numpy as np
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.search import contents, journal, scoring, shards
 from avl_jax.search.contents import Contents
-from avl_jax.search.entries import Description, IndexedFile, Window
+from avl_jax.search.entries import Description, Entry, IndexedFile, Window
 
 # Scored at a time: BLAS' threads wait for each other at the end of a product.
 ROWS = 1 << 16
@@ -147,7 +147,8 @@ class Snapshot:
 
     Raises:
       ConfigError: the index has no such vectors, or of another width.
-      UserError: a query is not finite, or too long for finite scores.
+      UserError: a query is not finite, or too long for finite scores; or a
+        damaged vector would have been an answer.
     """
     queries = self._checked(name, queries)
     entries = self._contents.by_row
@@ -158,14 +159,18 @@ class Snapshot:
     else:
       masks = self._masks.get(name) or contents.masks(name, entries)
       self._masks[name] = masks
-    return scoring.best(
-      queries,
-      k,
-      lambda: self._blocks(name, masks),
-      functools.partial(self.stored, name),
-      np.dtype(self.description.dtype),
-      max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
-    )
+    try:
+      return scoring.best(
+        queries,
+        k,
+        lambda: self._blocks(name, masks),
+        functools.partial(self.stored, name),
+        np.dtype(self.description.dtype),
+        max((entry.largest.get(name, 0.0) for entry in entries), default=0.0),
+      )
+    except scoring.DamagedRowError as error:
+      entry = self._contents.of_row(error.row)
+      raise UserError(self._damaged(name, entry)) from error
 
   def _checked(self, name: str, queries: np.ndarray) -> np.ndarray:
     description = self.description
@@ -231,10 +236,13 @@ class Snapshot:
     for name, digest in entry.digests.items():
       shard = self._path(name, entry.shard)
       if shards.read_digest(shard, start, size) != digest:
-        yield (
-          f'{shard} has changed since it was written, in the vectors of '
-          f'{path}. Run --mode=index again.'
-        )
+        yield self._damaged(name, entry)
+
+  def _damaged(self, name: str, entry: Entry) -> str:
+    return (
+      f'{self._path(name, entry.shard)} has changed since it was written, in '
+      f'the vectors of {entry.file.path}. Run --mode=index again.'
+    )
 
   @property
   def _row_bytes(self) -> int:

@@ -224,6 +224,23 @@ def test_damage_is_noticed_and_named(folder, kind, damage):
   assert str(folder / kind) in found
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, 3e38])
+def test_a_damaged_vector_is_no_answer(folder, value):
+  path = folder / 'video.000000000000.float32'
+  with Index.open(folder) as index:
+    row = int(index.rows_of('b.mp4')[1])
+    query = index.vectors('video', [0])
+    expected = index.search('video', query, 3, among=['a.mp4'])
+  stored = np.memmap(path, np.float32, 'r+').reshape(-1, made_up.DIM)
+  stored[row, 1] = np.copysign(value, query[0, 1])
+  stored.flush()
+  with Index.open(folder) as index:
+    with pytest.raises(UserError, match=r'float32 has changed.* of b\.mp4'):
+      index.search('video', query, 3)
+    found = index.search('video', query, 3, among=['a.mp4'])
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_damage_behind_the_back_of_a_reader(folder):
   with Index.open(folder) as index:
     _flip(folder / 'video.000000000000.float32')

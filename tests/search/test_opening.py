@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -101,19 +102,25 @@ def test_an_interrupted_rebuild_goes_on(
   assert contents(index_dir)['sound.flac'][1][1][0] == 4
 
 
-@pytest.mark.parametrize('moment', ['before', 'after'])
+@pytest.mark.parametrize('moment', ['before', 'between', 'after'])
 def test_killed_while_the_new_index_takes_the_place_of_the_old_one(
   moment, make_index, media_dir, index_dir, monkeypatch
 ):
   rebuild = ('--config.search.step=4.0', '--config.search.rebuild=True')
   replace = journal.replace
 
-  def kill(folder, *lines):
-    if folder == index_dir and moment == 'before':
+  def kill(folder, *lines, before=lambda: None):
+    if folder != index_dir:
+      return replace(folder, *lines)
+    if moment == 'before':
       raise KeyboardInterrupt
-    replace(folder, *lines)
-    if folder == index_dir:
+
+    def end():
+      before()
       raise KeyboardInterrupt
+
+    replace(folder, *lines, before=before if moment == 'after' else end)
+    raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
     patch.setattr(journal, 'replace', kill)
@@ -165,7 +172,7 @@ def test_a_folder_that_is_not_that_of_the_index(
     folder, says = tmp_path / 'bare', 'There is no video[^\n]*has 6 files and'
     folder.mkdir()
   else:
-    folder, says = tmp_path / 'others', 'is of other files: of its 6 files'
+    folder, says = tmp_path / 'others', r'6 are not in .*, such as a\.mp4\.'
     folder.mkdir()
     small = (media_dir / 'sub/picture.png').read_bytes()
     (folder / 'else.png').write_bytes(small + b' ')
@@ -173,6 +180,30 @@ def test_a_folder_that_is_not_that_of_the_index(
     make_index(folder, index_dir)
   for path, expected in contents(index_dir).items():
     assert_same(expected, before[path])
+
+
+def test_a_part_of_the_folder_replaces_the_whole_only_when_asked(
+  make_index, good_media, index_dir
+):
+  with pytest.raises(UserError, match=r'4 are not in [^\n]*search.rebuild'):
+    make_index(good_media / 'sub', index_dir)
+  assert contents(index_dir).keys() == KINDS.keys()
+  rebuild = '--config.search.rebuild=True'
+  assert make_index(good_media / 'sub', index_dir, rebuild) == []
+  assert contents(index_dir).keys() == {'b.mkv', 'picture.png'}
+
+
+@pytest.mark.parametrize('left', [{'journal-1.jsonl'}, {'HEAD.tmp'}])
+def test_a_beginning_that_was_interrupted_goes_on(
+  left, make_index, good_media, index_dir, tmp_path, good_index
+):
+  """Before there is a HEAD, as by a full disk, or kill -9."""
+  (index_dir / journal.HEAD).rename(index_dir / 'HEAD.tmp')
+  for path in index_dir.iterdir():
+    if path.name not in left | {'lock', 'extracted'}:
+      path.unlink() if path.is_file() else shutil.rmtree(path)
+  assert make_index(good_media, index_dir) == []
+  assert contents(index_dir).keys() == contents(good_index).keys()
 
 
 def test_a_folder_that_is_no_index(make_index, good_media, tmp_path):

@@ -152,7 +152,7 @@ def test_scores_are_as_near_as_promised(kernel, size):
   queries[1, 5:] *= np.float32(1e-4)
   score, off = products.scorer(queries, vectors.dtype)
   lengths = np.linalg.norm(vectors.astype(float), axis=1).max()
-  margins = scoring._margins(queries, off, lengths)
+  margins, _ = scoring._bounds(queries, off, lengths)
   exact = queries.astype(float) @ vectors.astype(float).T
   assert np.all(np.abs(score(vectors).T - exact) <= margins[:, None] / 2)
   long = np.linalg.norm(queries.astype(float), axis=1) * lengths
