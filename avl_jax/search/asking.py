@@ -1,10 +1,8 @@
 """Asks an index with the model of a run.
 
 Example:
-  index = avl_jax.load_index('runs/index')
-  answers = index.search('question.wav')
-  print(answers.table())
-  answers.items[0].path, answers.items[0].start
+  answers = avl_jax.load_index('runs/index').search('question.wav')
+  print(answers.table(), answers.items[0].path)
 """
 
 import functools
@@ -164,8 +162,9 @@ class Searcher:
     """
     self.refresh()
     question = self.question(query, rate=rate, words=words, part=part)
-    options = {'answers': answers, 'count': count, 'threshold': threshold}
-    return self.answer(question, **options)
+    return self.answer(
+      question, answers=answers, count=count, threshold=threshold
+    )
 
   def question(
     self,
@@ -215,12 +214,7 @@ class Searcher:
     name = answers or ('video' if 'video' in names else names[0])
     if question.branch:
       sharing.check_question(
-        self.index.folder,
-        self.index.description,
-        self,
-        question.branch,
-        name,
-        self._rebuilding,
+        self.index, self, question.branch, name, self._rebuilding
       )
     found = nearest.distinct(self.index, name, question.vector, count, among)
     return self._measure(question, name, found, threshold)
@@ -232,9 +226,7 @@ class Searcher:
     )
 
   def _check_branch(self, trained: TrainedModel) -> None:
-    sharing.check_branch(
-      self.index.folder, self.index.description, trained, self._rebuilding
-    )
+    sharing.check_branch(self.index, trained, self._rebuilding)
     self._checked = self.index.description
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.errors import UserError
-from avl_jax.search.index import Description
+from avl_jax.search.index import Description, Index
 from avl_jax.trained_model import TrainedModel
 
 
@@ -27,17 +27,11 @@ class Run(Protocol):
     """Stream -> network of its features."""
 
 
-def check_branch(
-  folder: pathlib.Path,
-  description: Description,
-  trained: TrainedModel,
-  command: str,
-) -> None:
+def check_branch(index: Index, trained: TrainedModel, command: str) -> None:
   """Raises UserError unless a run has the video branch of an index.
 
   Args:
-    folder: of the index.
-    description: of the index.
+    index: to be asked.
     trained: the run's model.
     command: makes the index anew with this run.
   """
@@ -45,48 +39,42 @@ def check_branch(
     'video branch': branch_fingerprint(trained.model, trained.variables),
     'width of the vectors': trained.model.embed_dim,
   }
-  index = {
-    'video branch': description.branch,
-    'width of the vectors': description.dim,
+  there = {
+    'video branch': index.description.branch,
+    'width of the vectors': index.description.dim,
   }
-  if differing := _differences(index, found):
+  if differing := _differences(there, found):
     raise UserError(
-      f'The index {folder} has been made by a model with another video branch '
-      f'({differing}), so the scores would mean nothing. Ask with a run whose '
-      'video branch is that of the index: the run that made it, or one trained '
-      'from it with --config.train.frozen="(\'video\',)". To make the index '
-      f'anew with this run:\n  {command}'
+      f'The index {index.folder} has been made by a model with another video '
+      f'branch ({differing}), so the scores would mean nothing. Ask with a run '
+      'whose video branch is that of the index: the run that made it, or one '
+      'trained from it with --config.train.frozen="(\'video\',)". To make the '
+      f'index anew with this run:\n  {command}'
     )
 
 
 def check_question(
-  folder: pathlib.Path,
-  description: Description,
-  run: Run,
-  branch: str,
-  name: str,
-  command: str,
+  index: Index, run: Run, branch: str, name: str, command: str
 ) -> None:
   """Raises UserError unless a question can be compared with vectors.
 
   Args:
-    folder: see `check_branch`; likewise the others.
-    description: likewise.
+    index: to be asked.
     run: that asks.
     branch: of the question, 'audio', 'video' or 'text'.
     name: of the vectors, 'audio', 'video' or 'sum'.
-    command: likewise.
+    command: see `check_branch`.
   """
-  index, found = {}, {}
+  there, found = {}, {}
   if branch == 'video':
-    index['networks'] = dict(description.networks)
+    there['networks'] = dict(index.description.networks)
     found['networks'] = run.networks
   elif name != 'video':
-    index['model'] = description.model
+    there['model'] = index.description.model
     found['model'] = run.model
-  if differing := _differences(index, found):
+  if differing := _differences(there, found):
     raise UserError(
-      f'The {name} vectors of the index {folder} are of another model '
+      f'The {name} vectors of the index {index.folder} are of another model '
       f'({differing}) than this question ({branch}). Ask for its pictures, '
       '--config.search.answers=video, or ask with the run that made the index. '
       f'To make the index anew with this run:\n  {command}'
