@@ -6,7 +6,8 @@ INDEX is an index of generated videos (configs/narrated_videos.py) whose truth,
 VIDEO.json, lies beside each VIDEO.mp4; STAMPS is the folder of the stamps, or
 of their unpacked package. Each thing that is shown is asked once, by the
 volunteer's recording of its name. An answer is right if its window has a second
-or more of the thing, large. Chance is that of ten windows drawn blindly.
+or more of the thing, large. Chance is that of ten windows drawn blindly. A
+hundred recordings of other things count how often "Nothing fits" is said.
 """
 
 import json
@@ -24,6 +25,7 @@ from avl_jax.search.entries import Window
 from input_pipeline.datasets.stamps import tuxpaint
 
 COUNT = 10  # answers
+ABSENT = 100  # questions about things that are in no video, at most
 SHOWN = 1.0  # second of a thing that makes a window right
 Times = dict[str, dict[str, list[tuple[float, float]]]]  # thing -> path -> ...
 
@@ -70,11 +72,9 @@ def main() -> None:
     windows = [
       searcher.index.window(row) for row in searcher.index.rows_with('video')
     ]
-    asked = [
-      stamp
-      for stamp in stamps
-      if stamp.name in times and language in stamp.recordings
-    ]
+    recorded = [stamp for stamp in stamps if language in stamp.recordings]
+    asked = [stamp for stamp in recorded if stamp.name in times]
+    absent = [stamp for stamp in recorded if stamp.name not in times][:ABSENT]
     for stamp in tqdm.tqdm(asked, 'questions'):
       where = times[stamp.name]
       answers = searcher.search(stamp.recordings[language], count=COUNT)
@@ -86,7 +86,11 @@ def main() -> None:
       by_chance.append(
         chance(sum(is_right(window, where) for window in windows), len(windows))
       )
-  found = np.array(ranks)
+    refused = [
+      searcher.search(stamp.recordings[language]).nothing_fits
+      for stamp in tqdm.tqdm(absent, 'things that are in no video')
+    ]
+  found, fits = np.array(ranks), np.array(fits)
   print(
     f'{len(ranks)} questions to {len(windows):,} windows of '
     f'{len(searcher.index.files())} videos: the first answer is right for '
@@ -94,6 +98,15 @@ def main() -> None:
     f'{100 * np.mean(found < COUNT):.1f} % (chance '
     f'{100 * np.mean(by_chance):.1f} %). '
     f'{100 * np.mean(fits):.0f} % have an answer that fits.'
+  )
+  lost = {
+    n: f'{(~fits & (found < n)).sum()} of {(found < n).sum()}'
+    for n in (1, COUNT)
+  }
+  print(
+    f'"Nothing fits" is said of {sum(refused)} of {len(refused)} questions '
+    f'about things that are in no video, and above {lost[1]} right first '
+    f'answers ({lost[COUNT]} with a right one among {COUNT}).'
   )
 
 
