@@ -8,6 +8,7 @@ import secrets
 
 from avl_jax import files
 from avl_jax.errors import ConfigError
+from avl_jax.page import cache
 
 _LEAST = 16  # characters of a token
 
@@ -65,6 +66,9 @@ class Options:
         f"serve.prefix is {self.prefix!r}. Expected '' or a path such as "
         "'/search', without a slash at its end. Set --config.serve.prefix."
       )
+
+    if self.cache_dir:
+      cache.make_folder(pathlib.Path(self.cache_dir).expanduser())
 
   def token(self) -> str:
     """The token; '': none is needed.
