@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from avl_jax.errors import ConfigError
 from avl_jax.extraction import media_folder
-from avl_jax.page.items import Filters
+from avl_jax.page.items import Filters, is_date
 from avl_jax.search.asking import COUNT
 
 FORMATS = ('json', 'csv', 'm3u')
@@ -25,7 +25,6 @@ _MOST = 100  # answers
 _WORDS = 1000  # characters
 _ANSWERS = ('', 'video', 'audio', 'sum')
 _PARTS = ('', 'sound', 'picture')
-_DATE = re.compile(r'\d{4}(-\d\d(-\d\d)?)?')
 _WINDOW = re.compile(
   r'(?P<id>[0-9a-f]{16})@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)'
 )
@@ -168,7 +167,7 @@ def _choice(form: FormData, name: str, choices: tuple[str, ...]) -> str:
 
 def _date(form: FormData, name: str) -> str | None:
   value = _text(form, name)
-  if value and not _DATE.fullmatch(value):
+  if value and not is_date(value):
     raise ConfigError(
       f'{name!r} is {value!r}. Expected a date such as 2026-11-26.'
     )

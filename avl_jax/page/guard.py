@@ -56,7 +56,7 @@ class Guard:
         _complete(MutableHeaders(scope=message), scope, body)
       await send(message)
 
-    response = self._refusal(scope) or self._way_in(scope)
+    response = self._way_in(scope) or self._refusal(scope)
     if response:
       await response(scope, receive, send_safely)
       return

@@ -72,7 +72,8 @@ class Lane(Generic[T]):
     if self._count >= self._most:
       raise BusyError(self._count)
     job: Future[Any] = Future()
-    self._count += 1
+    with self._lock:
+      self._count += 1
     job.add_done_callback(self._leave)
     self._jobs.put((job, work))
     try:

@@ -40,7 +40,7 @@ def _guarded(token='', **options):
   routes = [Route('/', _echo, methods=methods)]
   routes += [Mount('/api', Route('/echo', _echo, methods=methods))]
   routes += [Mount('/static', Route('/a', _echo))]
-  inner = Starlette(routes=routes, exception_handlers=errors.HANDLERS)
+  inner = Starlette(routes=routes, exception_handlers=errors.handlers(list))
   options = Options(**options)
   form = pathlib.Path(__file__)  # stands for the page that asks for the token
   app = Guard(inner, options, Access(options, token, form))
@@ -129,6 +129,15 @@ def test_a_person_is_asked_for_the_token():
     response = client.get('/', headers={'Accept': 'text/html,*/*'})
     assert response.status_code == 401
     assert response.text == pathlib.Path(__file__).read_text()
+    # Elsewhere, its addresses would lead astray.
+    headers = {'Accept': 'text/html'}
+    assert 'error' in client.get('/api/echo', headers=headers).json()
+    # A wrong one does not stay in the address; the form says that it is wrong.
+    query = {'file': 'a b', 'token': 'wrong', 't': '3'}
+    response = client.get('/', params=query, headers=headers)
+    assert response.status_code == 303
+    assert response.headers['location'] == './?file=a+b&t=3&token='
+    assert client.get('/?token=', headers=headers).status_code == 401
     assert client.get('/static/a').status_code == 200
     for path in ('/staticx', '/static/../api/echo', '/api/static/a'):
       assert client.get(path).status_code == 401, path
@@ -306,7 +315,7 @@ def test_the_api_is_described(app, client):
     for method in route.methods - {'HEAD'}
   }
   assert described == routes - {('GET', '/'), ('GET', '/openapi.json')}
-  assert document['servers'] == [{'url': '/'}]
+  assert document['servers'] == [{'url': ''}]
   schemas = document['components']['schemas']
   assert json.dumps(document).count('"$ref"') > 3
   for reference in _references(document):

@@ -30,9 +30,28 @@ function ask(asked) {
   find('answers').scrollIntoView({block: 'nearest'});
 }
 
+/** Forgets the question with its answers. */
+function forget() {
+  question = null;
+  running?.abort();
+  running = null;
+  answers.clear();
+  answers.setBusy(false);
+  answers.setError('');
+  find('status').textContent = '';
+  find('empty').hidden = false;
+  writeFacts();
+}
+
 async function search() {
   if (!question) return;
   running?.abort();
+  if (!filters.check()) {
+    running = null; // The question is asked when they have been mended.
+    answers.setBusy(false);
+    find('status').textContent = '';
+    return;
+  }
   running = new AbortController();
   const mine = running;
   answers.setError('');
@@ -147,12 +166,14 @@ function offerLanguages() {
 }
 
 function escape() {
-  if (voice.isRecording()) voice.discard();
-  else if (running) running.abort();
+  if (voice.isRecording()) {
+    voice.discard();
+    find('record').focus();
+  } else if (running) running.abort();
 }
 
 function setUp() {
-  asking.setUp(ask, complain);
+  asking.setUp(ask, complain, forget);
   answers.setUp(asking.askLike);
   filters.setUp(search);
   find('more').addEventListener('click', () => {
