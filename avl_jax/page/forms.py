@@ -105,7 +105,7 @@ def _wish(form: FormData) -> Wish:
     text=text,
     window=window_id(window) if window else None,
     part=_choice(form, 'part', _PARTS),
-    count=int(_number(form, 'k', 1, _MOST) or COUNT),
+    count=_count(form),
     answers=_choice(form, 'answers', _ANSWERS),
     threshold=threshold,
     filters=Filters(
@@ -155,6 +155,13 @@ def _number(
 ) -> float | None:
   text = _text(form, name)
   return number(text, name, least, most) if text else None
+
+
+def _count(form: FormData) -> int:
+  value = _number(form, 'k', 1, _MOST)
+  if value and value != int(value):
+    raise ConfigError(f"'k' is {value:g}. Expected a whole number.")
+  return int(value or COUNT)
 
 
 def _choice(form: FormData, name: str, choices: tuple[str, ...]) -> str:

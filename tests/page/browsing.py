@@ -198,7 +198,7 @@ def searches(page) -> list[str]:
 
 def answered(page) -> None:
   """Waits for the answers to the last question."""
-  page.wait_for_selector('#answers[aria-busy=false] .card')
+  page.wait_for_selector('#cards[aria-busy=false] .card')
 
 
 def titles(page) -> list[str]:

@@ -240,6 +240,7 @@ def test_what_is_no_question(ask, name, content, said):
   [
     ({'k': 'many'}, "'k' is 'many'"),
     ({'k': 101}, 'from 1 to 100'),
+    ({'k': 1.9}, 'whole number'),
     ({'window': 'a@b'}, 'FILE@START-END'),
     ({'answers': 'all'}, 'video, audio, sum'),
     ({'date_from': 'yesterday'}, '2026-11-26'),

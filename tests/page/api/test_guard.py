@@ -262,13 +262,15 @@ def test_one_who_leaves_while_sending(caplog):
   assert not caplog.records
 
 
-def test_an_address_that_others_reach_needs_a_token(tmp_path):
+def test_an_address_that_others_reach_needs_a_token(tmp_path, capsys):
   for host in ('0.0.0.0', '192.168.1.2', 'films.example.org', '::', ''):
     with pytest.raises(ConfigError, match='token_file'):
       Options(host=host).check()
     Options(host=host, token_file=str(tmp_path / 'token')).check()
   for host in ('127.0.0.1', 'localhost', '::1', '127.1.2.3'):
     Options(host=host).check()
+  Options(hosts=('films.example.org',)).check()
+  assert 'films.example.org sees the media' in capsys.readouterr().out
 
 
 def test_a_token_is_made_once(tmp_path):
@@ -284,7 +286,9 @@ def test_a_token_is_made_once(tmp_path):
     options.token()
 
 
-@pytest.mark.parametrize('prefix', ['films', '/films/', '/', '//'])
+@pytest.mark.parametrize(
+  'prefix', ['films', '/films/', '/', '//', '/api', '/static/a']
+)
 def test_prefixes_that_are_none(prefix):
   with pytest.raises(ConfigError, match='slash'):
     Options(prefix=prefix).check()

@@ -13,6 +13,7 @@ import {number, say, sayCount} from './texts.js';
 import * as voice from './voice.js';
 
 const COUNT = 12; // answers, and how many more each time
+const LATER = 5000; // milliseconds to another look for the server
 const MOST = 96; // that the server gives
 
 let about = null;
@@ -109,11 +110,13 @@ function complain(text, language) {
 async function load() {
   try {
     await describe();
+    answers.setError('');
     answers.use(about);
     await moment.open(complain);
     indexing.watch(() => describe().catch(refuse));
   } catch (error) {
     refuse(error);
+    if (!about) setTimeout(load, LATER);
   }
 }
 
