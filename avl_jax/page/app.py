@@ -141,7 +141,8 @@ class Page:
   async def frame(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/frame."""
     item, path = await self._found(request)
-    time, wanted = _number(request, 't', 0), _number(request, 'width', 320)
+    time = _number(request, 't', 0)
+    wanted = _number(request, 'width', 320, most=10 * WIDTHS[-1])
     width = next((w for w in WIDTHS if w >= wanted), WIDTHS[-1])
     work = self._maker.frame(item, path, time, width)
     made = await self._made(request, work)
@@ -177,12 +178,17 @@ class Page:
     return await visitors.while_there(request, work, seconds)
 
 
-def _number(request: Request, name: str, default: float | None = None) -> float:
+def _number(
+  request: Request,
+  name: str,
+  default: float | None = None,
+  most: float = _LONG,
+) -> float:
   """A number of the address; ConfigError if it is none."""
   text = request.query_params.get(name, '')
   if not text and default is not None:
     return default
-  return forms.number(text, name, 0, _LONG)
+  return forms.number(text, name, 0, most)
 
 
 def _shown(path: pathlib.Path, kind: str, name: str) -> Response:

@@ -91,9 +91,9 @@ class Lane(Generic[T]):
   def _work(self, tool: T) -> None:
     while (waiting := self._jobs.get()) is not None:
       job, work = waiting
-      if not job.set_running_or_notify_cancel():
-        continue
-      with self._lock:
+      with self._lock:  # Who leaves from now on finds the tool.
+        if not job.set_running_or_notify_cancel():
+          continue
         self._doing[job] = tool
       result, error = None, None
       try:

@@ -52,7 +52,8 @@ def test_ranges(client, files, media_dir):
   beyond = get(Range=f'bytes={size}-')
   assert beyond.status_code == 416
   assert beyond.headers['content-range'] == f'bytes */{size}'
-  assert get(Range='lines=1-2').status_code == 400
+  for given in ('lines=1-2', 'bytes=a-b', 'bytes'):
+    assert get(Range=given).status_code == 200
   tag = whole.headers['etag']
   assert get(**{'Range': 'bytes=0-9', 'If-Range': tag}).status_code == 206
   other = get(**{'Range': 'bytes=0-9', 'If-Range': '"other"'})
