@@ -82,7 +82,10 @@ class Access:
     query = urllib.parse.parse_qsl(scope['query_string'].decode('latin-1'))
     if _same(dict(query).get('token', ''), self._token):
       return self._welcome(scope, query)
-    if 'text/html' in headers.get('accept', '') and self._form.exists():
+    is_page = scope['path'] == f'{self._options.prefix}/'
+    if is_page and 'text/html' in headers.get('accept', ''):
+      if dict(query).get('token'):
+        return RedirectResponse(f'./{_query(query, wrong=True)}', 303)
       return FileResponse(self._form, 401)
     return errors.answer(
       401,
@@ -94,9 +97,8 @@ class Access:
 
   def _welcome(self, scope: Scope, query: list) -> Response:
     """The same address without the token, and a cookie in place of it."""
-    rest = urllib.parse.urlencode([x for x in query if x[0] != 'token'])
     last = scope['path'].rpartition('/')[2]
-    response = RedirectResponse(f'./{last}' + (f'?{rest}' if rest else ''), 303)
+    response = RedirectResponse(f'./{last}{_query(query)}', 303)
     response.set_cookie(
       COOKIE,
       self._secret,
@@ -107,6 +109,12 @@ class Access:
       samesite='lax',  # Links to a moment come from elsewhere.
     )
     return response
+
+
+def _query(pairs: list, wrong: bool = False) -> str:
+  """The end of an address without the token, which is empty if it is wrong."""
+  rest = [x for x in pairs if x[0] != 'token'] + [('token', '')] * wrong
+  return f'?{urllib.parse.urlencode(rest)}' if rest else ''
 
 
 def name_of(host: str) -> str:

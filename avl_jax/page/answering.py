@@ -105,13 +105,10 @@ class Answering:
     row = self._row(wish.window, searcher)
     question = questions.of_window(searcher.index, row)
     like = question.branch or searcher.index.description.names[0]
-    found = ask(question, answers=wish.answers or like, count=wish.count + 1)
+    # Two windows that do not overlap each other may overlap the own one.
+    found = ask(question, answers=wish.answers or like, count=wish.count + 2)
     own = searcher.index.window(row)
-    others = [
-      answer
-      for answer in found.items
-      if not nearest.overlap(own, Window(answer.path, answer.start, answer.end))
-    ]
+    others = [answer for answer in found.items if not _is_part(own, answer)]
     return dataclasses.replace(found, items=others[: wish.count])
 
   def _row(self, window: WindowId, searcher: Searcher) -> int:
@@ -161,6 +158,12 @@ def _kind(wish: Wish, answers: Answers) -> str:
   if wish.window:
     return 'window'
   return {'audio': 'sound', 'video': 'picture', 'text': 'text'}[answers.branch]
+
+
+def _is_part(own: Window, answer: Answer) -> bool:
+  """Whether an answer is a window, or shares time with it."""
+  window = Window(answer.path, answer.start, answer.end)
+  return window == own or nearest.overlap(own, window)
 
 
 def _measured(answer: Answer) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -40,6 +40,7 @@ class Page:
     answering: Answering,
     plays: Plays,
     facts: Mapping[str, Any],
+    folders: Sequence[pathlib.Path],
   ):
     """Takes what answers.
 
@@ -50,10 +51,11 @@ class Page:
       answering: answers questions.
       plays: knows what a browser plays.
       facts: of `about` that stay: 'name', 'model', 'reads_text', 'answers'.
+      folders: of the run and of the cache.
     """
     self._options, self._library, self._maker = options, library, maker
     self._answering, self._plays = answering, plays
-    self._facts = dict(facts)
+    self._facts, self._own = dict(facts), folders
 
   def app(self, token: str) -> Guard:
     """The application, behind its guard.
@@ -75,9 +77,15 @@ class Page:
       Route('/openapi.json', self.openapi, methods=get),
       Mount('/static', StaticFiles(directory=_STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers=errors.HANDLERS)
+    handlers = errors.handlers(self._folders)
+    app = Starlette(routes=routes, exception_handlers=handlers)
     access = Access(self._options, token, _STATIC / 'token.html')
     return Guard(app, self._options, access)
+
+  def _folders(self) -> list[pathlib.Path | None]:
+    """The server's own, which messages do not name."""
+    library = self._library
+    return [library.folder, library.media_dir, *self._own]
 
   async def index(self, _: Request) -> Response:
     """Answers GET ./ with the page."""
@@ -87,7 +95,7 @@ class Page:
   async def openapi(self, _: Request) -> Response:
     """Answers GET ./openapi.json."""
     text = await run_in_threadpool(_OPENAPI.read_text)
-    servers = [{'url': f'{self._options.prefix}/'}]
+    servers = [{'url': self._options.prefix}]  # Paths begin with a slash.
     return JSONResponse({**json.loads(text), 'servers': servers})
 
   async def about(self, _: Request) -> Response:
@@ -133,7 +141,8 @@ class Page:
   async def frame(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/frame."""
     item, path = await self._found(request)
-    time, wanted = _number(request, 't', 0), _number(request, 'width', 320)
+    time = _number(request, 't', 0)
+    wanted = _number(request, 'width', 320, most=10 * WIDTHS[-1])
     width = next((w for w in WIDTHS if w >= wanted), WIDTHS[-1])
     work = self._maker.frame(item, path, time, width)
     made = await self._made(request, work)
@@ -169,12 +178,17 @@ class Page:
     return await visitors.while_there(request, work, seconds)
 
 
-def _number(request: Request, name: str, default: float | None = None) -> float:
+def _number(
+  request: Request,
+  name: str,
+  default: float | None = None,
+  most: float = _LONG,
+) -> float:
   """A number of the address; ConfigError if it is none."""
   text = request.query_params.get(name, '')
   if not text and default is not None:
     return default
-  return forms.number(text, name, 0, _LONG)
+  return forms.number(text, name, 0, most)
 
 
 def _shown(path: pathlib.Path, kind: str, name: str) -> Response:

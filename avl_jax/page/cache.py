@@ -1,10 +1,30 @@
 """A folder of files that can be made again, of which the latest stay."""
 
+import contextlib
 import os
 import pathlib
 import threading
 
+from avl_jax.errors import ConfigError
 from avl_jax.files import write_atomically
+
+_OWN = 'avl-page-'  # With it begin the names of what is kept.
+
+
+def make_folder(folder: pathlib.Path) -> None:
+  """Makes the folder if it is missing.
+
+  Raises:
+    ConfigError: it cannot be used.
+  """
+  with contextlib.suppress(OSError):
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+      return
+  raise ConfigError(
+    f'serve.cache_dir is {str(folder)!r}, where nothing can be written. '
+    'Expected a folder for pictures and clips. Set --config.serve.cache_dir.'
+  )
 
 
 class Cache:
@@ -14,17 +34,20 @@ class Cache:
     """Takes over a folder.
 
     Args:
-      folder: made if it is missing; other files in it count, and may go.
-      most: bytes that it may hold.
+      folder: made if it is missing; other files in it stay.
+      most: bytes that it may hold of its own.
+
+    Raises:
+      ConfigError: the folder cannot be used.
     """
     self._folder, self._most = folder, most
     self._lock = threading.Lock()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     self._size = sum(stat.st_size for _, stat in self._files())
 
   def find(self, name: str) -> pathlib.Path | None:
     """The file of a name; None: there is none (any more)."""
-    path = self._folder / name
+    path = self._folder / f'{_OWN}{name}'
     try:
       os.utime(path)
     except OSError:
@@ -37,7 +60,7 @@ class Cache:
     Raises:
       UserError: the disk is full.
     """
-    path = self._folder / name
+    path = self._folder / f'{_OWN}{name}'
     with self._lock:
       write_atomically(path, content)
       self._size += len(content)
@@ -46,7 +69,7 @@ class Cache:
     return path
 
   def _files(self) -> list[tuple[pathlib.Path, os.stat_result]]:
-    return [(p, p.stat()) for p in self._folder.iterdir() if p.is_file()]
+    return [(p, p.stat()) for p in self._folder.glob(f'{_OWN}*')]
 
   def _shrink(self, newest: pathlib.Path) -> None:
     """Makes room, a tenth more than is needed."""

@@ -1,6 +1,7 @@
 """Answers in place of those that fail: a status and sentences."""
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -53,18 +54,51 @@ def too_large(most: int) -> str:
   )
 
 
-def _fail(_: Request, error: Exception) -> Response:
+def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
+  """What answers in place of errors.
+
+  Args:
+    folders: the server's, of which visitors learn nothing but what lies below.
+  """
+
+  def fail(_: Request, error: Exception) -> Response:
+    return _fail(error, lambda text: _without(text, folders()))
+
+  return {
+    HTTPException: fail,
+    UserError: fail,
+    UploadError: fail,
+    GoneError: _leave,
+    ClientDisconnect: _leave,
+    Exception: _break,
+  }
+
+
+def _without(text: str, folders: Iterable[pathlib.Path | None]) -> str:
+  """A message with the names that visitors know in place of paths."""
+  known = [path for folder in folders if folder for path in _spelled(folder)]
+  for path in sorted({*known}, key=len, reverse=True):
+    text = text.replace(f'{path}/', '').replace(path, path.rpartition('/')[2])
+  return text
+
+
+def _spelled(folder: pathlib.Path) -> tuple[str, ...]:
+  paths = (folder, folder.absolute(), folder.resolve())
+  return tuple(str(path) for path in paths if len(path.parts) > 1)
+
+
+def _fail(error: Exception, shown: Callable[[str], str]) -> Response:
   """For errors that have a message."""
   if isinstance(error, HTTPException):
     return answer(error.status_code, f'{error.detail}.', error.headers)
   if isinstance(error, UploadError):
     return answer(error.status, str(error))
   if isinstance(error, BusyError | TooLongError):
-    return answer(503, str(error), {'retry-after': '5'})
+    return answer(503, shown(str(error)), {'retry-after': '5'})
   status = 400 if isinstance(error, ConfigError) else 422
   if isinstance(error, MediaError) and error.reason == Status.MISSING:
     status = 404
-  return answer(status, str(error))
+  return answer(status, shown(str(error)))
 
 
 def _break(_: Request, __: Exception) -> Response:
@@ -75,13 +109,3 @@ def _break(_: Request, __: Exception) -> Response:
 def _leave(_: Request, __: Exception) -> Response:
   """Nobody reads this."""
   return Response(status_code=499)
-
-
-HANDLERS = {
-  HTTPException: _fail,
-  UserError: _fail,
-  UploadError: _fail,
-  GoneError: _leave,
-  ClientDisconnect: _leave,
-  Exception: _break,
-}

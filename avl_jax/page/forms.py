@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from avl_jax.errors import ConfigError
 from avl_jax.extraction import media_folder
-from avl_jax.page.items import Filters
+from avl_jax.page.items import Filters, is_date
 from avl_jax.search.asking import COUNT
 
 FORMATS = ('json', 'csv', 'm3u')
@@ -25,7 +25,6 @@ _MOST = 100  # answers
 _WORDS = 1000  # characters
 _ANSWERS = ('', 'video', 'audio', 'sum')
 _PARTS = ('', 'sound', 'picture')
-_DATE = re.compile(r'\d{4}(-\d\d(-\d\d)?)?')
 _WINDOW = re.compile(
   r'(?P<id>[0-9a-f]{16})@(?P<start>\d+(\.\d+)?)-(?P<end>\d+(\.\d+)?)'
 )
@@ -106,7 +105,7 @@ def _wish(form: FormData) -> Wish:
     text=text,
     window=window_id(window) if window else None,
     part=_choice(form, 'part', _PARTS),
-    count=int(_number(form, 'k', 1, _MOST) or COUNT),
+    count=_count(form),
     answers=_choice(form, 'answers', _ANSWERS),
     threshold=threshold,
     filters=Filters(
@@ -158,6 +157,13 @@ def _number(
   return number(text, name, least, most) if text else None
 
 
+def _count(form: FormData) -> int:
+  value = _number(form, 'k', 1, _MOST)
+  if value and value != int(value):
+    raise ConfigError(f"'k' is {value:g}. Expected a whole number.")
+  return int(value or COUNT)
+
+
 def _choice(form: FormData, name: str, choices: tuple[str, ...]) -> str:
   value = _text(form, name)
   if value not in choices:
@@ -168,7 +174,7 @@ def _choice(form: FormData, name: str, choices: tuple[str, ...]) -> str:
 
 def _date(form: FormData, name: str) -> str | None:
   value = _text(form, name)
-  if value and not _DATE.fullmatch(value):
+  if value and not is_date(value):
     raise ConfigError(
       f'{name!r} is {value!r}. Expected a date such as 2026-11-26.'
     )

@@ -4,6 +4,7 @@ Pure ASGI, so that bodies and files pass as a stream.
 """
 
 import asyncio
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
@@ -16,6 +17,7 @@ from avl_jax.page.options import Options, is_local
 
 _FORM = 2**20  # bytes that a form may have beside the question
 _BODY_SECONDS = 120.0  # that sending a question may take
+_RANGE = re.compile(rb'bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*\s*')
 _HEADERS = {
   'content-security-policy': (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -56,7 +58,7 @@ class Guard:
         _complete(MutableHeaders(scope=message), scope, body)
       await send(message)
 
-    response = self._refusal(scope) or self._way_in(scope)
+    response = self._way_in(scope) or self._refusal(scope)
     if response:
       await response(scope, receive, send_safely)
       return
@@ -137,4 +139,10 @@ def _below(scope: Scope, prefix: str) -> Scope:
   path = scope['path']
   if path != prefix and not path.startswith(f'{prefix}/'):
     path = f'{prefix}{path}'
-  return {**scope, 'path': path, 'root_path': prefix}
+  # A range of other units, or none at all, is as if it were not there.
+  headers = [
+    (name, value)
+    for name, value in scope['headers']
+    if name != b'range' or _RANGE.fullmatch(value)
+  ]
+  return {**scope, 'path': path, 'root_path': prefix, 'headers': headers}

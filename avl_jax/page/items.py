@@ -1,9 +1,24 @@
 """A file of the index as visitors see it, and which ones they choose."""
 
 import dataclasses
+import datetime
+import re
 from typing import Any
 
 from avl_jax.search.index import IndexedFile
+
+_DATE = re.compile(r'\d{4}(-\d\d(-\d\d)?)?')
+
+
+def is_date(text: str) -> bool:
+  """Whether a text is a day, a month or a year: 'YYYY-MM-DD' or less of it."""
+  if not _DATE.fullmatch(text):
+    return False
+  try:
+    datetime.date.fromisoformat(text + '-01' * (2 - text.count('-')))
+  except ValueError:
+    return False
+  return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +26,7 @@ class Item:
   """A file of the index.
 
   Attributes:
-    id: see the module.
+    id: see `library`.
     file: as the index has it.
     kind: 'video', 'picture' or 'sound'.
     language: code; '': unknown.
@@ -54,8 +69,8 @@ class Filters:
   Attributes:
     folder: they are in it, or below it.
     language: of the file.
-    date_from: no earlier date; a month counts from its first day.
-    date_to: no later date, this one included.
+    date_from: of its days, one is not earlier: 2024 passes from 2024-05-01 on.
+    date_to: of its days, one is not later.
     seconds_from: least length.
     seconds_to: largest length.
   """
@@ -70,12 +85,12 @@ class Filters:
   def fits(self, item: Item) -> bool:
     """Whether a file may answer."""
     folder, seconds = (self.folder or '').strip('/'), item.file.seconds
-    last = self.date_to
+    first, last, date = self.date_from, self.date_to, item.date
     return (
       f'{item.folder}/'.startswith(f'{folder}/' if folder else '')
       and self.language in (None, item.language)
-      and (self.date_from is None or item.date >= self.date_from)
-      and (last is None or '' < item.date[: len(last)] <= last)
+      and (first is None or '' < first[: len(date)] <= date)
+      and (last is None or '' < date[: len(last)] <= last)
       and (self.seconds_from is None or seconds >= self.seconds_from)
       and (self.seconds_to is None or seconds <= self.seconds_to)
     )

@@ -72,7 +72,8 @@ class Lane(Generic[T]):
     if self._count >= self._most:
       raise BusyError(self._count)
     job: Future[Any] = Future()
-    self._count += 1
+    with self._lock:
+      self._count += 1
     job.add_done_callback(self._leave)
     self._jobs.put((job, work))
     try:
@@ -90,9 +91,9 @@ class Lane(Generic[T]):
   def _work(self, tool: T) -> None:
     while (waiting := self._jobs.get()) is not None:
       job, work = waiting
-      if not job.set_running_or_notify_cancel():
-        continue
-      with self._lock:
+      with self._lock:  # Who leaves from now on finds the tool.
+        if not job.set_running_or_notify_cancel():
+          continue
         self._doing[job] = tool
       result, error = None, None
       try:

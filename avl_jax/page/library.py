@@ -14,9 +14,10 @@ import threading
 import time
 from typing import Any
 
+from avl_jax import logs
 from avl_jax.extraction import media_folder
 from avl_jax.features import MediaError, MissingError
-from avl_jax.page.items import Filters, Item
+from avl_jax.page.items import Filters, Item, is_date
 from avl_jax.search import building, opening, progress
 from avl_jax.search.index import IndexedFile
 from avl_jax.search.snapshot import Snapshot
@@ -48,6 +49,11 @@ class Library:
     """How far an indexing is, see `progress.read`; None: none runs."""
     folder = self._index.folder
     return progress.read(folder, folder / opening.REBUILT)
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """Of the index."""
+    return self._index.folder
 
   @property
   def media_dir(self) -> pathlib.Path | None:
@@ -105,22 +111,21 @@ class Library:
     """Reads the manifest if it has changed; whether it has."""
     if not self.media_dir:
       return False
-    path = self.media_dir / MANIFEST
+    path, modified = self.media_dir / MANIFEST, 0.0
     try:
-      modified = path.stat().st_mtime
+      modified = path.stat().st_mtime  # Also of one that cannot be read.
       if modified == self._table[0]:
         return False
-      with path.open(encoding='utf-8-sig', newline='') as lines:
-        table = {
-          row['path'].replace(os.sep, '/'): (
-            (row.get('language') or '').strip(),
-            (row.get('date') or '').strip(),
-          )
-          for row in csv.DictReader(lines)
-          if row.get('path')
-        }
-    except (OSError, ValueError, csv.Error):
-      modified, table = 0.0, {}
+      table = _table(path)
+    except FileNotFoundError:
+      table = {}
+    except (OSError, ValueError, csv.Error) as error:
+      logs.write(
+        f'{path} cannot be read: {error} Expected a table in UTF-8 with the '
+        'columns path, language and date. Until then its files have neither '
+        'language nor date.'
+      )
+      table = {}
     changed = self._table[1] != table
     self._table = modified, table
     return changed
@@ -184,3 +189,32 @@ class Library:
       'dates': [dates[0], dates[-1]] if dates else None,
       'seconds': [seconds[0], seconds[-1]] if seconds else None,
     }
+
+
+def _table(path: pathlib.Path) -> dict[str, tuple[str, str]]:
+  """Path of each file -> language and date, of a manifest.
+
+  Raises:
+    OSError: it cannot be read.
+    ValueError: it is not in UTF-8, or has no paths.
+    csv.Error: it is no table.
+  """
+  table, wrong = {}, []
+  with path.open(encoding='utf-8-sig', newline='') as lines:
+    rows = csv.DictReader(lines)
+    if 'path' not in (rows.fieldnames or ()):
+      raise ValueError('It has no column path.')
+    for row in rows:
+      if name := row['path']:
+        date = (row.get('date') or '').strip()
+        if date and not is_date(date):
+          wrong.append(date)
+          date = ''
+        language = (row.get('language') or '').strip()
+        table[name.replace(os.sep, '/')] = language, date
+  if wrong:
+    logs.write(
+      f'{path}: {len(wrong)} dates are not used, such as {wrong[0]!r}. '
+      'Expected YYYY, YYYY-MM or YYYY-MM-DD.'
+    )
+  return table

@@ -6,8 +6,9 @@ import os
 import pathlib
 import secrets
 
-from avl_jax import files
+from avl_jax import files, logs
 from avl_jax.errors import ConfigError
+from avl_jax.page import cache
 
 _LEAST = 16  # characters of a token
 
@@ -60,11 +61,21 @@ class Options:
     good = not self.prefix or (
       self.prefix.startswith('/') and self.prefix.strip('/')
     )
-    if not good or self.prefix.endswith('/'):
+    own = self.prefix.split('/')[1:2] in (['api'], ['static'])
+    if not good or own or self.prefix.endswith('/'):
       raise ConfigError(
         f"serve.prefix is {self.prefix!r}. Expected '' or a path such as "
-        "'/search', without a slash at its end. Set --config.serve.prefix."
+        "'/search', without a slash at its end, and neither '/api' nor "
+        "'/static', which the page has itself. Set --config.serve.prefix."
       )
+    if self.hosts and not self.token_file:
+      logs.write(
+        f'Whoever reaches {", ".join(self.hosts)} sees the media: '
+        "serve.token_file is ''."
+      )
+
+    if self.cache_dir:
+      cache.make_folder(pathlib.Path(self.cache_dir).expanduser())
 
   def token(self) -> str:
     """The token; '': none is needed.

@@ -5,6 +5,8 @@ from typing import Any
 from avl_jax.errors import UserError
 from avl_jax.extraction import media_folder
 from avl_jax.extraction.decoding import Decoder
+from avl_jax.features import MissingError
+from avl_jax.page.errors import BusyError
 from avl_jax.page.items import Item
 from avl_jax.page.lanes import Lane
 from avl_jax.page.library import Library
@@ -32,27 +34,34 @@ class Plays:
   def __init__(self, lane: Lane[Decoder], library: Library):
     """Takes what opens files."""
     self._lane, self._library = lane, library
-    self._known: dict[str, str] = {}
+    self._known: dict[str, dict[str, Any]] = {}
 
   async def __call__(self, item: Item) -> dict[str, Any]:
-    """What the API says: how a file plays, and whether it is missing."""
+    """What the API says: how a file plays, its kind, whether it is missing."""
     missing = not self._library.is_there(item)
-    return {'plays': await self._how(item), 'missing': missing}
+    return {**await self._how(item), 'missing': missing}
 
-  async def _how(self, item: Item) -> str:
+  async def _how(self, item: Item) -> dict[str, Any]:
     if item.kind == media_folder.PICTURE:
-      return STILLS
+      return {'plays': STILLS}
     if item.id not in self._known:
       try:
         path = self._library.path(item)
         streams = await self._lane.run(
           lambda decoder: decoder.run(path, lambda media: media.streams())
         )
+        found = {'plays': of_streams(item.name, streams)}
+        if not streams.get('video'):  # An .mp4 may be sound alone.
+          found['kind'] = media_folder.SOUND
+      except BusyError:
+        return {'plays': TRANSCODED}  # Which every file can be.
+      except MissingError:
+        return {'plays': STILLS}
       except UserError:
-        return STILLS  # It is not there, or cannot be read for the moment.
+        found = {'plays': STILLS}
       if len(self._known) >= _KEPT:
         self._known.clear()
-      self._known[item.id] = of_streams(item.name, streams)
+      self._known[item.id] = found
     return self._known[item.id]
 
 

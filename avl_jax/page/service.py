@@ -81,7 +81,8 @@ def made(
     answering = Answering(asking, library, plays, threshold, options)
     answering.background = background
     maker = Maker(quick, slow, cache)
-    page = Page(options, library, maker, answering, plays, facts)
+    own = [searcher.workdir, folder]
+    page = Page(options, library, maker, answering, plays, facts, own)
     yield page.app(token)
 
 

@@ -9,7 +9,9 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 import uvicorn
 
@@ -176,15 +178,27 @@ def _host(address: str) -> str:
 
 def ask(page, colour: str) -> None:
   """Asks by a sound that is dropped, and waits for the answers."""
+  drop_tone(page, colour)
+  answered(page)
+
+
+def drop_tone(page, colour: str) -> None:
+  """Drops the sound that asks for a colour."""
   file = io.BytesIO()
   soundfile.write(file, drawn.tone(colour, 1), drawn.RATE, format='WAV')
   drop(page, f'{colour}.wav', 'audio/wav', file.getvalue())
-  answered(page)
+
+
+def searches(page) -> list[str]:
+  """A list to which the address of each search from now on comes."""
+  found: list[str] = []
+  page.on('request', lambda x: 'v1/search' in x.url and found.append(x.url))
+  return found
 
 
 def answered(page) -> None:
   """Waits for the answers to the last question."""
-  page.wait_for_selector('#answers[aria-busy=false] .card')
+  page.wait_for_selector('#cards[aria-busy=false] .card')
 
 
 def titles(page) -> list[str]:
@@ -241,3 +255,35 @@ def still(page) -> tuple[float, str]:
       break
     page.wait_for_timeout(50)
   return found[0], drawn.nearest(found[1])
+
+
+def likeness(heard, played):
+  """Correlation of a recording with the part of a sound that it has."""
+  heard = heard[: len(played)]
+  products = scipy.signal.correlate(
+    np.pad(played, len(heard)), heard / np.linalg.norm(heard), 'valid'
+  )
+  best = np.abs(products).argmax()
+  part = np.pad(played, len(heard))[best : best + len(heard)]
+  return abs(products[best]) / np.linalg.norm(part)
+
+
+def download(page, press):
+  """What a press of a button saves: name and content."""
+  with page.expect_download() as waiting:
+    press()
+  file = waiting.value
+  with open(file.path(), 'rb') as opened:
+    return file.suggested_filename, opened.read()
+
+
+def trimmed(page, heard):
+  """Start and length of what the page keeps of a recording."""
+  return page.evaluate(
+    """async ([heard, rate]) => {
+      const {trim} = await import('./static/js/trim.js');
+      const part = trim(Float32Array.from(heard), rate);
+      return [part.byteOffset / 4, part.length];
+    }""",
+    [heard.tolist(), drawn.RATE],
+  )

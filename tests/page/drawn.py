@@ -8,7 +8,6 @@ import pathlib
 
 import av
 import numpy as np
-import soundfile
 from PIL import Image, ImageDraw
 
 from tests.helpers import media
@@ -33,7 +32,7 @@ FILES = {
   'garden/old film.avi': 'violet violet cyan pink pink pink orange violet',
   'sea/boats.webm': 'cyan blue blue cyan orange cyan blue cyan blue blue',
 }
-PICTURE, SOUND = 'sea/flag.png', 'sea/bell.flac'
+PICTURE, SOUND = 'sea/flag.png', 'sea/bell.mp4'  # without pictures
 ALL = (*FILES, PICTURE, SOUND)
 # Path, language and date, as people write them down.
 MANIFEST = """\
@@ -42,7 +41,7 @@ garden/morning.mp4,fr,2024-05-01
 garden/evening.mp4,en,2024-05-02
 garden/old film.avi,,1999-08-15
 sea/boats.webm,fr,2025-07-20
-sea/bell.flac,en,2025-07-21
+sea/bell.mp4,en,2025-07-21
 """
 
 
@@ -78,6 +77,20 @@ def voice(colour: str, seconds: float) -> np.ndarray:
   hiss = np.random.default_rng(0).standard_normal(len(times))
   sound = 0.3 * buzz * np.clip(5 * phase * (0.7 - phase), 0, None)
   return np.float32(1.6 * sound + 0.06 * hiss * ((phase > 0.7) & (phase < 0.8)))
+
+
+def noisy_recordings() -> list[np.ndarray]:
+  """Voices of any length and loudness in noise, after a click; and none."""
+  rng = np.random.default_rng(2)
+  recordings = [np.zeros(8000), np.ones(100), np.zeros(0)]
+  for seconds in (0.05, 0.2, 0.6):
+    for loudness in (0.003, 0.03, 0.5):
+      heard = rng.choice([0, 1e-4, 3e-3]) * rng.standard_normal(24_000)
+      heard[:200] += 0.2
+      start, length = rng.integers(2000, 13_000), int(seconds * RATE)
+      heard[start : start + length] += loudness * rng.standard_normal(length)
+      recordings.append(heard)
+  return [heard.astype(np.float32) for heard in recordings]
 
 
 def colour_of(waveform: np.ndarray) -> str:
@@ -146,5 +159,7 @@ def write_all(folder: pathlib.Path) -> None:
     write_video(folder / name, colours(name))
   picture(*colours(PICTURE), 1).save(folder / PICTURE)
   waveform = np.concatenate([tone(colour, 1) for colour in colours(SOUND)])
-  soundfile.write(folder / SOUND, waveform, RATE)
+  with av.open(str(folder / SOUND), 'w') as container:
+    audio = container.add_stream('aac', rate=RATE, layout='mono')
+    media.write_sound(container, audio, waveform)
   (folder / 'manifest.csv').write_text(MANIFEST)

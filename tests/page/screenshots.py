@@ -24,7 +24,8 @@ SHOTS = {  # name -> options of the visitor, what is shown
   'start-fr': ({'locale': 'fr'}, 'start'),
   'recording': ({}, 'recording'),
   'filters': ({}, 'filters'),
-  'nothing': ({}, 'nothing'),
+  'nothing': ({'viewport': {'width': 1280, 'height': 900}}, 'nothing'),
+  'nothing-phone': ({'viewport': PHONE}, 'nothing'),
   'help-fr': ({'locale': 'fr', 'color_scheme': 'dark'}, 'help'),
   'phone': ({'viewport': PHONE}, 'answers'),
   'phone-fr-dark': (
@@ -62,17 +63,19 @@ def bring(page, state: str) -> None:
   if state == 'help':
     page.click('#help-open')
     return
-  page.click('#record')
-  page.wait_for_selector('#clock:text("0:02")')
-  if state == 'recording':
-    return
-  page.click('#record')
-  browsing.answered(page)
-  if state == 'filters':
-    page.click('#filters summary')
   if state == 'nothing':
+    browsing.ask(page, 'red')
     page.focus('#threshold')
     page.keyboard.press('Home')
+  else:
+    page.click('#record')
+    page.wait_for_selector('#clock:text("0:02")')
+    if state == 'recording':
+      return
+    page.click('#record')
+    browsing.answered(page)
+  if state == 'filters':
+    page.click('#filters summary')
   for frame in page.locator('.card img').all():
     frame.scroll_into_view_if_needed()
     frame.evaluate('(image) => image.decode().catch(() => {})')

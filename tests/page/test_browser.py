@@ -9,34 +9,11 @@ import urllib.parse
 import av
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 
 from avl_jax.features import pauses
 from tests.page import browsing, drawn, stand_in
-from tests.page.browsing import answered, ask, drop, played, titles
-
-FILM = 'garden/old film.avi'
-
-
-def _likeness(heard, played):
-  """Correlation of a recording with the part of a sound that it has."""
-  heard = heard[: len(played)]
-  products = scipy.signal.correlate(
-    np.pad(played, len(heard)), heard / np.linalg.norm(heard), 'valid'
-  )
-  best = np.abs(products).argmax()
-  part = np.pad(played, len(heard))[best : best + len(heard)]
-  return abs(products[best]) / np.linalg.norm(part)
-
-
-def _download(page, press):
-  """What a press of a button saves: name and content."""
-  with page.expect_download() as waiting:
-    press()
-  file = waiting.value
-  with open(file.path(), 'rb') as opened:
-    return file.suggested_filename, opened.read()
+from tests.page.browsing import answered, ask, download, drop, played, titles
 
 
 def test_a_recording_is_answered_and_played_at_the_right_second(visits):
@@ -51,7 +28,9 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     heard = stand_in.heard[-1]
     pieces = np.array_split(heard, len(heard) // 6400)
     voice = drawn.voice('red', 3)
-    assert np.median([_likeness(piece, voice) for piece in pieces]) > 0.9
+    assert (
+      np.median([browsing.likeness(piece, voice) for piece in pieces]) > 0.9
+    )
     length = page.locator('#asked-media audio').evaluate('(it) => it.duration')
     assert length == pytest.approx(len(stand_in.heard[-1]) / 16_000, abs=0.01)
     first = page.locator('.card').first
@@ -59,18 +38,6 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     first.locator('.poster').click()
     time, colour, _ = played(page)[0]
     assert (int(time), colour) == (3, 'red')
-
-
-def _trimmed(page, heard):
-  """Start and length of what the page keeps of a recording."""
-  return page.evaluate(
-    """async ([heard, rate]) => {
-      const {trim} = await import('./static/js/trim.js');
-      const part = trim(Float32Array.from(heard), rate);
-      return [part.byteOffset / 4, part.length];
-    }""",
-    [heard.tolist(), drawn.RATE],
-  )
 
 
 def test_silence_around_a_voice_is_cut_off(visits):
@@ -83,7 +50,7 @@ def test_silence_around_a_voice_is_cut_off(visits):
       heard = noise * rng.standard_normal(4 * drawn.RATE)
       heard[100:400] += 0.3 * rng.standard_normal(300)
       heard[24_000:32_000] += voice
-      start, length = _trimmed(page, heard.round(4))
+      start, length = browsing.trimmed(page, heard.round(4))
       margin = 0.12 * drawn.RATE
       assert start == pytest.approx(24_000 - margin, abs=400)
       assert start + length == pytest.approx(32_000 + margin, abs=400)
@@ -91,22 +58,13 @@ def test_silence_around_a_voice_is_cut_off(visits):
 
 def test_the_page_cuts_as_the_command_does(visits):
   """Voices of any length and loudness in noise, after a click; and none."""
-  rng = np.random.default_rng(2)
-  recordings = [np.zeros(8000), np.ones(100), np.zeros(0)]
-  for seconds in (0.05, 0.2, 0.6):
-    for loudness in (0.003, 0.03, 0.5):
-      heard = rng.choice([0, 1e-4, 3e-3]) * rng.standard_normal(24_000)
-      heard[:200] += 0.2
-      start, length = rng.integers(2000, 13_000), int(seconds * drawn.RATE)
-      heard[start : start + length] += loudness * rng.standard_normal(length)
-      recordings.append(heard)
-  recordings = [heard.astype(np.float32) for heard in recordings]
+  recordings = drawn.noisy_recordings()
   cut = 0
   with visits() as page:
     for heard in recordings:
       kept = pauses.without_pauses(heard)
       start = kept.ctypes.data - heard.ctypes.data
-      assert _trimmed(page, heard) == [start // 4, len(kept)]
+      assert browsing.trimmed(page, heard) == [start // 4, len(kept)]
       cut += len(kept) < len(heard)
   assert 4 <= cut <= len(recordings) - 3
 
@@ -191,15 +149,15 @@ def test_answers_are_filtered(visits):
     choose('date_to', '1999-12-31')
     choose('seconds_from', '0:09')
     choose('answers', 'audio')
-    assert found['folder'] == {'boats.webm', 'flag.png', 'bell.flac'} - {
-      'bell.flac'  # It shows nothing.
+    assert found['folder'] == {'boats.webm', 'flag.png', 'bell.mp4'} - {
+      'bell.mp4'  # It shows nothing.
     }
     assert found['language'] == {'evening.mp4'}
     assert 'boats.webm' in found['date_from']
     assert 'evening.mp4' not in found['date_from']
     assert found['date_to'] == {'old film.avi'}
     assert found['seconds_from'] == {'boats.webm'}
-    assert 'bell.flac' in found['answers']
+    assert 'bell.mp4' in found['answers']
     page.fill('[name=seconds_to]', '1')
     page.press('[name=seconds_to]', 'Enter')
     page.press('[name=seconds_to]', 'Tab')
@@ -207,6 +165,48 @@ def test_answers_are_filtered(visits):
     page.press('[name=seconds_from]', 'Tab')
     page.wait_for_selector('#empty:text("Nothing passes these filters")')
     assert page.inner_text('#filters-count') == '2'
+
+
+def test_filters_that_cannot_be(visits):
+  """They do not spoil a question: it waits until they are mended."""
+  with visits() as page:
+    asked = browsing.searches(page)
+    page.click('#filters summary')
+    page.fill('[name=seconds_from]', 'abc')
+    page.click('#filters summary')
+    browsing.drop_tone(page, 'blue')
+    assert page.locator('[name=seconds_from]:focus:invalid').is_visible()
+    assert not asked
+    page.fill('[name=seconds_from]', '0:09')
+    page.keyboard.press('Tab')
+    answered(page)
+    assert {*titles(page)} == {'boats.webm'}
+    # An index may have no vectors of what is seen.
+    found = page.evaluate("""async () => {
+      const filters = await import('./static/js/filters.js');
+      const about = await (await fetch('api/v1/about')).json();
+      const fields = new FormData();
+      filters.use({...about, answers: ['audio', 'sum']});
+      filters.write(fields);
+      const options = document.querySelectorAll('[name=answers] option');
+      return [fields.get('answers'), ...[...options].map((x) => x.text)];
+    }""")
+    assert found == ['audio', 'heard', 'seen and heard']
+
+
+def test_a_new_question_forgets_the_last_one(visits):
+  with visits(complaints=1) as page:
+    ask(page, 'blue')
+    drop(page, 'notes.txt', 'text/plain', b'These are no media.')
+    page.wait_for_selector('#error:not(:empty)')
+    asked = browsing.searches(page)
+    page.click('#again')
+    page.wait_for_selector('#empty:text("will appear here")')
+    assert not page.is_visible('#error')
+    page.click('#filters summary')
+    page.select_option('[name=folder]', 'sea')
+    page.wait_for_timeout(200)
+    assert asked == []
 
 
 def test_more_like_an_answer(visits):
@@ -222,7 +222,6 @@ def test_more_like_an_answer(visits):
     spans = page.locator('.card .title').all_inner_texts()
     assert f'evening.mp4 {span}' not in spans
     assert spans[0].startswith('evening.mp4 ')
-    # Too few pictures to compare with: the page says so, and no more.
     assert 'is not known' in page.inner_text('#unsure')
     assert not page.is_visible('#strictness')
 
@@ -231,22 +230,22 @@ def test_answers_are_exported(visits):
   with visits() as page:
     ask(page, 'blue')
     shown = titles(page)
-    name, table = _download(page, lambda: page.click('[data-export=csv]'))
+    name, table = download(page, lambda: page.click('[data-export=csv]'))
     assert name == 'answers.csv'
     rows = list(csv.DictReader(io.StringIO(table.decode('utf-8-sig'))))
     assert [row['name'] for row in rows] == shown
     assert rows[0]['fits'] == 'true'
     assert float(rows[0]['score']) > float(rows[-1]['score'])
-    name, text = _download(page, lambda: page.click('[data-export=json]'))
+    name, text = download(page, lambda: page.click('[data-export=json]'))
     found = json.loads(text)
     assert [answer['name'] for answer in found['answers']] == shown
     assert found['answers'][0]['link'] == rows[0]['link']
-    name, text = _download(page, lambda: page.click('[data-export=m3u]'))
+    name, text = download(page, lambda: page.click('[data-export=m3u]'))
     lines = text.decode().splitlines()
     assert (name, lines[0]) == ('answers.m3u', '#EXTM3U')
     assert len(lines) == 1 + 2 * len(shown)
     assert page.request.get(lines[2]).headers['content-type'] == 'video/mp4'
-    name, clip = _download(page, page.locator('.clip').first.click)
+    name, clip = download(page, page.locator('.clip').first.click)
     assert re.fullmatch(r'evening.\d.\d\.mp4', name)
     with av.open(io.BytesIO(clip)) as media:
       frames = [
@@ -291,8 +290,9 @@ def test_what_the_browser_cannot_play_is_converted(visits):
     query = urllib.parse.urlsplit(frames[0][2]).query
     start = float(urllib.parse.parse_qs(query)['start'][0])
     assert (int(start + frames[0][0]), frames[0][1]) == (3, 'pink')
+    film = drawn.colours('garden/old film.avi')
     for time, colour, _ in frames:
-      assert colour == drawn.colours(FILM)[int(start + time)]
+      assert colour == film[int(start + time)]
     # What follows the clip is the next one.
     page.locator('video').evaluate(
       '(video) => { video.currentTime = 3.9; video.play(); }'
@@ -301,7 +301,7 @@ def test_what_the_browser_cannot_play_is_converted(visits):
     page.evaluate('frames_ = []')
     page.click('.card .on')
     time, colour, _ = played(page, 1)[0]
-    assert (int(time), colour) == (0, drawn.colours(FILM)[6])
+    assert (int(time), colour) == (0, film[6])
 
 
 def test_a_sound_plays_where_it_fits(visits):
@@ -310,10 +310,9 @@ def test_a_sound_plays_where_it_fits(visits):
     page.select_option('[name=answers]', 'audio')
     ask(page, 'orange')
     first = page.locator('.card').first
-    assert 'bell.flac 0:02–0:05' in first.inner_text()
+    assert 'bell.mp4 0:02–0:05' in first.inner_text()
     first.locator('.poster').click()
-    audio = first.locator('audio')
-    audio.wait_for()
+    (audio := first.locator('audio')).wait_for()
     for _ in range(100):
       if audio.evaluate('(it) => !it.paused && it.currentTime > 2'):
         break
@@ -334,9 +333,7 @@ def test_more_answers_are_asked_for(visits):
       route.fulfill(json=found)
 
     page.route('**/search', many)
-    page.fill('#words-text', 'blue')
-    page.press('#words-text', 'Enter')
-    answered(page)
+    ask(page, 'blue')
     assert len(titles(page)) == 12
     with page.expect_response('**/search'):
       page.click('#more')
@@ -352,7 +349,7 @@ def test_the_page_works_below_a_prefix(visits):
     ask(page, 'red')
     page.locator('.card .poster').first.click()
     assert played(page, 1)[0][1] == 'red'
-    _, playlist = _download(page, lambda: page.click('[data-export=m3u]'))
+    _, playlist = download(page, lambda: page.click('[data-export=m3u]'))
     addresses = re.findall('http.*', playlist.decode())
     assert len(addresses) == len(titles(page))
     prefix = f'{visits.address}{browsing.PREFIX}/'
@@ -374,3 +371,30 @@ def test_threshold_says_that_nothing_fits(visits):
     page.keyboard.press('End')
     assert not page.is_visible('#nothing')
     assert 'Probably chance.' not in page.inner_text('#cards')
+
+
+def test_phone_dark_and_keys_alone(visits):
+  phone = {'viewport': {'width': 390, 'height': 844}}
+  with visits(**phone, color_scheme='dark') as page:
+    asked = browsing.searches(page)
+    page.keyboard.press('/')
+    page.keyboard.type('blue')
+    page.keyboard.press('Enter')
+    answered(page)
+    wide = 'document.documentElement.scrollWidth - innerWidth'
+    assert page.evaluate(wide) == 0
+    ground = page.evaluate('getComputedStyle(document.body).backgroundColor')
+    assert max(int(x) for x in ground[4:-1].split(',')) < 64
+    for key in ('Tab', 'j', 'Tab', 'Enter'):
+      page.keyboard.press(key)
+    assert played(page, 1)[0][1] == 'blue'
+    page.focus('#filters summary')
+    page.keyboard.press('Enter')
+    page.focus('[name=date_from]')
+    asked.clear()
+    page.keyboard.type('05022024')
+    assert page.input_value('[name=date_from]') == '2024-05-02'
+    answered(page)
+    assert 'old film.avi' not in titles(page)
+    assert len(asked) == 1
+    assert page.evaluate(wide) == 0

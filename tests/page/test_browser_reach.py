@@ -275,17 +275,20 @@ def test_the_token_opens_the_page(visits, tmp_path):
   token = tmp_path / 'token'
   with browsing.served(tmp_path, token_file=str(token)) as address:
     page = visits.browser.new_page()
-    page.goto(address)
+    moment = '?file=0123456789abcdef&t=3'
+    page.goto(address + moment)
     for given in ('wrong', token.read_text().strip()):
       assert page.title() == 'Token · Jeton'
       assert page.locator('#token').evaluate(
         '(it) => it === document.activeElement'
       )
+      assert page.is_visible('#wrong') == (given != 'wrong')
+      assert 'wrong' not in page.url
       page.keyboard.type(given)
       with page.expect_navigation():
         page.keyboard.press('Enter')
     page.wait_for_selector('#facts:not(:empty)')
-    assert 'token' not in page.url
+    assert page.url == address + moment
     page.reload()  # The browser is remembered.
     page.wait_for_selector('#facts:not(:empty)')
     page.close()

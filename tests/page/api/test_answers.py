@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 from PIL import Image
 
 import avl_jax
+from avl_jax.page import library
 from avl_jax.page.media import media_type
 from tests.helpers import own_folder
 from tests.page.api.conftest import client_of, made, update
@@ -103,6 +105,15 @@ def test_more_like_an_answer(ask, searcher):
   assert top['window'] not in [x['window'] for x in found['answers']]
 
 
+def test_more_like_a_picture_is_not_the_picture(ask):
+  (window,) = [
+    x['window'] for x in ask(k=50)['answers'] if x['kind'] == 'picture'
+  ]
+  found = ask(window=window, k=3)['answers']
+  assert len(found) == 3
+  assert window not in [x['window'] for x in found]
+
+
 def test_sound_is_like_sound(ask):
   sound = next(
     x for x in ask(answers='audio')['answers'] if x['name'] == '=sound.flac'
@@ -121,6 +132,8 @@ def test_sound_is_like_sound(ask):
     ({'language': 'fr'}, {'old.avi'}),
     ({'date_to': '2019'}, {'old.avi'}),
     ({'date_from': '2024'}, {'new.mp4'}),
+    ({'date_from': '2024-02-03', 'date_to': '2024-06'}, {'new.mp4'}),
+    ({'date_from': '2025-01-01'}, set()),
     ({'date_from': '2019-05-04', 'date_to': '2019-05-04'}, {'old.avi'}),
     ({'date_from': '2023-11-14', 'date_to': '2023-11'}, {'lost.mkv'}),
     ({'seconds_from': 3.5, 'seconds_to': 5}, {'new.mp4'}),
@@ -227,9 +240,11 @@ def test_what_is_no_question(ask, name, content, said):
   [
     ({'k': 'many'}, "'k' is 'many'"),
     ({'k': 101}, 'from 1 to 100'),
+    ({'k': 1.9}, 'whole number'),
     ({'window': 'a@b'}, 'FILE@START-END'),
     ({'answers': 'all'}, 'video, audio, sum'),
     ({'date_from': 'yesterday'}, '2026-11-26'),
+    ({'date_to': '2022-13-45'}, '2026-11-26'),
     ({'seconds_to': 'nan'}, 'of at least 0'),
     ({'text': 'x', 'window': f'{"0" * 16}@0-1'}, 'several'),
   ],
@@ -245,6 +260,30 @@ def test_what_cannot_be_asked(ask, client):
   assert 'no window' in ask(window=window, status=404)['error']
   assert client.post('api/v1/search').status_code == 400
   assert client.get('api/v1/search').status_code == 405
+
+
+def test_messages_have_no_paths_of_the_server(ask, client, media_dir):
+  files = {x['name']: x['file'] for x in ask(k=50)['answers']}
+  address = f'api/v1/files/{files["old.avi"]}/clip?start=1000&end=1010'
+  error = client.get(address).json()['error']
+  assert error.startswith('old.avi')
+  assert 'nothing from 1000 s' in error
+  other = ask(answers='sum', status=400)['error']
+  assert 'index' in other
+  for said in (error, other):
+    assert not re.search(r'(^|\s)/|/home|/tmp', said), said
+  assert str(media_dir.parent) not in error + other
+
+
+def test_what_a_manifest_says(tmp_path, capsys):
+  """Dates that are none are not used; the log says so."""
+  path = tmp_path / 'manifest.csv'
+  path.write_text('path,language,date\na.mp4,fr,12/05/2020\nb.mp4,,2020-02-30')
+  assert library._table(path) == {'a.mp4': ('fr', ''), 'b.mp4': ('', '')}
+  assert "2 dates are not used, such as '12/05/2020'" in capsys.readouterr().out
+  path.write_text('file,date\na.mp4,2020')
+  with pytest.raises(ValueError, match='no column path'):
+    library._table(path)
 
 
 def test_media_that_moved_away_still_answer(run, copied, question):

@@ -40,7 +40,7 @@ def _guarded(token='', **options):
   routes = [Route('/', _echo, methods=methods)]
   routes += [Mount('/api', Route('/echo', _echo, methods=methods))]
   routes += [Mount('/static', Route('/a', _echo))]
-  inner = Starlette(routes=routes, exception_handlers=errors.HANDLERS)
+  inner = Starlette(routes=routes, exception_handlers=errors.handlers(list))
   options = Options(**options)
   form = pathlib.Path(__file__)  # stands for the page that asks for the token
   app = Guard(inner, options, Access(options, token, form))
@@ -129,6 +129,15 @@ def test_a_person_is_asked_for_the_token():
     response = client.get('/', headers={'Accept': 'text/html,*/*'})
     assert response.status_code == 401
     assert response.text == pathlib.Path(__file__).read_text()
+    # Elsewhere, its addresses would lead astray.
+    headers = {'Accept': 'text/html'}
+    assert 'error' in client.get('/api/echo', headers=headers).json()
+    # A wrong one does not stay in the address; the form says that it is wrong.
+    query = {'file': 'a b', 'token': 'wrong', 't': '3'}
+    response = client.get('/', params=query, headers=headers)
+    assert response.status_code == 303
+    assert response.headers['location'] == './?file=a+b&t=3&token='
+    assert client.get('/?token=', headers=headers).status_code == 401
     assert client.get('/static/a').status_code == 200
     for path in ('/staticx', '/static/../api/echo', '/api/static/a'):
       assert client.get(path).status_code == 401, path
@@ -253,13 +262,15 @@ def test_one_who_leaves_while_sending(caplog):
   assert not caplog.records
 
 
-def test_an_address_that_others_reach_needs_a_token(tmp_path):
+def test_an_address_that_others_reach_needs_a_token(tmp_path, capsys):
   for host in ('0.0.0.0', '192.168.1.2', 'films.example.org', '::', ''):
     with pytest.raises(ConfigError, match='token_file'):
       Options(host=host).check()
     Options(host=host, token_file=str(tmp_path / 'token')).check()
   for host in ('127.0.0.1', 'localhost', '::1', '127.1.2.3'):
     Options(host=host).check()
+  Options(hosts=('films.example.org',)).check()
+  assert 'films.example.org sees the media' in capsys.readouterr().out
 
 
 def test_a_token_is_made_once(tmp_path):
@@ -275,7 +286,9 @@ def test_a_token_is_made_once(tmp_path):
     options.token()
 
 
-@pytest.mark.parametrize('prefix', ['films', '/films/', '/', '//'])
+@pytest.mark.parametrize(
+  'prefix', ['films', '/films/', '/', '//', '/api', '/static/a']
+)
 def test_prefixes_that_are_none(prefix):
   with pytest.raises(ConfigError, match='slash'):
     Options(prefix=prefix).check()
@@ -306,7 +319,7 @@ def test_the_api_is_described(app, client):
     for method in route.methods - {'HEAD'}
   }
   assert described == routes - {('GET', '/'), ('GET', '/openapi.json')}
-  assert document['servers'] == [{'url': '/'}]
+  assert document['servers'] == [{'url': ''}]
   schemas = document['components']['schemas']
   assert json.dumps(document).count('"$ref"') > 3
   for reference in _references(document):

@@ -95,7 +95,7 @@ function judge() {
 
 function summary(total, count, nothing) {
   if (!total) return say('answers.none');
-  if (nothing) return say('nothing.status');
+  if (nothing) return ''; // A note says it.
   if (!count) return sayCount('answers.found', total);
   return sayCount('answers.fit', count, {total: number(total)});
 }
@@ -116,7 +116,7 @@ export const current = () => cards.find(hasFocus) ?? cards[0];
 /** Says that a question is asked, and what is wrong. */
 export function setBusy(isBusy) {
   find('busy').hidden = !isBusy;
-  find('answers').setAttribute('aria-busy', isBusy);
+  find('cards').setAttribute('aria-busy', isBusy);
   if (isBusy) find('status').textContent = say('answers.busy');
 }
 

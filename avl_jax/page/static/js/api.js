@@ -23,7 +23,7 @@ async function read(address, options = {}) {
     if (error.name === 'AbortError') throw error;
     throw new ApiError(say('error.unreachable'), 0);
   }
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) return response.json();
   throw new ApiError(await refusal(response), response.status);
 }
 

@@ -9,6 +9,7 @@ const MEGA = 2 ** 20;
 let about = null;
 let send = () => {};
 let fail = () => {};
+let forget = () => {};
 let asked = null;
 let address = ''; // of the medium that is shown, in the browser's memory
 
@@ -18,10 +19,12 @@ let address = ''; // of the medium that is shown, in the browser's memory
  * @param {function(object)} onAsk called with a question: its kind ('voice',
  *   'file', 'words' or 'like'), name, and file, text or window
  * @param {function(string)} onError called with what is wrong
+ * @param {function()} onForget called when no question is asked any more
  */
-export function setUp(onAsk, onError) {
+export function setUp(onAsk, onError, onForget) {
   send = onAsk;
   fail = onError;
+  forget = onForget;
   voice.setUp(askVoice, onError);
   find('file').addEventListener('change', ({target}) => {
     if (target.files.length) askFile(target.files[0]);
@@ -59,6 +62,7 @@ export function askLike({window, name, start, end}) {
 }
 
 export function askFile(file) {
+  voice.discard();
   const limit = about?.limits.upload_bytes;
   if (limit && file.size > limit) {
     const values = {
@@ -120,12 +124,16 @@ function shown(file, name) {
 
 /** Records anew after a recording; else forgets the question. */
 function again() {
-  const {kind} = asked;
+  if (asked.kind === 'voice') {
+    voice.toggle();
+    return;
+  }
+  asked = null;
   find('asked').hidden = true;
   find('asked-media').replaceChildren();
   find('asked-media').file = null;
-  if (kind === 'voice') voice.toggle();
-  else find('record').focus();
+  find('record').focus();
+  forget();
 }
 
 /** Files may be dropped anywhere on the page, and pasted. */
@@ -146,7 +154,8 @@ function takeDropped() {
     if (!hasFile(event)) return;
     event.preventDefault();
     shade(false);
-    askFile(event.dataTransfer.files[0]);
+    const [file] = event.dataTransfer.files;
+    if (file) askFile(file); // A folder, or a picture of a page, is none.
   });
   document.addEventListener('paste', ({clipboardData}) => {
     if (clipboardData.files.length) askFile(clipboardData.files[0]);

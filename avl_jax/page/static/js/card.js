@@ -36,6 +36,10 @@ export function build(answer, background, onLike) {
     copy(api.momentUrl(answer.file, player.now));
   });
   offerClip(part('clip'), answer);
+  for (const name of ['like', 'link', 'clip']) {
+    const text = `${say(`card.${name}`)}: ${answer.name} ${clock(at)}`;
+    part(name).setAttribute('aria-label', text);
+  }
   const judge = (threshold) => writeSure(part, answer, background, threshold);
   return {element, answer, player, judge};
 }

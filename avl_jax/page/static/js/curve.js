@@ -26,7 +26,8 @@ export function mount(place, answer, onSeek) {
 }
 
 class Curve {
-  constructor({start, end, best}, points, onSeek) {
+  constructor({name, start, end, best}, points, onSeek) {
+    this.name = name;
     const scores = points.map(([, score]) => score);
     const [low, high] = [Math.min(...scores), Math.max(...scores)];
     this.start = start;
@@ -58,7 +59,7 @@ class Curve {
     );
     const slider = make('div', {className: 'slider', tabIndex: 0}, drawing);
     slider.setAttribute('role', 'slider');
-    slider.setAttribute('aria-label', say('curve.label'));
+    slider.setAttribute('aria-label', `${say('curve.label')}: ${this.name}`);
     slider.setAttribute('aria-valuemin', this.start);
     slider.setAttribute('aria-valuemax', this.end);
     slider.addEventListener('click', (event) => this.#click(event));

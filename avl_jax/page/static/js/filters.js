@@ -19,19 +19,22 @@ const field = (name) => form().elements[name];
 
 /** Calls `onChange` when other answers are wanted. */
 export function setUp(onChange) {
-  const changed = () => {
+  form().addEventListener('change', ({target}) => {
+    judge(target);
     countSet();
-    if (form().reportValidity()) onChange();
-  };
-  form().addEventListener('change', (event) => {
-    checkLength(event.target);
-    changed();
+    // A date changes with each digit of its year: a word would disturb.
+    const isTyped = target.type === 'date';
+    if (isTyped ? form().checkValidity() : form().reportValidity()) onChange();
+  });
+  form().addEventListener('focusout', ({target}) => {
+    if (target.type === 'date') target.reportValidity();
   });
   form().addEventListener('reset', () => {
-    for (const name of ['seconds_from', 'seconds_to']) {
-      field(name).setCustomValidity('');
-    }
-    setTimeout(changed); // The form is then empty.
+    for (const name of FIELDS) field(name).setCustomValidity('');
+    setTimeout(() => {
+      countSet(); // The form is then empty.
+      onChange();
+    });
   });
   form().addEventListener('submit', (event) => event.preventDefault());
 }
@@ -45,38 +48,47 @@ export function use(description) {
 /** Writes the choices; a filter without a choice is not shown. */
 export function rewrite() {
   if (!about) return;
-  const {folders = [], languages = [], dates, seconds} = about.filters;
-  choose('folder', folders, (folder) => folder);
-  choose('language', languages, languageName);
+  const {folders, languages, dates, seconds} = about.filters;
+  const all = say('filters.all');
+  choose('folder', ['', ...folders], (folder) => folder || all);
+  choose('language', ['', ...languages], (tag) =>
+    tag ? languageName(tag) : all,
+  );
+  const names = {
+    video: say('filters.seen'),
+    audio: say('filters.heard'),
+    sum: say('filters.both'),
+  };
+  choose('answers', about.answers, (name) => names[name]);
   find('filters-dates').hidden = !dates;
   find('filters-seconds').hidden = !seconds;
-  if (dates) {
-    for (const name of ['date_from', 'date_to']) {
-      [field(name).min, field(name).max] = dates;
-    }
-  }
   if (seconds) {
     field('seconds_from').placeholder = clock(seconds[0]);
     field('seconds_to').placeholder = clock(Math.ceil(seconds[1]));
   }
-  field('answers').closest('label').hidden = about.answers.length < 2;
-  for (const option of field('answers').options) {
-    option.hidden = !about.answers.includes(option.value);
-  }
+  for (const name of FIELDS) judge(field(name));
   countSet();
 }
 
+/** Fills a list; the first value stands where nothing is chosen. */
 function choose(name, values, nameOf) {
   const select = field(name);
-  const chosen = select.value;
-  select.closest('label').hidden = !values.length;
+  const chosen = values.includes(select.value) ? select.value : values[0];
+  select.closest('label').hidden = values.length < 2;
   select.replaceChildren(
-    make('option', {value: '', textContent: say('filters.all')}),
     ...values.map((value) =>
       make('option', {value, textContent: nameOf(value)}),
     ),
   );
   select.value = chosen;
+}
+
+/** Whether the filters can be used; else shows what is wrong. */
+export function check() {
+  if (form().checkValidity()) return true;
+  find('filters').open = true;
+  form().reportValidity();
+  return false;
 }
 
 /** Writes the filters into the fields of a search. */
@@ -101,10 +113,15 @@ export function seconds(text) {
   return 3600 * hours + 60 * minutes + Number(rest.replace(',', '.'));
 }
 
-function checkLength(input) {
-  if (!input.name.startsWith('seconds')) return;
-  const isWrong = input.value.trim() && Number.isNaN(seconds(input.value));
-  input.setCustomValidity(isWrong ? say('filters.length') : '');
+/** Says what is wrong with a field, if something is. */
+function judge({name, value}) {
+  let wrong = '';
+  if (name.startsWith('seconds') && value.trim()) {
+    if (Number.isNaN(seconds(value))) wrong = say('filters.length');
+  } else if (name.startsWith('date') && value.startsWith('0')) {
+    wrong = say('filters.year');
+  }
+  field(name).setCustomValidity(wrong);
 }
 
 /** Shows how many filters are set, also while they are folded away. */

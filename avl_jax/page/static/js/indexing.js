@@ -8,12 +8,9 @@ const SOON = 2000; // milliseconds to the next look while an indexing runs
 const LATE = 20_000; // else
 
 let last = null;
-let isWatching = false;
 
 /** Looks now and then; calls `onEnd` when an indexing has ended. */
 export function watch(onEnd) {
-  if (isWatching) return;
-  isWatching = true;
   const look = async () => {
     const now = document.hidden ? last : await api.progress().catch(() => last);
     const ended = last && !now;

@@ -61,10 +61,12 @@ export function rewrite() {
 
 /** Closes it; the address of the page no longer names it. */
 export function close() {
+  if (location.search) {
+    history.replaceState(null, '', new URL('./', document.baseURI));
+  }
   if (find('moment').hidden) return;
   media = null;
   find('moment').hidden = true;
   find('moment-place').replaceChildren();
-  history.replaceState(null, '', new URL('./', document.baseURI));
   find('record').focus();
 }

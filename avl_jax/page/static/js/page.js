@@ -13,6 +13,7 @@ import {number, say, sayCount} from './texts.js';
 import * as voice from './voice.js';
 
 const COUNT = 12; // answers, and how many more each time
+const LATER = 5000; // milliseconds to another look for the server
 const MOST = 96; // that the server gives
 
 let about = null;
@@ -30,9 +31,28 @@ function ask(asked) {
   find('answers').scrollIntoView({block: 'nearest'});
 }
 
+/** Forgets the question with its answers. */
+function forget() {
+  question = null;
+  running?.abort();
+  running = null;
+  answers.clear();
+  answers.setBusy(false);
+  answers.setError('');
+  find('status').textContent = '';
+  find('empty').hidden = false;
+  writeFacts();
+}
+
 async function search() {
   if (!question) return;
   running?.abort();
+  if (!filters.check()) {
+    running = null; // The question is asked when they have been mended.
+    answers.setBusy(false);
+    find('status').textContent = '';
+    return;
+  }
   running = new AbortController();
   const mine = running;
   answers.setError('');
@@ -90,11 +110,13 @@ function complain(text, language) {
 async function load() {
   try {
     await describe();
+    answers.setError('');
     answers.use(about);
     await moment.open(complain);
     indexing.watch(() => describe().catch(refuse));
   } catch (error) {
     refuse(error);
+    if (!about) setTimeout(load, LATER);
   }
 }
 
@@ -147,12 +169,14 @@ function offerLanguages() {
 }
 
 function escape() {
-  if (voice.isRecording()) voice.discard();
-  else if (running) running.abort();
+  if (voice.isRecording()) {
+    voice.discard();
+    find('record').focus();
+  } else if (running) running.abort();
 }
 
 function setUp() {
-  asking.setUp(ask, complain);
+  asking.setUp(ask, complain, forget);
   answers.setUp(asking.askLike);
   filters.setUp(search);
   find('more').addEventListener('click', () => {

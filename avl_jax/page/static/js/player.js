@@ -102,16 +102,22 @@ export class Player {
     });
     const address = this.#address(way);
     element.setAttribute('aria-label', this.media.name);
-    element.addEventListener('timeupdate', () => this.onTime(this.now));
-    element.addEventListener('seeked', () => this.onTime(this.now));
-    element.addEventListener('loadedmetadata', () => this.#loaded(element));
-    element.addEventListener('error', () => this.#failed(element, address));
-    element.addEventListener('ended', () => this.#offerMore(way));
+    const on = (type, act) => {
+      element.addEventListener(type, () => {
+        if (element === this.#element) act(); // Else another one has come.
+      });
+    };
+    on('timeupdate', () => this.onTime(this.now));
+    on('seeked', () => this.onTime(this.now));
+    on('loadedmetadata', () => this.#loaded(element, way));
+    on('error', () => this.#failed(element, address));
+    on('ended', () => this.#offerMore(way));
+    if (way === 'clip') on('canplay', () => this.#note(''));
     element.src = address;
     element.classList.add('is-seeking');
     if (this.media.kind === 'video') this.#showBehind();
     this.#put(element);
-    if (way === 'clip') this.#wait(element);
+    if (way === 'clip') this.#note(say('player.converting'));
     if (starts) this.#start();
   }
 
@@ -147,15 +153,10 @@ export class Player {
     if (hadFocus) element.focus({preventScroll: true});
   }
 
-  #wait(element) {
-    this.#note(say('player.converting'));
-    const clear = () => this.#note('');
-    element.addEventListener('canplay', clear, {once: true});
-  }
-
   /** Seeks, where the browser did not obey the address; looks for a picture. */
-  #loaded(element) {
-    if (this.media.kind === 'video' && !element.videoWidth) {
+  #loaded(element, way) {
+    const isVideo = this.media.kind === 'video';
+    if (way === 'native' && isVideo && !element.videoWidth) {
       this.#failed(element, '');
       return;
     }
@@ -174,7 +175,6 @@ export class Player {
 
   /** Takes the next way to play. */
   async #failed(element, address) {
-    if (element !== this.#element) return;
     const isPlaying = !element.paused;
     if (this.#ways.length > 1) this.#ways.shift();
     this.#open(isPlaying);

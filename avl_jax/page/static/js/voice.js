@@ -24,7 +24,10 @@ export function setUp(onDone, onError) {
   done = onDone;
   fail = onError;
   find('record').addEventListener('click', toggle);
-  find('discard').addEventListener('click', discard);
+  find('discard').addEventListener('click', () => {
+    discard();
+    find('record').focus();
+  });
 }
 
 /** Takes how many seconds a question may have. */
@@ -50,7 +53,6 @@ async function begin() {
   } finally {
     isOpening = false;
   }
-  find('asked').hidden = true;
   for (const medium of document.querySelectorAll('video, audio')) {
     medium.pause(); // Else it would be recorded.
   }
@@ -77,7 +79,6 @@ async function finish() {
 /** Ends a recording without a question. */
 export function discard() {
   take()?.discard();
-  find('record').focus();
 }
 
 /** The recording, which is then no longer that of the button. */
