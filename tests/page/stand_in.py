@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from avl_jax import trained_model
+from avl_jax.retrieval import evaluation
 from avl_jax.search import moments, question_files, sharing
 from avl_jax.search.index import Description, Index, IndexedFile
 from tests.page import drawn
@@ -113,7 +114,7 @@ def replaced_model():
   """Context in which the model is replaced, in all threads."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(trained_model, 'embed', embed)
-    patch.setattr(sharing, 'model', lambda trained: DESCRIPTION.model)
+    patch.setattr(evaluation, 'fingerprint', lambda _: DESCRIPTION.model)
     patch.setattr(sharing, 'check_branch', lambda *_: None)
     patch.setattr(sharing, 'check_question', lambda *_: None)
     patch.setattr(moments, 'of_window', curve)
