@@ -30,7 +30,10 @@ _PAIRS = {
 }
 _AUDIO_VIDEO = (('audio', 'video'),)
 _DTYPES = ('float64', 'float32')
-_FAST = {  # of the text cases
+_FAST = {
+  *(('train', dtype) for dtype in _DTYPES),
+  ('train_odd', 'float32'),
+  ('evalmode', 'float64'),
   ('tri_train', 'float64'),
   ('additive_evalmode', 'float64'),
   ('fused_train', 'float64'),
@@ -159,16 +162,12 @@ def _assert_close(actual, expected, *, of_largest: float):
 @pytest.mark.parametrize(
   ('sub', 'dtype'),
   [
-    *((sub, dtype) for sub in _STEP['sub'] for dtype in _DTYPES),
-    # The other text cases repeat these pairs and modes.
-    *(
-      pytest.param(
-        sub, dtype, marks=() if (sub, dtype) in _FAST else pytest.mark.slow
-      )
-      for sub, case in _TEXT['sub'].items()
-      for dtype in _DTYPES
-      if 'optimizer' in case['params']
-    ),
+    # The other cases repeat these pairs and modes.
+    pytest.param(
+      sub, dtype, marks=() if (sub, dtype) in _FAST else pytest.mark.slow
+    )
+    for sub in _STEPS
+    for dtype in _DTYPES
   ],
   indirect=['dtype'],
 )

@@ -165,7 +165,9 @@ def test_a_folder_without_stamps(tmp_path):
   assert not list((tmp_path / 'records').rglob('*1.0.0*'))
 
 
-@pytest.mark.parametrize('error', [OSError, RuntimeError])
+@pytest.mark.parametrize(
+  'error', [OSError, pytest.param(RuntimeError, marks=pytest.mark.slow)]
+)
 def test_a_full_disk_leaves_no_records(
   stamps_folder, tmp_path, monkeypatch, capsys, error
 ):
