@@ -158,9 +158,10 @@ def _check(index: Index, media_dir: pathlib.Path, plan: Plan) -> None:
     )
   before = media_dir_of(index.folder)
   folder = media_dir.resolve()
-  is_part = before is not None and before in folder.parents
-  is_other = before != folder and len(here) < len(plan.gone)
-  if plan.gone and (is_part or is_other):
+  if before in (None, folder):
+    return
+  is_other = len(plan.kept) + len(plan.moved) < len(plan.gone)
+  if plan.gone and (before in folder.parents or is_other):
     raise UserError(
       f'The index {index.folder} is of the folder {before}. Of its files, '
       f'{len(plan.gone):,} are not in {media_dir}, such as {plan.gone[0]}. It '

@@ -103,6 +103,9 @@ def _begun(folder: pathlib.Path, wanted: Description) -> Index:
   with contextlib.suppress(UserError):
     index = Index.open(rebuilt, write=True)
     if not index.description.differences(wanted):
+      (rebuilt / building.ROOT).unlink(
+        missing_ok=True
+      )  # Any folder may follow.
       return index
     index.close()
   shutil.rmtree(rebuilt, ignore_errors=True)

@@ -68,6 +68,8 @@ def best(
     found = _candidates(chosen, k, blocks(), dtype, largest)
     for i, candidates in enumerate(found, start):
       exact = rescore(queries[i], candidates, fetch)
+      if not np.isfinite(exact).all():
+        raise DamagedRowError(int(candidates[np.isfinite(exact).argmin()]))
       order = np.lexsort((candidates, -exact))[:k]
       scores[i, : len(order)] = exact[order]
       rows[i, : len(order)] = candidates[order]

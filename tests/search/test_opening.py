@@ -175,7 +175,8 @@ def test_a_folder_that_is_not_that_of_the_index(
     folder, says = tmp_path / 'others', r'6 are not in .*, such as a\.mp4\.'
     folder.mkdir()
     small = (media_dir / 'sub/picture.png').read_bytes()
-    (folder / 'else.png').write_bytes(small + b' ')
+    for number in range(7):  # More than the index has.
+      (folder / f'{number}.png').write_bytes(small + b' ' * (number + 1))
   with pytest.raises(UserError, match=says):
     make_index(folder, index_dir)
   for path, expected in contents(index_dir).items():
