@@ -16,6 +16,7 @@ import jax
 import ml_dtypes
 import numpy as np
 
+from avl_jax.errors import UserError
 from avl_jax.search import products
 
 CHUNK = 1024  # Vectors that are widened at a time.
@@ -101,6 +102,8 @@ def main() -> None:
   question = rng.standard_normal(options.width, np.float32)
   vectors = vectors.astype(np.float16)
   exact = vectors.astype(np.float64) @ question.astype(np.float64)
+  if products.fast is None:
+    raise UserError("numkong is missing. Run pip install -e '.[search]'.")
   found = kernels(vectors, question)
   spent: dict[str, list[float]] = {name: [] for name in found}
   errors = {}

@@ -7,6 +7,9 @@ The second command generates an hour of Spanish videos and trains on them, with
 three seeds: from scratch, and from the first command's French model. It
 evaluates all on clips of other videos, Spanish and French. Other languages:
 narrated_cascade.py:fr+el.
+
+These Spanish videos are fewer than those of configs/narrated_videos.py:es, and
+have the same name: that config needs another --config.data_dir beside this one.
 """
 
 import ml_collections

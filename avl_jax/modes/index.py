@@ -16,7 +16,7 @@ from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, Status
 from avl_jax.files import InUseError
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import building, describing, opening, origin, sharing
+from avl_jax.search import building, describing, opening, sharing
 from avl_jax.search.building import Outcome
 from avl_jax.search.file_features import FileFeatures
 from avl_jax.search.index import Description, Index, IndexedFile
@@ -67,12 +67,12 @@ def index(
     _interruptible(),
     opening.opened(folder, wanted, command, options.rebuild) as opened,
   ):
-    origin.write(opened.folder, workdir)
     outcome = building.update(
       opened,
       trained,
       media_dir,
       features,
+      workdir=workdir,
       remembered=_remembered(folder),
       limits=Limits(**config.prepare.decoding),
       num_workers=config.prepare.workers,
@@ -126,7 +126,7 @@ def _tidy(folder: pathlib.Path, features: FileFeatures) -> None:
     contextlib.suppress(InUseError),
     Index.open(folder, write=True) as index,
   ):
-    features.keep_only({file.content for file in index.files()})
+    features.keep_only((file.path, file.content) for file in index.files())
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ class Adder:
     """
     if file.has_changed():
       # They may be of another content than their name says.
-      self._features.path(file.content).unlink(missing_ok=True)
+      self._features.cache_file(file.path, file.content).unlink(missing_ok=True)
       return Failure(
         file.path,
         Status.UNREADABLE,
@@ -61,7 +61,7 @@ class Adder:
 
   def _add(self, file: Found) -> IndexedFile:
     like = self._index.description
-    if not (kept := self._features.kept(file.content)):
+    if not (kept := self._features.kept(file.path, file.content)):
       raise UnexpectedError('Its features are gone. Run the command again.')
     arrays, seconds = windows.trim(kept)
     is_picture = media_folder.kind(file.path) == media_folder.PICTURE

@@ -10,6 +10,7 @@ extracted is kept.
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.extraction.progress import Progress
 from avl_jax.features import MediaError
 from avl_jax.files import write_atomically
-from avl_jax.search import adding, listing, progress
+from avl_jax.search import adding, listing, origin, progress
 from avl_jax.search.file_features import FileFeatures
 from avl_jax.search.index import Index, IndexedFile
 from avl_jax.search.listing import Failure, Found, Plan
@@ -54,6 +55,7 @@ def update(
   media_dir: pathlib.Path,
   features: FileFeatures,
   *,
+  workdir: str | os.PathLike,
   remembered: Sequence[IndexedFile] = (),
   limits: Limits | None = None,
   num_workers: int = 0,
@@ -65,6 +67,7 @@ def update(
     trained: the model.
     media_dir: folder of the files.
     features: keeps what is extracted.
+    workdir: of the run that has the model, see `origin`.
     remembered: files whose content is known, beside those of the index.
     limits: of what a file may cost; None: the usual ones.
     num_workers: files that are decoded at once, see `workers.number`.
@@ -79,6 +82,7 @@ def update(
   found, failures = listing.look(media_dir, [*remembered, *known])
   plan = listing.plan(known, found, failures)
   _check(index, media_dir, plan)
+  origin.write(index.folder, workdir)
   root = json.dumps({'media_dir': str(media_dir.resolve())})
   write_atomically(index.folder / ROOT, f'{root}\n')
   _rearrange(index, plan, damaged)
@@ -196,10 +200,9 @@ def _rearrange(index: Index, plan: Plan, damaged: Collection[str]) -> None:
   sources = {old for old, new in plan.moved if old != new.path}
   targets = {new.path for old, new in plan.moved if old != new.path}
   aside = {}
-  for old, new in plan.moved:
-    if old in sources & targets:  # Two files may have swapped their names.
-      aside[old] = f'{_MOVING}{new.content}'
-      move(old, old, aside[old], 0)
+  for old in sorted(sources & targets):  # Two files may have swapped names.
+    aside[old] = f'{_MOVING}{old}'
+    move(old, old, aside[old], 0)
   for old, new in plan.moved:
     move(old, aside.get(old, old), new.path, new.trusted)
   if changes:

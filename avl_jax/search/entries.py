@@ -1,6 +1,7 @@
 """What an index says of itself, of its files and of their windows."""
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,13 @@ from avl_jax.errors import ConfigError
 
 NAMES = ('video', 'audio', 'sum')
 DTYPES = ('float32', 'float16')
+_SHARD = re.compile(rf'({"|".join(NAMES)})\.(\d{{12}})\.({"|".join(DTYPES)})')
+
+
+def shard_of(file_name: str) -> int | None:
+  """First row of the shard that a file is, by its name; None: it is none."""
+  match = _SHARD.fullmatch(file_name)
+  return int(match[2]) if match else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Features of the files of an index, kept beside it.
 
-    DIR/extracted/NETWORKS/..   one .npz file for each content
+    DIR/extracted/NETWORKS/..   one .npz file for each content and kind
 
 They are what decoding is needed for. Vectors of other windows or of another
 model with the same networks are made of them, and so is the second that fits a
@@ -8,6 +8,7 @@ question best.
 """
 
 import math
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 
@@ -40,7 +41,7 @@ class FileFeatures:
 
   Example:
     features = FileFeatures('runs/index', {'visual_2d': 'efficientnet_lite0'})
-    arrays = features.kept(content)  # of an index that exists
+    arrays = features.kept('a.mp4', content)  # of an index that exists
     arrays['spectrogram'], arrays['visual_2d']  # [T, 40], [S, V]
   """
 
@@ -80,21 +81,35 @@ class FileFeatures:
     assert self._visual is not None  # of whoever extracts
     return self._visual.extractor(*args)
 
-  def path(self, content: str) -> pathlib.Path:
-    """The file that keeps the features of a content."""
+  def cache_file(self, path: str | os.PathLike, content: str) -> pathlib.Path:
+    """The .npz file that keeps the features of a file, see `kept`."""
+    kind = media_folder.kind(path)
+    # One content is extracted otherwise under the name of another kind.
+    what = content if kind == media_folder.VIDEO else f'{content} {kind}'
     return self._extraction.cache_file(
-      pathlib.Path(), 0.0, math.inf, np.float16, content
+      pathlib.Path(), 0.0, math.inf, np.float16, what
     )
 
-  def keep_only(self, contents: Iterable[str]) -> None:
-    """Deletes all other features, those of other networks included."""
-    kept = {self.path(content) for content in contents}
+  def keep_only(self, files: Iterable[tuple[str, str]]) -> None:
+    """Deletes all other features, those of other networks included.
+
+    Args:
+      files: path and content of each file.
+    """
+    kept = {self.cache_file(*file) for file in files}
     for path in self._extraction.folder.parent.glob('*/*/*.npz*'):
       if path not in kept:
         path.unlink(missing_ok=True)
 
-  def kept(self, content: str) -> dict[str, np.ndarray]:
-    """The kept features of a content; {}: none are kept.
+  def kept(
+    self, path: str | os.PathLike, content: str
+  ) -> dict[str, np.ndarray]:
+    """The kept features of a file; {}: none are kept.
+
+    Args:
+      path: of the file, which need not be there; its suffix says what it is,
+        see `media_folder.kind`.
+      content: SHA-256 of the file.
 
     Returns:
       'spectrogram' float16 [T, 40], dB below the loudest cell, 100 rows a
@@ -103,14 +118,14 @@ class FileFeatures:
       picture: 'visual_2d' float32 [1, V], not normalised.
     """
     names = {'spectrogram', *self._networks}
-    return feature_cache.read(self.path(content), names)
+    return feature_cache.read(self.cache_file(path, content), names)
 
   def __call__(self, path: pathlib.Path, content: str) -> dict[str, np.ndarray]:
     """Extracts the features of a file, unless they are kept; keeps them.
 
     Args:
-      path: of the file; its suffix says what it is, see `media_folder.kind`.
-      content: SHA-256 of the file.
+      path: of the file, and
+      content: see `kept`.
 
     Returns:
       As `kept`.
@@ -125,13 +140,13 @@ class FileFeatures:
       if not any(map(len, arrays.values())):
         raise NoPictureError(f'{path}: The file has no sound and no picture.')
       return arrays
-    if arrays := self.kept(content):
+    if arrays := self.kept(path, content):
       return arrays
     if kind == media_folder.PICTURE:
       arrays = self._of_picture(path)
     else:
       arrays = self._of_sound(path)
-    feature_cache.write(self.path(content), arrays)
+    feature_cache.write(self.cache_file(path, content), arrays)
     return arrays
 
   def _of_picture(self, path: pathlib.Path) -> dict[str, np.ndarray]:

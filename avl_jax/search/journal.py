@@ -21,8 +21,11 @@ from typing import Any
 from avl_jax import files
 from avl_jax.checkpoints import manifest
 from avl_jax.errors import UserError
+from avl_jax.search.entries import shard_of
 
 HEAD = 'HEAD'
+_NAME = re.compile(r'journal-(\d+)\.jsonl')
+_BEGINNING = b'{"format": '  # of the first line of a journal
 
 
 class DamageError(UserError):
@@ -32,13 +35,25 @@ class DamageError(UserError):
     super().__init__(
       f'The index is damaged: {path} {what}. Bring {path.parent} back from a '
       'copy, or make the index anew with --mode=index and '
-      '--config.search.rebuild=True; nothing is decoded for that.'
+      '--config.search.rebuild=True; what has been extracted is used again.'
     )
 
 
-def is_begun(name: str) -> bool:
-  """Whether a file may be there before the first HEAD is."""
-  return bool(re.fullmatch(rf'journal-\d+\.jsonl|{HEAD}\.tmp', name))
+def is_begun(path: pathlib.Path) -> bool:
+  """Whether a file is one that `replace` leaves if it is interrupted."""
+  if path.name == f'{HEAD}.tmp':
+    return True
+  if not _NAME.fullmatch(path.name) or not path.is_file():
+    return False
+  with path.open('rb') as file:
+    begun = file.read(len(_BEGINNING))
+  return _BEGINNING.startswith(begun)
+
+
+def _journals(folder: pathlib.Path) -> dict[pathlib.Path, int]:
+  """Path of each journal of a folder -> its number."""
+  found = {path: _NAME.fullmatch(path.name) for path in folder.iterdir()}
+  return {path: int(match[1]) for path, match in found.items() if match}
 
 
 def read(folder: pathlib.Path) -> tuple[bytes, list[dict[str, Any]]]:
@@ -66,7 +81,8 @@ def read_head(folder: pathlib.Path) -> bytes:
   try:
     return (folder / HEAD).read_bytes()
   except FileNotFoundError as error:
-    if any(folder.glob('*.float*')):  # Else its creation was interrupted.
+    # Without vectors its creation was interrupted.
+    if any(shard_of(path.name) is not None for path in folder.glob('*.float*')):
       raise DamageError(folder / HEAD, 'is missing') from error
     raise UserError(
       f'{folder} holds no index. Make one with --mode=index, or name another '
@@ -137,7 +153,7 @@ class Journal:
     self._hash = hashlib.sha256(content)
     with files.writing(self._path):
       os.truncate(self._path, self._size)
-    for path in folder.glob('journal-*.jsonl'):
+    for path in _journals(folder):
       if path.name != self._path.name:
         path.unlink()
 
@@ -176,8 +192,8 @@ def replace(
   Raises:
     UserError: the disk is full or broken. HEAD says which journal counts.
   """
-  taken = [int(p.stem[8:]) for p in folder.glob('journal-[0-9]*.jsonl')]
-  path = folder / f'journal-{max(taken, default=0) + 1}.jsonl'
+  number = max(_journals(folder).values(), default=0) + 1
+  path = folder / f'journal-{number}.jsonl'
   text = _text(lines)
   with files.writing(path), path.open('xb') as file:
     file.write(text)

@@ -135,26 +135,17 @@ def plan(
 
   Of several files with the same content, the one that the index has is kept, or
   the first one; the others are duplicates. What the index has of a file that
-  cannot be read now stays. A file with a new suffix that says another kind of
-  media is a new one.
+  cannot be read now stays. A content under the name of another kind of media,
+  such as sound that was called a picture, is another one.
   """
-  before = {file.content: file for file in known}
-
-  def known_as(file: Found) -> IndexedFile | None:
-    """The same content in the index, of the same kind by its suffix."""
-    old = before.get(file.content)
-    is_same = old and media_folder.kind(old.path) == media_folder.kind(
-      file.path
-    )
-    return old if is_same else None
-
-  taken: dict[str, Found] = {}
+  before = {_facts(file): file for file in known}
+  taken: dict[tuple[str, str], Found] = {}
   duplicates = []
   for file in found:
-    if (old := known_as(file)) and old.path == file.path:
-      taken[file.content] = file
+    if (old := before.get(_facts(file))) and old.path == file.path:
+      taken[_facts(file)] = file
   for file in found:
-    first = taken.setdefault(file.content, file)
+    first = taken.setdefault(_facts(file), file)
     if first is not file:
       duplicates.append(
         Failure(
@@ -162,15 +153,14 @@ def plan(
         )
       )
   new, moved, kept = [], [], []
-  for file in taken.values():
-    if (old := known_as(file)) is None:
+  for facts, file in taken.items():
+    if (old := before.get(facts)) is None:
       new.append(file)
     elif (old.path, old.modified) == (file.path, file.trusted):
       kept.append(old)
     else:
       moved.append((old.path, file))
-  there = {file.content for file in taken.values() if known_as(file)}
-  missing = [file for file in known if file.content not in there]
+  missing = [file for file in known if _facts(file) not in taken]
   unread = {f.path for f in failures if f.status == Status.UNREADABLE}
   return Plan(
     new=new,
@@ -179,3 +169,8 @@ def plan(
     kept=[*kept, *(file for file in missing if file.path in unread)],
     failures=[*failures, *duplicates],
   )
+
+
+def _facts(file: Found | IndexedFile) -> tuple[str, str]:
+  """What is extracted depends on: the content, and the kind by the suffix."""
+  return file.content, media_folder.kind(file.path)

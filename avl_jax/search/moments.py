@@ -55,7 +55,7 @@ def of_window(
   """As `curve`, of the features that are kept beside an index, if they are."""
   features = FileFeatures(index.folder, index.description.networks)
   contents = {file.path: file.content for file in index.files()}
-  arrays = features.kept(contents[window.path])
+  arrays = features.kept(window.path, contents[window.path])
   embed = WindowVectors(trained, (name,))
   return curve(embed, arrays, window, name, question) if arrays else None
 

@@ -18,6 +18,7 @@ from avl_jax.checkpoints import manifest
 from avl_jax.errors import UserError
 from avl_jax.search import backgrounds, building, journal, origin
 from avl_jax.search.contents import Contents
+from avl_jax.search.entries import shard_of
 from avl_jax.search.file_features import FOLDER as FEATURES
 from avl_jax.search.index import Description, Index
 
@@ -69,11 +70,15 @@ def opened(
 
 def _is_free(folder: pathlib.Path) -> bool:
   """Whether a folder can become an index; UserError: it has other files."""
-  if any(folder.glob('*.float*')):
+  there = [*folder.iterdir()] if folder.is_dir() else []
+  if any(shard_of(path.name) is not None for path in there):
     return False  # It is damaged.
-  names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-  begun = {name for name in names if journal.is_begun(name)}
-  if other := names - _OURS - begun:
+  other = [
+    path.name
+    for path in there
+    if path.name not in _OURS and not journal.is_begun(path)
+  ]
+  if other:
     raise UserError(
       f'{folder} is no index: it has other files, such as {min(other)!r}. Name '
       'an empty or a new folder, --config.search.index=FOLDER.'
@@ -92,8 +97,8 @@ def _check_same(
       f'The index {folder} is not the one of this command: '
       f'{"; ".join(differing)} ("here" is the index, "there" the command). '
       'Name its model and its options, or another folder, or make the index '
-      f'anew with\n  {command}\nNothing is decoded for that if the networks '
-      'are the same, and the old index answers until the new one is complete.'
+      f'anew with\n  {command}\nWhat the same networks have extracted is used '
+      'again. The old index answers until the new one is complete.'
     )
 
 
@@ -123,11 +128,17 @@ def _begun(folder: pathlib.Path, wanted: Description) -> Index:
 
 
 def _adopt(folder: pathlib.Path) -> None:
-  """Puts the new index in the place of the old one, in one step: HEAD."""
+  """Puts the new index in the place of the old one, in one step: HEAD.
+
+  The names of its folder and of its run follow. If they are lost, the next
+  indexing writes them.
+  """
   rebuilt = folder / REBUILT
   _, lines = journal.read(rebuilt)
   with files.writing(folder):
-    for path in rebuilt.glob('*.float*'):
+    for path in filter(
+      lambda p: shard_of(p.name) is not None, rebuilt.iterdir()
+    ):
       (folder / path.name).unlink(missing_ok=True)
       _link(path, folder / path.name)
     manifest.sync(folder)

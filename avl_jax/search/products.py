@@ -64,7 +64,8 @@ def _by_numkong(queries: np.ndarray) -> tuple[Callable, np.ndarray]:
   def part(vectors: np.ndarray) -> np.ndarray:
     both = np.asarray(fast.dots_packed(vectors, packed))
     first, second = np.split(both, 2, axis=1)
-    return (first + second / np.float32(2048)) * scale.T
+    with np.errstate(invalid='ignore'):  # A damaged vector; see `scoring.best`.
+      return (first + second / np.float32(2048)) * scale.T
 
   def score(vectors: np.ndarray) -> np.ndarray:
     starts = range(0, len(vectors), PART)

@@ -115,8 +115,8 @@ class FileQuestions:
     if isinstance(source, bytes):
       if part == 'picture':
         raise UserError(
-          'Standard input is taken as sound. Expected a file where the picture '
-          'is asked.'
+          'Bytes and standard input are taken as sound. Expected a file where '
+          'the picture is asked.'
         )
       with _as_file(source) as path:
         return self._of_sound(path, 'sound', 0.0, None, is_recorded)

@@ -77,7 +77,7 @@ def test_vectors_are_those_of_the_clips(good_index, good_media, run):
     networks = index.description.networks
     files = {file.path: file for file in index.files()}
   features = FileFeatures(good_index, networks)
-  arrays = features.kept(files['long.mp4'].content)
+  arrays = features.kept('long.mp4', files['long.mp4'].content)
   assert {name: x.shape for name, x in arrays.items()} == {
     'spectrogram': (arrays['spectrogram'].shape[0], 40),
     'visual_2d': (26, small_run.WIDTH),
@@ -144,10 +144,10 @@ def test_only_what_changes_is_decoded(make_index, media_dir, index_dir, capsys):
   assert make_index(media_dir, index_dir) == []
   assert contents(index_dir)['new.mp4'][1] == [(0, 4)]
   with Index.open(index_dir) as index:
-    kept = {file.content for file in index.files()}
+    kept = {(file.path, file.content) for file in index.files()}
     networks = index.description.networks
   features = FileFeatures(index_dir, networks)
-  assert all(map(features.kept, kept))
+  assert all(features.kept(*file) for file in kept)
   assert len(list((index_dir / 'extracted').rglob('*.npz'))) == len(kept)
 
 

@@ -73,6 +73,24 @@ def test_a_corrected_suffix_makes_a_new_file(make_index, media_dir, index_dir):
   )
 
 
+def test_a_content_of_two_kinds_has_features_of_each(
+  make_index, media_dir, index_dir
+):
+  """A video that is called sound, beside the same one that is not."""
+  shutil.copy(media_dir / 'a.mp4', media_dir / 'a.mp3')
+  own_folder.age(media_dir)
+  assert make_index(media_dir, index_dir) == []
+  before = contents(index_dir)
+  assert len(before['a.mp4'][2]['video'])
+  assert not len(before['a.mp3'][2]['video'])
+  (media_dir / 'a.mp3').rename(media_dir / 'b.mp4')
+  (media_dir / 'a.mp4').unlink()
+  make_index(media_dir, index_dir)
+  found = contents(index_dir)
+  assert found.keys() == {*KINDS, 'b.mp4'} - {'a.mp4'}
+  assert_same(found['b.mp4'], before['a.mp4'])
+
+
 def test_pictures_are_decoded_elsewhere(
   make_index, media_dir, index_dir, monkeypatch
 ):

@@ -12,7 +12,7 @@ import main
 from avl_jax import trained_model
 from avl_jax.errors import UserError
 from avl_jax.files import InUseError
-from avl_jax.search import describing, journal, opening
+from avl_jax.search import describing, journal, opening, origin
 from avl_jax.search.index import Index
 from tests.helpers import media, own_folder, small_run
 from tests.search.conftest import make_run
@@ -184,10 +184,13 @@ def test_a_folder_that_is_not_that_of_the_index(
 
 
 def test_a_part_of_the_folder_replaces_the_whole_only_when_asked(
-  make_index, good_media, index_dir
+  make_index, good_media, index_dir, run, tmp_path
 ):
+  same_run = shutil.copytree(run, tmp_path / 'copy')
+  facts = (index_dir / origin.FILE).read_text()
   with pytest.raises(UserError, match=r'4 are not in [^\n]*search.rebuild'):
-    make_index(good_media / 'sub', index_dir)
+    make_index(good_media / 'sub', index_dir, workdir=same_run)
+  assert (index_dir / origin.FILE).read_text() == facts
   assert contents(index_dir).keys() == KINDS.keys()
   rebuild = '--config.search.rebuild=True'
   assert make_index(good_media / 'sub', index_dir, rebuild) == []
@@ -216,6 +219,31 @@ def test_a_folder_that_is_no_index(make_index, good_media, tmp_path):
   assert [path.name for path in folder.iterdir()] == ['letter.txt']
   with pytest.raises(UserError, match='cannot be written'):
     make_index(good_media, folder / 'letter.txt')
+
+
+@pytest.mark.parametrize(
+  'name', ['emb.0001.float32', 'video.1.float32', 'journal-1.jsonl']
+)
+def test_files_of_others_that_are_called_alike(
+  name, make_index, good_media, index_dir, tmp_path
+):
+  """They are neither taken for an index nor deleted."""
+  folder = tmp_path / 'numbers'
+  folder.mkdir()
+  (folder / name).write_text('{"day": 1}')
+  for option in ((), ('--config.search.rebuild=True',)):
+    with pytest.raises(UserError, match=rf"is no index.*'{name}'"):
+      make_index(good_media, folder, *option)
+  with pytest.raises(UserError, match='holds no index'):
+    Index.open(folder)
+  assert [path.name for path in folder.iterdir()] == [name]
+  if not name.startswith('journal'):
+    (index_dir / name).write_text('mine')
+    (index_dir / 'journal-notes.jsonl').write_text('mine')
+    step = '--config.search.step=4.0'
+    make_index(good_media, index_dir, step, '--config.search.rebuild=True')
+    assert (index_dir / name).read_text() == 'mine'
+    assert (index_dir / 'journal-notes.jsonl').read_text() == 'mine'
 
 
 @pytest.mark.parametrize('key', ['media_dir', 'index'])

@@ -62,7 +62,9 @@ def test_arrays_and_options_that_cannot_be_asked(searcher):
   for options in ({'count': 0}, {'threshold': 5.0}):
     with pytest.raises(ConfigError, match='Expected at least one answer'):
       searcher.search(vector, **options)
-  with pytest.raises(UserError, match='Standard input is taken as sound'):
+  with pytest.raises(
+    UserError, match='Bytes and standard input are taken as sound'
+  ):
     searcher.search(b'RIFF', part='picture')
 
 

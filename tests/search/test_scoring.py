@@ -169,3 +169,23 @@ def test_kernels_agree(kernel, monkeypatch):
   scores, rows = _best(queries, vectors, 20, block=400)
   assert scores.tolist() == expected[0]
   assert rows.tolist() == expected[1]
+
+
+@pytest.mark.parametrize('count', [1, products.FEW + 1])
+@pytest.mark.parametrize('value', [np.inf, -np.inf, np.nan])
+def test_half_vectors_that_are_no_numbers(count, value):
+  """Wide ones are finite while they are compared, so all are among the best."""
+  vectors = _random((6, 8), np.float16)
+  largest = np.linalg.norm(vectors.astype(float), axis=1).max()
+  vectors[4, 2] = value
+  queries = np.abs(_random((count, 8), np.float32))
+  with pytest.raises(scoring.DamagedRowError) as error:
+    scoring.best(
+      queries,
+      6,
+      lambda: [(0, vectors, np.ones(6, bool))],
+      vectors.__getitem__,
+      vectors.dtype,
+      largest,
+    )
+  assert error.value.row == 4
