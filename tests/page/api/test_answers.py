@@ -10,7 +10,6 @@ import soundfile
 from PIL import Image
 
 import avl_jax
-from avl_jax.page import library
 from avl_jax.page.media import media_type
 from tests.helpers import own_folder
 from tests.page.api.conftest import client_of, made, update
@@ -273,17 +272,6 @@ def test_messages_have_no_paths_of_the_server(ask, client, media_dir):
   for said in (error, other):
     assert not re.search(r'(^|\s)/|/home|/tmp', said), said
   assert str(media_dir.parent) not in error + other
-
-
-def test_what_a_manifest_says(tmp_path, capsys):
-  """Dates that are none are not used; the log says so."""
-  path = tmp_path / 'manifest.csv'
-  path.write_text('path,language,date\na.mp4,fr,12/05/2020\nb.mp4,,2020-02-30')
-  assert library._table(path) == {'a.mp4': ('fr', ''), 'b.mp4': ('', '')}
-  assert "2 dates are not used, such as '12/05/2020'" in capsys.readouterr().out
-  path.write_text('file,date\na.mp4,2020')
-  with pytest.raises(ValueError, match='no column path'):
-    library._table(path)
 
 
 def test_media_that_moved_away_still_answer(run, copied, question):
