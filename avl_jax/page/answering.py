@@ -80,10 +80,8 @@ class Answering:
   async def _ask(self, wish: Wish, path: str) -> Answers:
     try:
       return await self._lane.run(functools.partial(self._find, wish, path))
-    except BusyError:
-      raise
     except UserError as error:
-      if not path or not wish.upload:
+      if not wish.upload or path not in str(error):
         raise
       name = forms.name_of(wish.upload)
       raise type(error)(str(error).replace(path, name)) from error
@@ -104,9 +102,9 @@ class Answering:
       return ask(question, answers=wish.answers, count=wish.count)
     row = self._row(wish.window, searcher)
     question = questions.of_window(searcher.index, row)
-    like = question.branch or searcher.index.description.names[0]
     # Two windows that do not overlap each other may overlap the own one.
-    found = ask(question, answers=wish.answers or like, count=wish.count + 2)
+    answers = wish.answers or question.branch
+    found = ask(question, answers=answers, count=wish.count + 2)
     own = searcher.index.window(row)
     others = [answer for answer in found.items if not _is_part(own, answer)]
     return dataclasses.replace(found, items=others[: wish.count])
