@@ -12,7 +12,7 @@ import os
 import pathlib
 import threading
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 from avl_jax import logs
 from avl_jax.extraction import media_folder
@@ -162,9 +162,23 @@ class Library:
     try:
       return media_folder.find(self.media_dir, item.file.path)
     except (MediaError, OSError) as error:
-      raise MissingError(
-        f'{item.name} has been moved away from the media folder. The index '
-        'still knows it. Bring the index up to date (--mode=index).'
+      raise _moved(item) from error
+
+  def open(self, item: Item, path: pathlib.Path) -> BinaryIO:
+    """A file of `path`, for reading.
+
+    Raises:
+      MissingError: it is no longer there.
+      MediaError: it cannot be read.
+    """
+    try:
+      return path.open('rb')
+    except FileNotFoundError as error:
+      raise _moved(item) from error
+    except OSError as error:
+      raise MediaError(
+        f'{item.name} cannot be read ({error.strerror}). Tell whoever runs the '
+        'server.'
       ) from error
 
   def is_there(self, item: Item) -> bool:
@@ -195,6 +209,13 @@ class Library:
       'dates': [dates[0], dates[-1]] if dates else None,
       'seconds': [seconds[0], seconds[-1]] if seconds else None,
     }
+
+
+def _moved(item: Item) -> MissingError:
+  return MissingError(
+    f'{item.name} has been moved away from the media folder. The index still '
+    'knows it. Bring the index up to date (--mode=index).'
+  )
 
 
 def _table(path: pathlib.Path) -> dict[str, tuple[str, str]]:
