@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import pathlib
 from typing import Any
 
 from starlette.requests import Request
@@ -38,6 +39,7 @@ class Answering:
     plays: Plays,
     threshold: float,
     options: Options,
+    folder: pathlib.Path,
   ):
     """Takes what answers.
 
@@ -47,10 +49,11 @@ class Answering:
       plays: knows what a browser plays.
       threshold: see `Searcher.answer`.
       options: of the server.
+      folder: for questions while they are answered.
     """
     self.threshold, self.background = threshold, 0
     self._lane, self._library, self._plays = lane, library, plays
-    self._options, self._visitors = options, 0
+    self._options, self._folder, self._visitors = options, folder, 0
 
   async def search(self, request: Request) -> Response:
     """Answers POST api/v1/search."""
@@ -69,7 +72,7 @@ class Answering:
 
   async def _answered(self, wish: Wish) -> dict[str, Any]:
     if wish.upload:
-      async with forms.as_file(wish.upload) as path:
+      async with forms.as_file(wish.upload, self._folder) as path:
         answers = await self._ask(wish, path)
     else:
       answers = await self._ask(wish, '')

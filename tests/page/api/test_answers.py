@@ -2,6 +2,7 @@
 
 import csv
 import io
+import pathlib
 import re
 import shutil
 
@@ -10,6 +11,7 @@ import soundfile
 from PIL import Image
 
 import avl_jax
+from avl_jax.page import exports
 from avl_jax.page.media import media_type
 from tests.helpers import own_folder
 from tests.page.api.conftest import client_of, made, update
@@ -186,6 +188,16 @@ def test_exports(client, question, ask):
   assert [row['name'].lstrip("'") for row in rows] == [
     x['name'] for x in found['answers']
   ]
+  script = (pathlib.Path(exports.__file__).parent / 'static/js/exports.js')
+  (columns,) = re.findall(r'COLUMNS = (\[.*?\]);', script.read_text(), re.DOTALL)
+  assert list(rows[0]) == re.findall(r"'(\w+)'", columns)
+  first = found['answers'][0]
+  assert rows[0]['rank'] == '1'
+  assert rows[0]['missing'] == 'false'
+  assert rows[0]['share_here'] == str(first['share_here'])
+  assert rows[0]['link'] == (
+    f'{client.base_url}?file={first["file"]}&t={first["best"]:.1f}'
+  )
   assert "'=sound.flac" in {row['name'] for row in rows}
   assert [float(row['score']) for row in rows] == [
     x['score'] for x in found['answers']
