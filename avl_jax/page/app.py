@@ -184,7 +184,9 @@ class Page:
     return item, await run_in_threadpool(self._library.path, item)
 
   async def _made(
-    self, request: Request, work: Callable[[], Coroutine[Any, Any, pathlib.Path]]
+    self,
+    request: Request,
+    work: Callable[[], Coroutine[Any, Any, pathlib.Path]],
   ) -> BinaryIO:
     """What is made, open; made again if it is deleted before it is open."""
     seconds = self._options.answer_seconds

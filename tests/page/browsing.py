@@ -294,9 +294,9 @@ def table_of_the_api(page, colour):
 
 
 def value(text):
-  """A number, about; or the text, if it is none."""
+  """A number, rounded; or the text, if it is none."""
   try:
-    return pytest.approx(float(text), abs=1e-6)
+    return round(float(text), 4)
   except ValueError:
     return text
 

@@ -40,22 +40,6 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     assert (int(time), colour) == (3, 'red')
 
 
-def test_silence_around_a_voice_is_cut_off(visits):
-  """A click of the button is no voice either; a pause within a word stays."""
-  rng = np.random.default_rng(1)
-  voice = drawn.tone('red', 0.5)
-  voice[3000:5000] = 0
-  with visits() as page:
-    for noise in (0.0, 0.002):
-      heard = noise * rng.standard_normal(4 * drawn.RATE)
-      heard[100:400] += 0.3 * rng.standard_normal(300)
-      heard[24_000:32_000] += voice
-      start, length = browsing.trimmed(page, heard.round(4))
-      margin = 0.12 * drawn.RATE
-      assert start == pytest.approx(24_000 - margin, abs=400)
-      assert start + length == pytest.approx(32_000 + margin, abs=400)
-
-
 def test_the_page_cuts_as_the_command_does(visits):
   """Voices of any length and loudness in noise, after a click; and none."""
   recordings = drawn.noisy_recordings()
@@ -342,28 +326,6 @@ def test_a_sound_plays_where_it_fits(visits):
         break
       page.wait_for_timeout(50)
     assert 2 < audio.evaluate('(it) => it.currentTime') <= 5
-
-
-def test_more_answers_are_asked_for(visits):
-  with visits() as page:
-    wanted = []
-
-    def many(route):
-      wanted.append(
-        re.findall(rb'name="k"\r\n\r\n(\d+)', route.request.post_data_buffer)
-      )
-      found = route.fetch().json()
-      found['answers'] = (3 * found['answers'])[: int(wanted[-1][0])]
-      route.fulfill(json=found)
-
-    page.route('**/search', many)
-    ask(page, 'blue')
-    assert len(titles(page)) == 12
-    with page.expect_response('**/search'):
-      page.click('#more')
-    answered(page)
-    assert wanted == [[b'12'], [b'24']]
-    assert len(titles(page)) == 24
 
 
 def test_the_page_works_below_a_prefix(visits):

@@ -188,8 +188,10 @@ def test_exports(client, question, ask):
   assert [row['name'].lstrip("'") for row in rows] == [
     x['name'] for x in found['answers']
   ]
-  script = (pathlib.Path(exports.__file__).parent / 'static/js/exports.js')
-  (columns,) = re.findall(r'COLUMNS = (\[.*?\]);', script.read_text(), re.DOTALL)
+  script = pathlib.Path(exports.__file__).parent / 'static/js/exports.js'
+  (columns,) = re.findall(
+    r'COLUMNS = (\[.*?\]);', script.read_text(), re.DOTALL
+  )
   assert list(rows[0]) == re.findall(r"'(\w+)'", columns)
   first = found['answers'][0]
   assert rows[0]['rank'] == '1'
