@@ -7,8 +7,8 @@ COPY main.py ./
 COPY avl_jax avl_jax
 COPY configs configs
 COPY input_pipeline input_pipeline
-# Caches and questions go to /cache; /runs has the run and its index, and the
-# page's token.
+# Caches go to /cache, and questions while they are answered; /runs has the run
+# and its index, and the page's token.
 RUN install -d -o 1000 -g 1000 /cache
 VOLUME /cache
 ENV HOME=/cache TMPDIR=/cache PYTHONUNBUFFERED=1

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import pathlib
 from typing import Any
 
 from starlette.requests import Request
@@ -38,6 +39,7 @@ class Answering:
     plays: Plays,
     threshold: float,
     options: Options,
+    folder: pathlib.Path,
   ):
     """Takes what answers.
 
@@ -47,10 +49,11 @@ class Answering:
       plays: knows what a browser plays.
       threshold: see `Searcher.answer`.
       options: of the server.
+      folder: for questions while they are answered.
     """
     self.threshold, self.background = threshold, 0
     self._lane, self._library, self._plays = lane, library, plays
-    self._options, self._visitors = options, 0
+    self._options, self._folder, self._visitors = options, folder, 0
 
   async def search(self, request: Request) -> Response:
     """Answers POST api/v1/search."""
@@ -69,7 +72,7 @@ class Answering:
 
   async def _answered(self, wish: Wish) -> dict[str, Any]:
     if wish.upload:
-      async with forms.as_file(wish.upload) as path:
+      async with forms.as_file(wish.upload, self._folder) as path:
         answers = await self._ask(wish, path)
     else:
       answers = await self._ask(wish, '')
@@ -80,10 +83,8 @@ class Answering:
   async def _ask(self, wish: Wish, path: str) -> Answers:
     try:
       return await self._lane.run(functools.partial(self._find, wish, path))
-    except BusyError:
-      raise
     except UserError as error:
-      if not path or not wish.upload:
+      if not wish.upload or path not in str(error):
         raise
       name = forms.name_of(wish.upload)
       raise type(error)(str(error).replace(path, name)) from error
@@ -104,9 +105,9 @@ class Answering:
       return ask(question, answers=wish.answers, count=wish.count)
     row = self._row(wish.window, searcher)
     question = questions.of_window(searcher.index, row)
-    like = question.branch or searcher.index.description.names[0]
     # Two windows that do not overlap each other may overlap the own one.
-    found = ask(question, answers=wish.answers or like, count=wish.count + 2)
+    answers = wish.answers or question.branch
+    found = ask(question, answers=answers, count=wish.count + 2)
     own = searcher.index.window(row)
     others = [answer for answer in found.items if not _is_part(own, answer)]
     return dataclasses.replace(found, items=others[: wish.count])

@@ -1,9 +1,10 @@
 """The application: which address answers what."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,16 +17,19 @@ from avl_jax.errors import ConfigError
 from avl_jax.page import errors, forms, visitors
 from avl_jax.page.access import Access
 from avl_jax.page.answering import Answering
+from avl_jax.page.errors import TooLongError
 from avl_jax.page.guard import Guard
 from avl_jax.page.items import Item
 from avl_jax.page.library import Library
 from avl_jax.page.media import WIDTHS, Maker, media_type
 from avl_jax.page.options import Options
 from avl_jax.page.plays import Plays
+from avl_jax.page.sending import OpenedResponse
 
 _FOLDER = pathlib.Path(__file__).parent
 _STATIC, _OPENAPI = _FOLDER / 'static', _FOLDER / 'openapi.json'
 _KEEP = {'cache-control': 'private, max-age=3600'}
+_TRIES = 3  # to make what is deleted before it can be sent
 _LONG = 24 * 3600.0  # seconds; a later moment is none
 
 
@@ -95,8 +99,10 @@ class Page:
   async def openapi(self, _: Request) -> Response:
     """Answers GET ./openapi.json."""
     text = await run_in_threadpool(_OPENAPI.read_text)
-    servers = [{'url': self._options.prefix}]  # Paths begin with a slash.
-    return JSONResponse({**json.loads(text), 'servers': servers})
+    document = json.loads(text)
+    if self._options.prefix:  # Paths begin with a slash.
+      document['servers'] = [{'url': self._options.prefix}]
+    return JSONResponse(document)
 
   async def about(self, _: Request) -> Response:
     """Answers GET api/v1/about."""
@@ -131,7 +137,8 @@ class Page:
   async def file(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID."""
     item, path = await self._found(request)
-    return _shown(path, media_type(item.name), item.name)
+    file = await run_in_threadpool(self._library.open, item, path)
+    return OpenedResponse(file, media_type(item.name), _KEEP, item.name)
 
   async def about_file(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/about."""
@@ -144,9 +151,10 @@ class Page:
     time = _number(request, 't', 0)
     wanted = _number(request, 'width', 320, most=10 * WIDTHS[-1])
     width = next((w for w in WIDTHS if w >= wanted), WIDTHS[-1])
-    work = self._maker.frame(item, path, time, width)
-    made = await self._made(request, work)
-    return FileResponse(made, media_type='image/jpeg', headers=_KEEP)
+    file = await self._made(
+      request, lambda: self._maker.frame(item, path, time, width)
+    )
+    return OpenedResponse(file, 'image/jpeg', _KEEP)
 
   async def clip(self, request: Request) -> Response:
     """Answers GET api/v1/files/ID/clip."""
@@ -158,9 +166,11 @@ class Page:
         f"'start' is {start:g} and 'end' is {end:g}. Expected a piece of at "
         f'most {most:g} s.'
       )
-    made = await self._made(request, self._maker.clip(item, path, start, end))
-    stem = item.name.rpartition('.')[0]
-    return _shown(made, 'video/mp4', f'{stem}.{start:g}-{end:g}.mp4')
+    file = await self._made(
+      request, lambda: self._maker.clip(item, path, start, end)
+    )
+    name = f'{item.name.rpartition(".")[0]}.{start:g}-{end:g}.mp4'
+    return OpenedResponse(file, 'video/mp4', _KEEP, name)
 
   async def _item(self, request: Request) -> Item:
     """The file that is asked for."""
@@ -173,9 +183,21 @@ class Page:
     item = await self._item(request)
     return item, await run_in_threadpool(self._library.path, item)
 
-  async def _made(self, request: Request, work: Any) -> pathlib.Path:
+  async def _made(
+    self,
+    request: Request,
+    work: Callable[[], Coroutine[Any, Any, pathlib.Path]],
+  ) -> BinaryIO:
+    """What is made, open; made again if it is deleted before it is open."""
     seconds = self._options.answer_seconds
-    return await visitors.while_there(request, work, seconds)
+    for _ in range(_TRIES):
+      path = await visitors.while_there(request, work(), seconds)
+      with contextlib.suppress(FileNotFoundError):
+        return await run_in_threadpool(open, path, 'rb')
+    raise TooLongError(
+      'What the server has made is deleted at once: its cache is too small for '
+      'so many visitors. Ask again in a moment.'
+    )
 
 
 def _number(
@@ -189,14 +211,3 @@ def _number(
   if not text and default is not None:
     return default
   return forms.number(text, name, 0, most)
-
-
-def _shown(path: pathlib.Path, kind: str, name: str) -> Response:
-  """A file that a browser shows, and saves by its name."""
-  return FileResponse(
-    path,
-    media_type=kind,
-    headers=_KEEP,
-    filename=name,
-    content_disposition_type='inline',
-  )

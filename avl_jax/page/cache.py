@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import stat
 import threading
 
 from avl_jax.errors import ConfigError
@@ -11,17 +12,17 @@ from avl_jax.files import write_atomically
 _OWN = 'avl-page-'  # With it begin the names of what is kept.
 
 
-def make_folder(folder: pathlib.Path) -> None:
-  """Makes the folder if it is missing.
+def check_folder(folder: pathlib.Path) -> None:
+  """Raises ConfigError if nothing can be written there; makes nothing."""
+  there = folder.absolute()
+  while not os.path.lexists(there):  # It is made later.
+    there = there.parent
+  if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    raise _useless(folder)
 
-  Raises:
-    ConfigError: it cannot be used.
-  """
-  with contextlib.suppress(OSError):
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.access(folder, os.W_OK | os.X_OK):
-      return
-  raise ConfigError(
+
+def _useless(folder: pathlib.Path) -> ConfigError:
+  return ConfigError(
     f'serve.cache_dir is {str(folder)!r}, where nothing can be written. '
     'Expected a folder for pictures and clips. Set --config.serve.cache_dir.'
   )
@@ -42,8 +43,12 @@ class Cache:
     """
     self._folder, self._most = folder, most
     self._lock = threading.Lock()
-    make_folder(folder)
-    self._size = sum(stat.st_size for _, stat in self._files())
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise _useless(folder) from error
+    check_folder(folder)
+    self._size = sum(info.st_size for _, info in self._files())
 
   def find(self, name: str) -> pathlib.Path | None:
     """The file of a name; None: there is none (any more)."""
@@ -69,15 +74,21 @@ class Cache:
     return path
 
   def _files(self) -> list[tuple[pathlib.Path, os.stat_result]]:
-    return [(p, p.stat()) for p in self._folder.glob(f'{_OWN}*')]
+    found = []
+    for path in self._folder.glob(f'{_OWN}*'):
+      with contextlib.suppress(FileNotFoundError):  # Deleted meanwhile.
+        info = path.lstat()
+        if stat.S_ISREG(info.st_mode):
+          found.append((path, info))
+    return found
 
   def _shrink(self, newest: pathlib.Path) -> None:
     """Makes room, a tenth more than is needed."""
     files = sorted(self._files(), key=lambda file: file[1].st_mtime_ns)
-    self._size = sum(stat.st_size for _, stat in files)
-    for path, stat in files:
+    self._size = sum(info.st_size for _, info in files)
+    for path, info in files:
       if self._size <= 0.9 * self._most:
         break
       if path != newest:
         path.unlink(missing_ok=True)
-        self._size -= stat.st_size
+        self._size -= info.st_size

@@ -7,8 +7,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from avl_jax import logs
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import MediaError, Status
+from avl_jax.page import messages
+
+_WRITTEN = 1000  # messages that are not written into the log again
 
 
 class UploadError(Exception):
@@ -60,9 +64,20 @@ def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
   Args:
     folders: the server's, of which visitors learn nothing but what lies below.
   """
+  written: set[str] = set()
+
+  def shown(text: str) -> str:
+    """A message for visitors; what they cannot do is in the log, once."""
+    known = messages.without_commands(text)
+    if known != text and text not in written:
+      if len(written) >= _WRITTEN:
+        written.clear()
+      written.add(text)
+      logs.write(text)
+    return messages.without_folders(known, folders())
 
   def fail(_: Request, error: Exception) -> Response:
-    return _fail(error, lambda text: _without(text, folders()))
+    return _fail(error, shown)
 
   return {
     HTTPException: fail,
@@ -72,19 +87,6 @@ def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
     ClientDisconnect: _leave,
     Exception: _break,
   }
-
-
-def _without(text: str, folders: Iterable[pathlib.Path | None]) -> str:
-  """A message with the names that visitors know in place of paths."""
-  known = [path for folder in folders if folder for path in _spelled(folder)]
-  for path in sorted({*known}, key=len, reverse=True):
-    text = text.replace(f'{path}/', '').replace(path, path.rpartition('/')[2])
-  return text
-
-
-def _spelled(folder: pathlib.Path) -> tuple[str, ...]:
-  paths = (folder, folder.absolute(), folder.resolve())
-  return tuple(str(path) for path in paths if len(path.parts) > 1)
 
 
 def _fail(error: Exception, shown: Callable[[str], str]) -> Response:

@@ -6,9 +6,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+# Also those of the page's own exports, `static/js/exports.js`.
 _COLUMNS = (
-  *('file', 'folder', 'name', 'kind', 'start', 'end', 'best', 'score'),
-  *('share', 'fits', 'duration', 'language', 'date', 'missing'),
+  *('rank', 'file', 'name', 'folder', 'kind', 'start', 'end', 'best', 'score'),
+  *('share', 'share_here', 'fits', 'language', 'date', 'duration', 'missing'),
+  'link',
 )
 _FORMULA = tuple('=+-@\t\r')  # A spreadsheet would compute a text like that.
 
@@ -22,7 +24,7 @@ def response(found: dict[str, Any], format: str, address: str) -> Response:
     address: of the page, with a slash at its end.
   """
   if format == 'csv':
-    return _file(_csv(found), 'text/csv', 'answers.csv')
+    return _file(_csv(found, address), 'text/csv', 'answers.csv')
   if format == 'm3u':
     return _file(_m3u(found, address), 'audio/x-mpegurl', 'answers.m3u')
   return JSONResponse(found)
@@ -36,18 +38,22 @@ def _file(text: str, media_type: str, name: str) -> Response:
   )
 
 
-def _csv(found: dict[str, Any]) -> str:
+def _csv(found: dict[str, Any], address: str) -> str:
   text = io.StringIO()
   table = csv.writer(text)
   table.writerow(_COLUMNS)
-  for answer in found['answers']:
-    table.writerow([_cell(answer[column]) for column in _COLUMNS])
+  for rank, answer in enumerate(found['answers'], 1):
+    query = f'?file={answer["file"]}&t={answer["best"]:.1f}'
+    row = {**answer, 'rank': rank, 'link': f'{address}{query}'}
+    table.writerow([_cell(row[column]) for column in _COLUMNS])
   return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
   if isinstance(value, str) and value.startswith(_FORMULA):
     return f"'{value}"
+  if isinstance(value, bool):
+    return str(value).lower()
   return '' if value is None else value
 
 

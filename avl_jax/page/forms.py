@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import pathlib
 import re
 import shutil
 import tempfile
@@ -189,7 +190,9 @@ def name_of(upload: UploadFile) -> str:
 
 
 @contextlib.asynccontextmanager
-async def as_file(upload: UploadFile) -> AsyncIterator[str]:
+async def as_file(
+  upload: UploadFile, folder: pathlib.Path
+) -> AsyncIterator[str]:
   """The path of a temporary file with a visitor's question.
 
   Its suffix is the visitor's, if it is a known one, since it tells what the
@@ -198,7 +201,9 @@ async def as_file(upload: UploadFile) -> AsyncIterator[str]:
   name = name_of(upload)
   suffix = os.path.splitext(name)[1].lower()
   suffix = suffix if media_folder.kind(name) else ''
-  with tempfile.NamedTemporaryFile(prefix='question.', suffix=suffix) as file:
+  with tempfile.NamedTemporaryFile(
+    prefix='question.', suffix=suffix, dir=folder
+  ) as file:
     await run_in_threadpool(shutil.copyfileobj, upload.file, file, 2**20)
     file.flush()
     yield file.name

@@ -17,7 +17,10 @@ from avl_jax.page.options import Options, is_local
 
 _FORM = 2**20  # bytes that a form may have beside the question
 _BODY_SECONDS = 120.0  # that sending a question may take
-_RANGE = re.compile(rb'bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*\s*')
+_RANGE = re.compile(
+  rb'bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*\s*', re.IGNORECASE
+)
+_PAIR = re.compile(rb'(\d+)-(\d+)')
 _HEADERS = {
   'content-security-policy': (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -143,6 +146,13 @@ def _below(scope: Scope, prefix: str) -> Scope:
   headers = [
     (name, value)
     for name, value in scope['headers']
-    if name != b'range' or _RANGE.fullmatch(value)
+    if name != b'range' or _is_range(value)
   ]
   return {**scope, 'path': path, 'root_path': prefix, 'headers': headers}
+
+
+def _is_range(value: bytes) -> bool:
+  """Whether a Range header asks for bytes, none of them backwards."""
+  if not _RANGE.fullmatch(value):
+    return False
+  return all(int(a) <= int(b) for a, b in _PAIR.findall(value))

@@ -12,7 +12,7 @@ import os
 import pathlib
 import threading
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 from avl_jax import logs
 from avl_jax.extraction import media_folder
@@ -42,7 +42,10 @@ class Library:
     """
     self._index, self._media_dir = Snapshot(folder), media_dir
     self._lock, self._looked = threading.Lock(), 0.0
-    self._table: tuple[float, dict[str, tuple[str, str]]] = (0.0, {})
+    self._table: dict[str, tuple[str, str]] = {}  # see `_table`
+    self._manifest: Any = None  # that has been read: times and size
+    self._said: Any = None  # of one that cannot be read
+    self._read_manifest()
     self._show()
 
   def indexing(self) -> dict[str, Any] | None:
@@ -78,12 +81,10 @@ class Library:
       self._looked = time.monotonic()
 
   def _show(self) -> None:
-    self._read_manifest()
-    table = self._table[1]
     items = []
     for file in self._index.files():
       if len(self._index.rows_of(file.path)):
-        language, date = table.get(file.path, ('', ''))
+        language, date = self._table.get(file.path, ('', ''))
         items.append(
           Item(
             id=file.content[:_ID],
@@ -108,26 +109,31 @@ class Library:
     return day.date().isoformat()
 
   def _read_manifest(self) -> bool:
-    """Reads the manifest if it has changed; whether it has."""
+    """Reads the manifest if it has changed; whether what it says has.
+
+    One that cannot be read is tried again each time, and complained of once.
+    """
     if not self.media_dir:
       return False
-    path, modified = self.media_dir / MANIFEST, 0.0
+    path, seen, said, table = self.media_dir / MANIFEST, None, None, {}
     try:
-      modified = path.stat().st_mtime  # Also of one that cannot be read.
-      if modified == self._table[0]:
+      stat = path.stat()
+      seen = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+      if seen == self._manifest:
         return False
       table = _table(path)
     except FileNotFoundError:
-      table = {}
+      pass
     except (OSError, ValueError, csv.Error) as error:
-      logs.write(
-        f'{path} cannot be read: {error} Expected a table in UTF-8 with the '
-        'columns path, language and date. Until then its files have neither '
-        'language nor date.'
-      )
-      table = {}
-    changed = self._table[1] != table
-    self._table = modified, table
+      said, seen = (str(error), seen), None
+      if said != self._said:
+        logs.write(
+          f'{path} cannot be read: {str(error).rstrip(".")}. Expected a table '
+          'in UTF-8 with the columns path, language and date. Until then its '
+          'files have no language, and the days of their last change for dates.'
+        )
+    changed = self._table != table
+    self._table, self._manifest, self._said = table, seen, said
     return changed
 
   def find(self, id: str) -> Item:
@@ -156,9 +162,23 @@ class Library:
     try:
       return media_folder.find(self.media_dir, item.file.path)
     except (MediaError, OSError) as error:
-      raise MissingError(
-        f'{item.name} has been moved away from the media folder. The index '
-        'still knows it. Bring the index up to date (--mode=index).'
+      raise _moved(item) from error
+
+  def open(self, item: Item, path: pathlib.Path) -> BinaryIO:
+    """A file of `path`, for reading.
+
+    Raises:
+      MissingError: it is no longer there.
+      MediaError: it cannot be read.
+    """
+    try:
+      return path.open('rb')
+    except FileNotFoundError as error:
+      raise _moved(item) from error
+    except OSError as error:
+      raise MediaError(
+        f'{item.name} cannot be read ({error.strerror}). Tell whoever runs the '
+        'server.'
       ) from error
 
   def is_there(self, item: Item) -> bool:
@@ -189,6 +209,13 @@ class Library:
       'dates': [dates[0], dates[-1]] if dates else None,
       'seconds': [seconds[0], seconds[-1]] if seconds else None,
     }
+
+
+def _moved(item: Item) -> MissingError:
+  return MissingError(
+    f'{item.name} has been moved away from the media folder. The index still '
+    'knows it. Bring the index up to date (--mode=index).'
+  )
 
 
 def _table(path: pathlib.Path) -> dict[str, tuple[str, str]]:

@@ -73,9 +73,8 @@ class Options:
         f'Whoever reaches {", ".join(self.hosts)} sees the media: '
         "serve.token_file is ''."
       )
-
     if self.cache_dir:
-      cache.make_folder(pathlib.Path(self.cache_dir).expanduser())
+      cache.check_folder(pathlib.Path(self.cache_dir).expanduser())
 
   def token(self) -> str:
     """The token; '': none is needed.

@@ -1,11 +1,22 @@
 """How a browser shows a file: as it is, as clips that are made, as stills."""
 
+import math
+import os
+import pathlib
+import time
 from typing import Any
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.extraction import media_folder
 from avl_jax.extraction.decoding import Decoder
-from avl_jax.features import MissingError
+from avl_jax.features import (
+  EmptyMediaError,
+  MediaError,
+  MissingError,
+  Status,
+  UnexpectedError,
+)
 from avl_jax.page.errors import BusyError
 from avl_jax.page.items import Item
 from avl_jax.page.lanes import Lane
@@ -13,6 +24,9 @@ from avl_jax.page.library import Library
 
 NATIVE, TRANSCODED, STILLS = 'native', 'transcoded', 'stills'
 _KEPT = 100_000  # files whose streams are remembered
+# Seconds after which a file is opened again for which the time was up, say: one
+# that always needs too long must not cost each search as much.
+_PAUSE = 60.0
 # What Chromium, Firefox and Safari play, by FFmpeg's names. Of Matroska only
 # WebM is meant.
 _FORMATS = {
@@ -34,7 +48,8 @@ class Plays:
   def __init__(self, lane: Lane[Decoder], library: Library):
     """Takes what opens files."""
     self._lane, self._library = lane, library
-    self._known: dict[str, dict[str, Any]] = {}
+    # Key of a file -> what is known of it, and until when (`time.monotonic`).
+    self._known: dict[tuple, tuple[dict[str, Any], float]] = {}
 
   async def __call__(self, item: Item) -> dict[str, Any]:
     """What the API says: how a file plays, its kind, whether it is missing."""
@@ -44,25 +59,57 @@ class Plays:
   async def _how(self, item: Item) -> dict[str, Any]:
     if item.kind == media_folder.PICTURE:
       return {'plays': STILLS}
-    if item.id not in self._known:
+    try:
+      path = self._library.path(item)
+      stat = os.stat(path)
+    except (MissingError, OSError):
+      return {'plays': STILLS}
+    # A file that is still being copied, say, is another one later.
+    key = (item.id, stat.st_mtime_ns, stat.st_size)
+    found, until = self._known.get(key, ({}, 0.0))
+    if not found or time.monotonic() > until:
       try:
-        path = self._library.path(item)
-        streams = await self._lane.run(
-          lambda decoder: decoder.run(path, lambda media: media.streams())
-        )
-        found = {'plays': of_streams(item.name, streams)}
-        if not streams.get('video'):  # An .mp4 may be sound alone.
-          found['kind'] = media_folder.SOUND
+        found, until = await self._opened(item, path)
       except BusyError:
         return {'plays': TRANSCODED}  # Which every file can be.
-      except MissingError:
-        return {'plays': STILLS}
-      except UserError:
-        found = {'plays': STILLS}
       if len(self._known) >= _KEPT:
         self._known.clear()
-      self._known[item.id] = found
-    return self._known[item.id]
+      self._known[key] = found, until
+    return found
+
+  async def _opened(
+    self, item: Item, path: pathlib.Path
+  ) -> tuple[dict[str, Any], float]:
+    """What a file says of itself, and until when it is believed."""
+    try:
+      streams = await self._lane.run(
+        lambda decoder: decoder.run(path, lambda media: media.streams())
+      )
+    except BusyError:
+      raise
+    except (UserError, OSError) as error:
+      if _is_lasting(error):
+        return {'plays': STILLS}, math.inf
+      logs.write(f'{item.file.path} is shown as stills for now: {error}')
+      return {'plays': STILLS}, time.monotonic() + _PAUSE
+    found = {'plays': of_streams(item.name, streams)}
+    if not streams.get('video'):  # An .mp4 may be sound alone.
+      found['kind'] = media_folder.SOUND
+    return found, math.inf
+
+
+def _is_lasting(error: Exception) -> bool:
+  """Whether the same file will raise it again: its content is the cause.
+
+  It is not if time is up, the decoder ends or does not start, or the system
+  does not give the file.
+  """
+  return (
+    isinstance(error, MediaError)
+    and error.reason in (Status.UNREADABLE, Status.REFUSED)
+    and not isinstance(error, EmptyMediaError | UnexpectedError)
+    and not isinstance(error.__cause__, OSError)
+  )
 
 
 def of_streams(name: str, streams: dict[str, str]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import pathlib
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from avl_jax.errors import UserError
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.extraction.decoding_limits import Limits
 from avl_jax.features import SAMPLE_RATE
+from avl_jax.page import scratch
 from avl_jax.page.answering import Answering
 from avl_jax.page.app import Page
 from avl_jax.page.cache import Cache
@@ -66,11 +66,11 @@ def made(
   first = Decoder(limits_of_media(limits))
   second = first.sibling()
   facts, background = _warm_up(searcher)
-  with (
-    contextlib.ExitStack() as stack,
-    _cache_folder(options.cache_dir) as folder,
-  ):
-    cache = Cache(folder, options.cache_bytes)
+  with scratch.folder() as folder, contextlib.ExitStack() as stack:
+    kept = folder / 'cache'
+    if options.cache_dir:
+      kept = pathlib.Path(options.cache_dir).expanduser()
+    cache = Cache(kept, options.cache_bytes)
     asking = Lane([searcher], options.askers)
     quick, slow = Lane([first], _WAITING), Lane([second], _WAITING)
     stack.callback(first.close)
@@ -78,10 +78,10 @@ def made(
     for lane in (asking, quick, slow):
       stack.callback(lane.close)
     plays = Plays(quick, library)
-    answering = Answering(asking, library, plays, threshold, options)
+    answering = Answering(asking, library, plays, threshold, options, folder)
     answering.background = background
     maker = Maker(quick, slow, cache)
-    own = [searcher.workdir, folder]
+    own = [searcher.workdir, kept, folder]
     page = Page(options, library, maker, answering, plays, facts, own)
     yield page.app(token)
 
@@ -102,13 +102,3 @@ def _warm_up(searcher: Searcher) -> tuple[dict[str, Any], int]:
     'answers': list(names),
   }
   return facts, found.background
-
-
-@contextlib.contextmanager
-def _cache_folder(folder: str) -> Iterator[pathlib.Path]:
-  """The folder of the cache, a temporary one if none is named."""
-  if folder:
-    yield pathlib.Path(folder).expanduser()
-    return
-  with tempfile.TemporaryDirectory(prefix='avl-page-') as temporary:
-    yield pathlib.Path(temporary)

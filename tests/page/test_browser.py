@@ -40,22 +40,6 @@ def test_a_recording_is_answered_and_played_at_the_right_second(visits):
     assert (int(time), colour) == (3, 'red')
 
 
-def test_silence_around_a_voice_is_cut_off(visits):
-  """A click of the button is no voice either; a pause within a word stays."""
-  rng = np.random.default_rng(1)
-  voice = drawn.tone('red', 0.5)
-  voice[3000:5000] = 0
-  with visits() as page:
-    for noise in (0.0, 0.002):
-      heard = noise * rng.standard_normal(4 * drawn.RATE)
-      heard[100:400] += 0.3 * rng.standard_normal(300)
-      heard[24_000:32_000] += voice
-      start, length = browsing.trimmed(page, heard.round(4))
-      margin = 0.12 * drawn.RATE
-      assert start == pytest.approx(24_000 - margin, abs=400)
-      assert start + length == pytest.approx(32_000 + margin, abs=400)
-
-
 def test_the_page_cuts_as_the_command_does(visits):
   """Voices of any length and loudness in noise, after a click; and none."""
   recordings = drawn.noisy_recordings()
@@ -176,9 +160,20 @@ def test_filters_that_cannot_be(visits):
     page.click('#filters summary')
     browsing.drop_tone(page, 'blue')
     assert page.locator('[name=seconds_from]:focus:invalid').is_visible()
-    assert not asked
-    page.fill('[name=seconds_from]', '0:09')
+    said = 'Write the length as minutes and seconds, such as 1:30.'
+    assert page.inner_text('#filters-wrong') == said
+    # The keyboard is not held there.
     page.keyboard.press('Tab')
+    page.wait_for_selector('[name=seconds_to]:focus')
+    page.keyboard.press('Tab')
+    assert page.locator('[type=reset]:focus').is_visible()
+    assert page.inner_text('#filters-wrong') == said
+    assert not asked
+    page.keyboard.press('Shift+Tab')
+    page.keyboard.press('Shift+Tab')
+    page.keyboard.type('0:09')
+    page.keyboard.press('Tab')
+    assert not page.is_visible('#filters-wrong')
     answered(page)
     assert {*titles(page)} == {'boats.webm'}
     # An index may have no vectors of what is seen.
@@ -186,12 +181,20 @@ def test_filters_that_cannot_be(visits):
       const filters = await import('./static/js/filters.js');
       const about = await (await fetch('api/v1/about')).json();
       const fields = new FormData();
-      filters.use({...about, answers: ['audio', 'sum']});
-      filters.write(fields);
-      const options = document.querySelectorAll('[name=answers] option');
-      return [fields.get('answers'), ...[...options].map((x) => x.text)];
+      const offered = (answers) => {
+        filters.use({...about, answers});
+        filters.write(fields);
+        const options = document.querySelectorAll('[name=answers] option');
+        return [fields.get('answers'), ...[...options].map((x) => x.text)];
+      };
+      const without = offered(['audio', 'sum']);
+      document.querySelector('[name=answers]').replaceChildren();
+      return [without, offered(['audio', 'sum', 'video'])];
     }""")
-    assert found == ['audio', 'heard', 'seen and heard']
+    assert found == [
+      ['audio', 'heard', 'seen and heard'],
+      ['video', 'seen', 'heard', 'seen and heard'],
+    ]
 
 
 def test_a_new_question_forgets_the_last_one(visits):
@@ -236,6 +239,11 @@ def test_answers_are_exported(visits):
     assert [row['name'] for row in rows] == shown
     assert rows[0]['fits'] == 'true'
     assert float(rows[0]['score']) > float(rows[-1]['score'])
+    api = browsing.table_of_the_api(page, 'blue')
+    assert api[0].keys() == rows[0].keys()
+    for own, other in zip(rows, api, strict=False):
+      for column, text in own.items():
+        assert browsing.value(other[column]) == browsing.value(text), column
     name, text = download(page, lambda: page.click('[data-export=json]'))
     found = json.loads(text)
     assert [answer['name'] for answer in found['answers']] == shown
@@ -320,28 +328,6 @@ def test_a_sound_plays_where_it_fits(visits):
     assert 2 < audio.evaluate('(it) => it.currentTime') <= 5
 
 
-def test_more_answers_are_asked_for(visits):
-  with visits() as page:
-    wanted = []
-
-    def many(route):
-      wanted.append(
-        re.findall(rb'name="k"\r\n\r\n(\d+)', route.request.post_data_buffer)
-      )
-      found = route.fetch().json()
-      found['answers'] = (3 * found['answers'])[: int(wanted[-1][0])]
-      route.fulfill(json=found)
-
-    page.route('**/search', many)
-    ask(page, 'blue')
-    assert len(titles(page)) == 12
-    with page.expect_response('**/search'):
-      page.click('#more')
-    answered(page)
-    assert wanted == [[b'12'], [b'24']]
-    assert len(titles(page)) == 24
-
-
 def test_the_page_works_below_a_prefix(visits):
   with visits(f'{browsing.PREFIX}/') as page:
     asked = []
@@ -363,8 +349,14 @@ def test_threshold_says_that_nothing_fits(visits):
     ask(page, 'red')
     assert not page.is_visible('#nothing')
     assert 'fit' in page.inner_text('#status')
+    # Readers of screens know the region before it has a text.
+    region = page.locator('[role=status]:has(> #nothing)')
+    shown = 'getComputedStyle(it).display + it.innerText + it.hidden'
+    assert region.evaluate(f'(it) => {shown}') == 'blockfalse'
+    assert region.evaluate('(it) => it.textContent.trim()') == ''
     page.focus('#threshold')
     page.keyboard.press('Home')
+    assert region.inner_text().startswith('Nothing fits')
     assert page.inner_text('#nothing h3') == 'Nothing fits'
     assert 'Probably chance.' in page.locator('.card').first.inner_text()
     assert page.get_attribute('#threshold', 'aria-valuetext') == '0.1%'

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import socket
 
+import numpy as np
 import pytest
 
 from tests.page import browsing, drawn
-from tests.page.browsing import ask, played, titles
+from tests.page.browsing import answered, ask, played, titles
 
 pytestmark = pytest.mark.slow
 PHONE = {'width': 390, 'height': 844}
+WANTED = 'The server asks for its token. Load this page again and enter it.'
 # Contrast of each text with what is behind it, the least first.
 CONTRASTS = """() => {
   const canvas = new OffscreenCanvas(1, 1);
@@ -237,6 +240,80 @@ def test_a_recording_is_discarded(visits):
     assert titles(page) == []
 
 
+def test_who_asks_otherwise_gives_up_the_recording(visits):
+  """Not by a file that is refused."""
+  with visits() as page:
+    ask(page, 'red')
+    for act in (
+      lambda: browsing.drop_tone(page, 'blue'),
+      page.locator('.card .like').first.click,
+      lambda: (page.fill('#words-text', 'pink'), page.keyboard.press('Enter')),
+    ):
+      page.click('#record')
+      page.wait_for_selector('#listening')
+      browsing.drop(page, 'long.wav', 'audio/wav', bytes(5 * 2**20))
+      assert 'At most 4 MB' in page.inner_text('#error')
+      assert page.is_visible('#listening')
+      with page.expect_response('**/search'):
+        act()
+      assert not page.is_visible('#listening')
+      answered(page)
+    # Nor does one begin that was still being opened.
+    page.evaluate("""() => {
+      const devices = navigator.mediaDevices;
+      const real = devices.getUserMedia.bind(devices);
+      devices.getUserMedia = (options) => new Promise((done) => {
+        window.open_ = () => done(window.stream_ = real(options)); });
+    }""")
+    page.click('#record')
+    ask(page, 'red')
+    page.evaluate('open_()')
+    states = """async () => {
+      await new Promise((done) => setTimeout(done, 500));
+      return (await stream_).getTracks().map((x) => x.readyState);
+    }"""
+    assert page.evaluate(states) == ['ended']
+    assert not page.is_visible('#listening')
+
+
+def test_silence_around_a_voice_is_cut_off(visits):
+  """A click of the button is no voice either; a pause within a word stays."""
+  rng = np.random.default_rng(1)
+  voice = drawn.tone('red', 0.5)
+  voice[3000:5000] = 0
+  with visits() as page:
+    for noise in (0.0, 0.002):
+      heard = noise * rng.standard_normal(4 * drawn.RATE)
+      heard[100:400] += 0.3 * rng.standard_normal(300)
+      heard[24_000:32_000] += voice
+      start, length = browsing.trimmed(page, heard.round(4))
+      margin = 0.12 * drawn.RATE
+      assert start == pytest.approx(24_000 - margin, abs=400)
+      assert start + length == pytest.approx(32_000 + margin, abs=400)
+
+
+def test_more_answers_are_asked_for(visits):
+  with visits() as page:
+    wanted = []
+
+    def many(route):
+      wanted.append(
+        re.findall(rb'name="k"\r\n\r\n(\d+)', route.request.post_data_buffer)
+      )
+      found = route.fetch().json()
+      found['answers'] = (3 * found['answers'])[: int(wanted[-1][0])]
+      route.fulfill(json=found)
+
+    page.route('**/search', many)
+    ask(page, 'blue')
+    assert len(titles(page)) == 12
+    with page.expect_response('**/search'):
+      page.click('#more')
+    answered(page)
+    assert wanted == [[b'12'], [b'24']]
+    assert len(titles(page)) == 24
+
+
 def test_an_indexing_shows_its_progress(visits, folder):
   values = {'done': 12, 'total': 40, 'seconds_left': 95.0, 'failures': 1}
   path = folder / 'index/progress.json'
@@ -291,4 +368,33 @@ def test_the_token_opens_the_page(visits, tmp_path):
     assert page.url == address + moment
     page.reload()  # The browser is remembered.
     page.wait_for_selector('#facts:not(:empty)')
+    page.context.clear_cookies()
+    browsing.drop_tone(page, 'red')
+    page.wait_for_selector('#error:not(:empty)')
+    assert page.inner_text('#error') == WANTED
     page.close()
+
+
+@pytest.mark.parametrize(('status', 'looks'), [(401, 1), (0, 4)])
+def test_the_token_is_asked_for_once(visits, status, looks):
+  """While a server that cannot be reached is looked for again."""
+  page, asked = visits.browser.new_page(locale='en'), []
+
+  def refuse(route):
+    asked.append(route)
+    route.fulfill(status=status, json={}) if status else route.abort()
+
+  page.route('**/about', refuse)
+  page.clock.install()
+  page.goto(visits.address)
+  error = page.locator('#error:not(:empty)')
+  assert (error.inner_text() == WANTED) == (status == 401)
+  error.evaluate("""(it) => { window.told_ = 0;
+    new MutationObserver(() => { told_ += 1; }).observe(it, {childList: true});
+  }""")
+  for _ in range(3):
+    page.clock.run_for(5001)
+    page.wait_for_timeout(300)
+  assert len(asked) == looks
+  assert page.evaluate('told_') == 0
+  page.close()

@@ -113,9 +113,9 @@ def made(run, index, media_dir=None, **options):
     yield app
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def app(run, index_dir):
-  """The application; the networks are replaced in the tests of a file."""
+  """The application; the networks are replaced in the tests of this folder."""
   with made(run, index_dir, question_seconds=30.0) as app:
     yield app
 
@@ -130,7 +130,7 @@ def client_of(app, headers=None, **options):
     yield client
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def client(app):
   """A client of the application."""
   with client_of(app) as client:

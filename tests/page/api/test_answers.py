@@ -2,6 +2,7 @@
 
 import csv
 import io
+import pathlib
 import re
 import shutil
 
@@ -10,7 +11,7 @@ import soundfile
 from PIL import Image
 
 import avl_jax
-from avl_jax.page import library
+from avl_jax.page import exports
 from avl_jax.page.media import media_type
 from tests.helpers import own_folder
 from tests.page.api.conftest import client_of, made, update
@@ -187,6 +188,18 @@ def test_exports(client, question, ask):
   assert [row['name'].lstrip("'") for row in rows] == [
     x['name'] for x in found['answers']
   ]
+  script = pathlib.Path(exports.__file__).parent / 'static/js/exports.js'
+  (columns,) = re.findall(
+    r'COLUMNS = (\[.*?\]);', script.read_text(), re.DOTALL
+  )
+  assert list(rows[0]) == re.findall(r"'(\w+)'", columns)
+  first = found['answers'][0]
+  assert rows[0]['rank'] == '1'
+  assert rows[0]['missing'] == 'false'
+  assert rows[0]['share_here'] == str(first['share_here'])
+  assert rows[0]['link'] == (
+    f'{client.base_url}?file={first["file"]}&t={first["best"]:.1f}'
+  )
   assert "'=sound.flac" in {row['name'] for row in rows}
   assert [float(row['score']) for row in rows] == [
     x['score'] for x in found['answers']
@@ -273,17 +286,6 @@ def test_messages_have_no_paths_of_the_server(ask, client, media_dir):
   for said in (error, other):
     assert not re.search(r'(^|\s)/|/home|/tmp', said), said
   assert str(media_dir.parent) not in error + other
-
-
-def test_what_a_manifest_says(tmp_path, capsys):
-  """Dates that are none are not used; the log says so."""
-  path = tmp_path / 'manifest.csv'
-  path.write_text('path,language,date\na.mp4,fr,12/05/2020\nb.mp4,,2020-02-30')
-  assert library._table(path) == {'a.mp4': ('fr', ''), 'b.mp4': ('', '')}
-  assert "2 dates are not used, such as '12/05/2020'" in capsys.readouterr().out
-  path.write_text('file,date\na.mp4,2020')
-  with pytest.raises(ValueError, match='no column path'):
-    library._table(path)
 
 
 def test_media_that_moved_away_still_answer(run, copied, question):

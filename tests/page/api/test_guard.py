@@ -1,5 +1,6 @@
 """Who may ask, what may be sent, and what every answer says."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ from starlette.routing import Mount, Route
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.page import access, errors, guard, serving
 from avl_jax.page.access import Access
+from avl_jax.page.app import Page
 from avl_jax.page.guard import Guard
 from avl_jax.page.options import Options
 from tests.page.api import living
@@ -290,8 +292,13 @@ def test_a_token_is_made_once(tmp_path):
   'prefix', ['films', '/films/', '/', '//', '/api', '/static/a']
 )
 def test_prefixes_that_are_none(prefix):
-  with pytest.raises(ConfigError, match='slash'):
+  with pytest.raises(ConfigError) as error:
     Options(prefix=prefix).check()
+  assert str(error.value) == (
+    f"serve.prefix is {prefix!r}. Expected '' or a path such as '/search', "
+    "without a slash at its end, and neither '/api' nor '/static', which the "
+    'page has itself. Set --config.serve.prefix.'
+  )
 
 
 def test_an_address_that_is_taken():
@@ -319,7 +326,10 @@ def test_the_api_is_described(app, client):
     for method in route.methods - {'HEAD'}
   }
   assert described == routes - {('GET', '/'), ('GET', '/openapi.json')}
-  assert document['servers'] == [{'url': ''}]
+  assert 'servers' not in document  # Then it is '/'.
+  proxied = Page(Options(prefix='/films'), *[None] * 4, {}, [])
+  document_ = json.loads(asyncio.run(proxied.openapi(None)).body)
+  assert document_ == {**document, 'servers': [{'url': '/films'}]}
   schemas = document['components']['schemas']
   assert json.dumps(document).count('"$ref"') > 3
   for reference in _references(document):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from avl_jax.errors import ConfigError, UserError
+from avl_jax.page import sending
 from avl_jax.page.cache import Cache
 from avl_jax.page.options import Options
 from avl_jax.page.plays import of_streams
@@ -45,6 +46,8 @@ def test_ranges(client, files, media_dir):
     (f'bytes={size - 3}-', content[-3:]),
     ('bytes=-7', content[-7:]),
     (f'bytes=5-{10 * size}', content[5:]),
+    ('Bytes=0-', content),
+    ('BYTES= 2-3', content[2:4]),
   ):
     part = get(Range=given)
     assert (part.status_code, part.content) == (206, expected)
@@ -52,7 +55,9 @@ def test_ranges(client, files, media_dir):
   beyond = get(Range=f'bytes={size}-')
   assert beyond.status_code == 416
   assert beyond.headers['content-range'] == f'bytes */{size}'
-  for given in ('lines=1-2', 'bytes=a-b', 'bytes'):
+  assert f'within its {size} bytes' in beyond.json()['error']
+  assert beyond.headers['content-length'] == str(len(beyond.content))
+  for given in ('lines=1-2', 'bytes=a-b', 'bytes', 'bytes=5-2', 'x bytes=0-1'):
     assert get(Range=given).status_code == 200
   tag = whole.headers['etag']
   assert get(**{'Range': 'bytes=0-9', 'If-Range': tag}).status_code == 206
@@ -141,6 +146,35 @@ def test_a_clip_begins_at_its_moment(client, files, name):
   assert (part.status_code, part.content) == (206, b'ftyp')
 
 
+def test_what_is_deleted_while_it_is_sent_is_sent(app, client, files):
+  """Or made again, if it is deleted before it is open."""
+  address = f'{files["new.mp4"]}/clip?start=0.5&end=2.5'
+  whole = client.get(address).content
+  (shown,) = [x for x in app.app.routes if x.path.endswith('/clip')]
+  cache = shown.endpoint.__self__._maker._cache
+  (path,) = cache._folder.glob('*-0.5-2.5.mp4')
+  with open(path, 'rb') as file, pytest.MonkeyPatch.context() as patch:
+    real = os.fstat
+
+    def delete(descriptor):
+      path.unlink(missing_ok=True)
+      return real(descriptor)
+
+    patch.setattr(sending.os, 'fstat', delete)
+    assert client.get(address).content == whole
+    assert not path.exists()
+    finds = iter([path])
+    patch.setattr(cache, 'find', lambda _: next(finds, None))
+    ranges = {'Range': 'bytes=4-'}
+    assert client.get(address, headers=ranges).content == whole[4:]
+    patch.setattr(cache, 'find', lambda _: path)
+    response = client.get(address)
+    assert response.status_code == 503
+    assert 'deleted at once' in response.json()['error']
+    assert file.read() == whole
+  assert client.get(address).content == whole
+
+
 def test_a_clip_of_sound(client, files):
   response = client.get(f'{files["=sound.flac"]}/clip?start=2&end=5')
   names, shades, seconds = _decoded(response.content)
@@ -212,6 +246,9 @@ def test_the_cache_is_bounded(tmp_path):
   folder.mkdir()
   (folder / 'own.jpg').write_bytes(bytes(10**4))  # of somebody else
   os.utime(folder / 'own.jpg', ns=(0, 0))
+  # Neither is a file of the server's, though the names are.
+  (folder / 'avl-page-folder').mkdir()
+  (folder / 'avl-page-link').symlink_to(folder / 'own.jpg')
   cache = Cache(folder, 1000)
   for number in range(50):
     cache.add(f'{number}', bytes(100))
@@ -221,7 +258,8 @@ def test_the_cache_is_bounded(tmp_path):
       os.utime(first, ns=(10**9, 10**9))
 
   def size():
-    return sum(path.stat().st_size for path in folder.iterdir()) - 10**4
+    files = [x for x in folder.glob('avl-page-*') if x.is_file()]
+    return sum(x.stat().st_size for x in files if not x.is_symlink())
 
   assert 500 <= size() <= 1000
   assert cache.find('0')
@@ -230,6 +268,9 @@ def test_the_cache_is_bounded(tmp_path):
   again = Cache(folder, 1000)
   again.add('more', bytes(900))
   assert 900 <= size() <= 1000
+  assert (folder / 'own.jpg').stat().st_size == 10**4
+  assert (folder / 'avl-page-folder').is_dir()
+  assert (folder / 'avl-page-link').is_symlink()
 
 
 def test_what_cannot_be_kept_is_said(tmp_path):
@@ -243,3 +284,8 @@ def test_a_cache_that_cannot_be_is_said_early(tmp_path):
   for folder in (tmp_path / 'file', tmp_path / 'file/below'):
     with pytest.raises(ConfigError, match='cache_dir'):
       Options(cache_dir=str(folder)).check()
+    with pytest.raises(ConfigError, match='cache_dir'):
+      Cache(folder, 1000)
+  Options(cache_dir=str(tmp_path / 'new/cache')).check()
+  assert not (tmp_path / 'new').exists()  # A check makes nothing.
+  Cache(tmp_path / 'new/cache', 1000).add('a', b'a')

@@ -57,9 +57,10 @@ export function clear() {
   if (find('cards').contains(document.activeElement)) {
     find('answers').focus({preventScroll: true});
   }
-  for (const id of ['exports', 'nothing', 'strictness', 'unsure', 'more']) {
+  for (const id of ['exports', 'strictness', 'unsure', 'more']) {
     find(id).hidden = true;
   }
+  sayNothing('', '');
   find('cards').replaceChildren();
 }
 
@@ -87,10 +88,17 @@ function judge() {
   const {answers} = found;
   const verdicts = answers.map(fits);
   const nothing = answers.length > 0 && verdicts.every((x) => x === false);
-  find('nothing').hidden = !nothing;
-  find('nothing-text').textContent = say('nothing.text', {share});
+  if (nothing) sayNothing(say('nothing.title'), say('nothing.text', {share}));
+  else sayNothing('', '');
   const count = verdicts.filter(Boolean).length;
   find('status').textContent = summary(answers.length, count, nothing);
+}
+
+/** Fills the note that nothing fits: readers of screens tell new texts. */
+function sayNothing(title, text) {
+  find('nothing').hidden = !title;
+  find('nothing-title').textContent = title;
+  find('nothing-text').textContent = text;
 }
 
 function summary(total, count, nothing) {
@@ -122,7 +130,7 @@ export function setBusy(isBusy) {
 
 /** Says what is wrong, in a language that readers of screens must know. */
 export function setError(text, language = '') {
-  show(find('error'), text);
+  if (find('error').textContent !== text) show(find('error'), text);
   find('error').lang = language;
   if (text) find('status').textContent = '';
 }

@@ -62,7 +62,6 @@ export function askLike({window, name, start, end}) {
 }
 
 export function askFile(file) {
-  voice.discard();
   const limit = about?.limits.upload_bytes;
   if (limit && file.size > limit) {
     const values = {
@@ -81,7 +80,9 @@ function askVoice(file, seconds) {
   ask({kind: 'voice', name: say('ask.recording'), file, seconds});
 }
 
+/** Asks; who asks otherwise gives up the recording that runs. */
 function ask(question) {
+  if (question.kind !== 'voice') voice.discard();
   asked = question;
   describe();
   send(question);

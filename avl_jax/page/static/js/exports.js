@@ -4,9 +4,11 @@ import * as api from './api.js';
 import {make} from './elements.js';
 import {clock} from './texts.js';
 
+// Those of the API's table.
 const COLUMNS = [
-  ...['rank', 'name', 'folder', 'kind', 'start', 'end', 'best', 'score'],
-  ...['share', 'share_here', 'fits', 'language', 'date', 'duration', 'link'],
+  ...['rank', 'file', 'name', 'folder', 'kind', 'start', 'end', 'best'],
+  ...['score', 'share', 'share_here', 'fits', 'language', 'date', 'duration'],
+  ...['missing', 'link'],
 ];
 const TYPES = {
   csv: 'text/csv',

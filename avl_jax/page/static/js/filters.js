@@ -1,6 +1,6 @@
 /** What answers may be: by folder, language, date and length of the file. */
 
-import {find, make} from './elements.js';
+import {find, make, show} from './elements.js';
 import {clock, languageName, say} from './texts.js';
 
 const FIELDS = [
@@ -23,16 +23,15 @@ export function setUp(onChange) {
     judge(target);
     countSet();
     // A date changes with each digit of its year: a word would disturb.
-    const isTyped = target.type === 'date';
-    if (isTyped ? form().checkValidity() : form().reportValidity()) onChange();
+    if (target.type !== 'date' || form().checkValidity()) complain();
+    if (form().checkValidity()) onChange();
   });
-  form().addEventListener('focusout', ({target}) => {
-    if (target.type === 'date') target.reportValidity();
-  });
+  form().addEventListener('focusout', complain);
   form().addEventListener('reset', () => {
     for (const name of FIELDS) field(name).setCustomValidity('');
     setTimeout(() => {
       countSet(); // The form is then empty.
+      complain();
       onChange();
     });
   });
@@ -59,7 +58,10 @@ export function rewrite() {
     audio: say('filters.heard'),
     sum: say('filters.both'),
   };
-  choose('answers', about.answers, (name) => names[name]);
+  // As the API's default: what is seen, if the index has it.
+  const first = (name) => Number(name === 'video');
+  const kinds = [...about.answers].sort((a, b) => first(b) - first(a));
+  choose('answers', kinds, (name) => names[name]);
   find('filters-dates').hidden = !dates;
   find('filters-seconds').hidden = !seconds;
   if (seconds) {
@@ -68,6 +70,7 @@ export function rewrite() {
   }
   for (const name of FIELDS) judge(field(name));
   countSet();
+  if (!find('filters-wrong').hidden) complain();
 }
 
 /** Fills a list; the first value stands where nothing is chosen. */
@@ -87,7 +90,8 @@ function choose(name, values, nameOf) {
 export function check() {
   if (form().checkValidity()) return true;
   find('filters').open = true;
-  form().reportValidity();
+  complain();
+  form().reportValidity(); // It takes the focus to the field.
   return false;
 }
 
@@ -122,6 +126,15 @@ function judge({name, value}) {
     wrong = say('filters.year');
   }
   field(name).setCustomValidity(wrong);
+}
+
+/** Says beside the fields what is wrong; the focus stays where it is. */
+function complain() {
+  const wrong = FIELDS.map(field).filter((it) => !it.validity.valid);
+  for (const name of FIELDS) {
+    field(name).ariaInvalid = String(wrong.includes(field(name)));
+  }
+  show(find('filters-wrong'), wrong[0]?.validationMessage ?? '');
 }
 
 /** Shows how many filters are set, also while they are folded away. */

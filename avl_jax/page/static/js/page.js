@@ -15,6 +15,7 @@ import * as voice from './voice.js';
 const COUNT = 12; // answers, and how many more each time
 const LATER = 5000; // milliseconds to another look for the server
 const MOST = 96; // that the server gives
+const LASTING = [401, 403, 421]; // refusals that another look does not change
 
 let about = null;
 let question = null;
@@ -95,7 +96,8 @@ function refuse(error) {
     find('status').textContent = say('answers.cancelled');
   } else {
     answers.clear();
-    answers.setError(error.message, error.status ? 'en' : '');
+    if (error.status === 401) answers.setError(say('error.token'));
+    else answers.setError(error.message, error.status ? 'en' : '');
   }
 }
 
@@ -116,7 +118,7 @@ async function load() {
     indexing.watch(() => describe().catch(refuse));
   } catch (error) {
     refuse(error);
-    if (!about) setTimeout(load, LATER);
+    if (!about && !LASTING.includes(error.status)) setTimeout(load, LATER);
   }
 }
 

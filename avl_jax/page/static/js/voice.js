@@ -9,6 +9,7 @@ const SHORTEST = 0.3; // seconds
 
 let recording = null;
 let isOpening = false;
+let isWanted = false; // the recording that is being opened
 let longest = 60; // seconds
 let done = () => {};
 let fail = () => {};
@@ -45,8 +46,14 @@ export async function toggle() {
 
 async function begin() {
   isOpening = true;
+  isWanted = true;
   try {
-    recording = await Recording.start(showLevel, finish);
+    const opened = await Recording.start(showLevel, finish);
+    if (!isWanted) {
+      opened.discard();
+      return;
+    }
+    recording = opened;
   } catch (error) {
     fail(refusal(error));
     return;
@@ -78,6 +85,7 @@ async function finish() {
 
 /** Ends a recording without a question. */
 export function discard() {
+  isWanted = false;
   take()?.discard();
 }
 
