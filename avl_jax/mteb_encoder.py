@@ -1,6 +1,6 @@
 """A trained model as an encoder of mteb, the public scoreboard of embeddings.
 
-  pip install '.[mteb]'
+  pip install '.[mteb]'    (and FFmpeg's libraries, for torchcodec)
 
   import mteb
   from avl_jax import mteb_encoder
@@ -23,9 +23,9 @@ import jax
 import numpy as np
 import soxr
 
-from avl_jax import trained_model
+from avl_jax import logs, trained_model
 from avl_jax.errors import UserError
-from avl_jax.features import SAMPLE_RATE
+from avl_jax.features import SAMPLE_RATE, MediaError
 
 Inputs = Iterable[Mapping[str, Sequence]]
 
@@ -61,7 +61,10 @@ class MtebEncoder:
 
     A row of several modalities is the sum of their embeddings, in which every
     dot product with it is the sum of theirs; a fused model has an embedding of
-    audio and text together.
+    audio and text together. A modality that the model does not take is left
+    out where the row has another one, as mteb asks for. So is a recording that
+    is silent, or a file that cannot be read: a line names it. Zeros stand for
+    a row with nothing else.
 
     Args:
       inputs: batches, dicts of lists: 'audio', 'image', 'video', 'text'.
@@ -72,7 +75,8 @@ class MtebEncoder:
       float32 [N, D].
 
     Raises:
-      UserError: the model does not take a modality, or a file cannot be read.
+      UserError: the model takes none of the modalities, or nothing of a batch
+        can be read.
     """
     del task_metadata, options
     return np.concatenate([self._embed(batch) for batch in inputs])
@@ -93,7 +97,6 @@ class MtebEncoder:
     from mteb.models.model_meta import ModelMeta
 
     params = jax.tree.leaves(self._trained.variables['params'])
-    text = ('text',) * bool(self._trained.model.word_dim)
     return ModelMeta(
       loader=None,
       name=self._name,
@@ -112,12 +115,22 @@ class MtebEncoder:
       similarity_fn_name='dot',
       use_instructions=False,
       training_datasets=None,
-      modalities=['audio', 'image', 'video', *text],
+      modalities=list(self._modalities),
     )
+
+  @functools.cached_property
+  def _modalities(self) -> tuple[str, ...]:
+    """What the model takes, in mteb's words."""
+    takes = {
+      'audio': True,
+      'image': not self._trained.visual.files['resnext101'],  # No motion.
+      'video': not self._trained.model.image_blocks,
+      'text': bool(self._trained.model.word_dim),
+    }
+    return tuple(name for name, does in takes.items() if does)
 
   def _embed(self, batch: Mapping[str, Sequence]) -> np.ndarray:
     """Embeddings [n, D] of a batch."""
-    given: dict[str, list] = {}
     with tempfile.TemporaryDirectory() as folder:
       convert = {
         'audio': _audio,
@@ -125,13 +138,55 @@ class MtebEncoder:
         'video': functools.partial(_video, folder=pathlib.Path(folder)),
         'text': str,
       }
-      for name, function in convert.items():
-        if name in batch:
-          given[name] = [function(item) for item in batch[name]]
-      found = trained_model.embed(self._trained, **given)
+      there = [name for name in convert if name in batch]
+      given = {
+        name: [convert[name](item) for item in batch[name]]
+        for name in there
+        if name in self._modalities
+      }
+      if not given:
+        raise UserError(
+          f'The inputs are {" and ".join(there) or "nothing"}. The model takes '
+          f'{", ".join(self._modalities)}. Choose tasks of these.'
+        )
+      try:
+        return self._sum(given)
+      except MediaError:
+        return self._readable(given, batch.get('id'))
+
+  def _sum(self, given: Mapping[str, list]) -> np.ndarray:
+    """Sums [n, D] of the embeddings of modalities."""
+    found = trained_model.embed(self._trained, **given)
     if 'audio_text' in found:
       found = {k: x for k, x in found.items() if k not in ('audio', 'text')}
     return np.sum(list(found.values()), axis=0)
+
+  def _readable(
+    self, given: Mapping[str, list], ids: Sequence[str] | None
+  ) -> np.ndarray:
+    """As `_sum`, of what can be read of each row.
+
+    Raises:
+      MediaError: there are several rows, and nothing of them can be read.
+    """
+    rows = list(zip(*given.values(), strict=True))
+    sums, errors = [], []
+    for i, row in enumerate(rows):
+      good = {}
+      for name, item in zip(given, row, strict=True):
+        try:
+          self._sum({name: [item]})
+        except MediaError as error:
+          errors.append(error)
+          label = i if ids is None else ids[i]
+          logs.write(f'Row {label}, {name}: {error} It is left out.')
+        else:
+          good[name] = [item]
+      sums.append(self._sum(good)[0] if good else None)
+    if len(rows) > 1 and all(x is None for x in sums):
+      raise errors[0]
+    zeros = np.zeros(self._trained.model.embed_dim, np.float32)
+    return np.stack([zeros if x is None else x for x in sums])
 
 
 def _encoded(item: Any) -> str | bytes | None:

@@ -8,12 +8,15 @@ from PIL import Image
 
 from avl_jax import mteb_encoder, trained_model
 from avl_jax.errors import UserError
+from avl_jax.features import SilentMediaError
 
 TONE = np.sin(np.arange(4_800) / 9).astype(np.float32)  # at 48 kHz
 
 
 def _number(item):
   """A number that tells what an item is."""
+  if isinstance(item, bytes) and item == b'silent':
+    raise SilentMediaError('The audio: The peak is 0.')
   if isinstance(item, str) and item.endswith('.video'):
     with open(item, 'rb') as file:
       item = file.read()
@@ -37,7 +40,11 @@ def encoder(monkeypatch):
       found['audio_text'] = found['audio'] * 100
     return found
 
-  trained = types.SimpleNamespace(fused=False)
+  trained = types.SimpleNamespace(
+    fused=False,
+    model=types.SimpleNamespace(image_blocks=(), word_dim=2, embed_dim=2),
+    visual=types.SimpleNamespace(files={'resnext101': ''}),
+  )
   monkeypatch.setattr(trained_model, 'load', lambda *_, **__: trained)
   monkeypatch.setattr(trained_model, 'embed', embed)
   made = mteb_encoder.MtebEncoder('runs/x', 'me/x')
@@ -100,6 +107,45 @@ def test_several_modalities_are_a_sum(encoder):
   np.testing.assert_array_equal(_encode(encoder, spoken), [[3 + 2, 4 + 5]])
   encoder.trained.fused = True
   np.testing.assert_array_equal(_encode(encoder, spoken), [[200, 500]])
+
+
+@pytest.mark.parametrize(
+  ('model', 'files', 'modalities'),
+  [
+    ({'word_dim': 3}, '', 'audio image video text'),
+    ({}, '', 'audio image video'),
+    ({'image_blocks': (1,)}, '', 'audio image'),
+    ({}, 'resnext101.pth', 'audio video'),  # A picture has no motion.
+  ],
+)
+def test_modalities_of_models(encoder, model, files, modalities):
+  settings = {'image_blocks': (), 'word_dim': 0, **model}
+  encoder.trained.model = types.SimpleNamespace(**settings)
+  encoder.trained.visual.files['resnext101'] = files
+  assert encoder._modalities == tuple(modalities.split())
+
+
+def test_what_the_model_does_not_take_is_left_out(encoder):
+  encoder.trained.model.word_dim = 0
+  spoken = {'text': ['abc'], 'audio': [_file(b'12')]}
+  np.testing.assert_array_equal(_encode(encoder, spoken), [[2, 5]])
+  with pytest.raises(UserError, match='The model takes audio'):
+    _encode(encoder, {'text': ['abc']})
+
+
+def test_what_cannot_be_read_is_left_out(encoder, capsys):
+  silent, frames = _file(b'silent'), np.zeros((1, 1, 1, 3), np.uint8)
+  batch = {'audio': [_file(b'12'), silent, _file(b'1')], 'id': ['a', 'b', 'c']}
+  np.testing.assert_array_equal(
+    _encode(encoder, batch), [[2, 5], [0, 0], [1, 5]]
+  )
+  assert 'Row b, audio: The audio: The peak is 0.' in capsys.readouterr().out
+  np.testing.assert_array_equal(
+    _encode(encoder, {'audio': [silent], 'video': [frames]}), [[4, 5]]
+  )
+  np.testing.assert_array_equal(_encode(encoder, {'audio': [silent]}), [[0, 0]])
+  with pytest.raises(UserError, match='peak'):
+    _encode(encoder, {'audio': [silent, silent]})
 
 
 def test_a_video_without_its_file(encoder):

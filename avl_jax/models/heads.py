@@ -145,8 +145,10 @@ class FusedEmbedding(nn.Module):
 
     Returns:
       {'audio': g(a), 'text': g(t), 'audio_text': g(a, t)}, each [N, D], for
-      the given modalities.
+      the given modalities; {} of none, as in a batch of pictures alone.
     """
+    if audio is None and text is None:
+      return {}
     inputs = {'audio': (audio, 1.0), 'text': (text, self.initial_text_scale)}
     terms = {
       name: Linear(

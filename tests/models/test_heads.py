@@ -74,6 +74,16 @@ def test_fused_heads_are_what_they_say(head):
     )
 
 
+def test_fused_models_embed_pictures_alone():
+  options = {'head': 'linear', 'fused': True}
+  params, embeddings = _embed(**options)
+  batch = {'visual': _batch()['visual']}
+  network = avlnet.AVLnet(**_SMALL, **options)
+  alone = network.apply({'params': params}, batch, train=False)
+  assert list(alone) == ['video']
+  np.testing.assert_allclose(alone['video'], embeddings['video'], rtol=1e-5)
+
+
 def test_nonlinear_heads_have_as_many_parameters_as_gated_ones():
   gated, nonlinear = (
     sorted(x.shape for x in jax.tree.leaves(_embed(head=head)[0]))
