@@ -72,7 +72,9 @@ def run(
       config = starts.continued(config, workdir)
     pretrained = _load_pretrained(config, model, workdir)
     prepare(config, workdir, pipeline)
-    batches = _open_batches(config, workdir, pipeline)
+    batches = stack.enter_context(
+      contextlib.closing(_open_batches(config, workdir, pipeline))
+    )
     description = _describe(config, batches, pipeline)
     checkpoints = stack.enter_context(
       checkpointer.Checkpoints(

@@ -41,9 +41,12 @@ class BadRecordError(DataError):
 
   def __init__(self, record: Mapping, detail: str = ''):
     """Takes the description of the record and the cause, if there is one."""
-    self.record = dict(record)
+    self.record, self._detail = dict(record), detail
     cause = f' ({detail})' if detail else ''
     super().__init__(f'{_describe(record)}{cause}. {REMEDY}')
+
+  def __reduce__(self):
+    return type(self), (self.record, self._detail)
 
 
 def _describe(record: Mapping) -> str:
@@ -175,6 +178,16 @@ class BadRecords:
         f'max_bad_records={self._maximum}: {counts}.{listed} Increase '
         f'train_data.max_bad_records, or repair the data: {REMEDY}{delete}'
       )
+
+
+def path_of_host(
+  path: str | os.PathLike | None, host: int
+) -> pathlib.Path | None:
+  """Path of a host's list: other hosts than the first have a name of theirs."""
+  if path is None:
+    return None
+  path = pathlib.Path(path)
+  return path.with_stem(f'{path.stem}_{host}') if host else path
 
 
 def _key(record: Mapping) -> tuple[str, str, int]:
