@@ -6,6 +6,7 @@ of a batch. It writes clips into the batch's own memory, so that nothing is
 copied, and sends back their ids and the errors of bad records.
 """
 
+import functools
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,10 @@ class _Context(context.SpawnContext):
   """Processes that begin anew: a copy of a process with threads may hang."""
 
   Process = _Process
+
+
+def _keep(arrays: Batch, task: futures.Future) -> None:
+  """Does nothing, but refers to the arrays."""
 
 
 def start(count: int) -> futures.Executor:
@@ -148,8 +153,10 @@ class Workers:
         )
         for start, end in zip(starts, ends, strict=True)
       ]
-      # After an error, too: nobody may write when the memory is used again.
-      futures.wait(tasks)
+      for task in tasks:
+        # Refers to the arrays while it is not done: after an error or Ctrl-C,
+        # too, their memory is not used again before all have been written.
+        task.add_done_callback(functools.partial(_keep, arrays))
       for start, task in zip(starts, tasks, strict=True):
         names, errors = task.result()
         ids += names

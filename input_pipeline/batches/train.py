@@ -71,7 +71,6 @@ from input_pipeline.records.bad_records import (
   BadRecordError,
   BadRecords,
   DataError,
-  path_of_host,
 )
 from input_pipeline.records.reader import Records
 from input_pipeline.schema import NO_WORDS, Batch
@@ -134,8 +133,7 @@ class TrainBatches:
     """Returns the batch of a step, counted from 0.
 
     Raises:
-      DataError: more bad records were found than are tolerated.
-      UserError: a worker process ended, or there is not enough memory.
+      UserError: too many records are bad, or see `Workers.make`.
     """
     epoch, indices = self._batch_sampler.batch(step)
     own = np.split(indices, self._num_hosts)[self._host].tolist()
@@ -200,15 +198,12 @@ def train_batches(
   """Opens the batches of a training; the module lists the arguments.
 
   Raises:
-    ConfigError: there cannot be worker processes.
-    DataError: the data or the arguments cannot make batches.
-    WordsError: there are no such word vectors.
+    UserError: the data or the arguments cannot make batches.
   """
   collate.check_shares(batch_size, host[1])
   collate.check_options(words, clips_per_example, min_time, streams)
   records = Records(datasets, (split,), data_dir)
-  path = path_of_host(bad_records_file, host[0])
-  bad_records = BadRecords(path, max_bad_records)
+  bad_records = BadRecords(bad_records_file, max_bad_records, host[0])
   vectors = caption_vectors.open_caption_vectors(datasets, data_dir, words)
   groups = _read_groups(records, bad_records) if distinct_groups else None
   cutter = training_cutter(
@@ -226,11 +221,10 @@ def train_batches(
     spectrogram_augmentation=spectrogram_augmentation,
     caption_vectors=vectors,
   )
-  place = tuple(datasets), split, data_dir, records.fingerprint
   return TrainBatches(
     records,
     BatchSampler(len(records), batch_size, groups, seed),
-    Source(*place, clip_sampler, seed),
+    Source(datasets, split, data_dir, records.fingerprint, clip_sampler, seed),
     bad_records,
     fingerprint=caption_vectors.data_fingerprint(records, vectors),
     permuted_sound=permuted_sound,

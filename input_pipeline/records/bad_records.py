@@ -113,17 +113,21 @@ class BadRecords:
   the list.
   """
 
-  def __init__(self, path: str | os.PathLike | None, maximum: int):
+  def __init__(
+    self, path: str | os.PathLike | None, maximum: int, host: int = 0
+  ):
     """Reads the list if it exists; replaces a list that cannot be parsed.
 
     Args:
       path: of the list; None: the list is not saved.
       maximum: how many different bad records are tolerated.
+      host: index of this process; other hosts than the first append it to the
+        name of the list.
 
     Raises:
       DataError: the list has more.
     """
-    self._path = pathlib.Path(path) if path is not None else None
+    self._path = _path_of_host(path, host)
     self._maximum = maximum
     self._lock = threading.Lock()
     self._records = _read_list(self._path) if self._path else {}
@@ -180,10 +184,9 @@ class BadRecords:
       )
 
 
-def path_of_host(
+def _path_of_host(
   path: str | os.PathLike | None, host: int
 ) -> pathlib.Path | None:
-  """Path of a host's list: other hosts than the first have a name of theirs."""
   if path is None:
     return None
   path = pathlib.Path(path)
