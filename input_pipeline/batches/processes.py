@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import context
+from multiprocessing import context, util
 
 import numpy as np
 
@@ -99,6 +99,10 @@ class Workers:
     self._kept[:] = pickled
     self._source = self._memory.describe(self._kept)
     self._executor = start(count)
+    # When nothing refers to this, or when this process ends. A process that
+    # multiprocessing started would otherwise wait for its workers for ever.
+    ending = {'wait': False, 'cancel_futures': True}
+    util.Finalize(self, self._executor.shutdown, (), ending, exitpriority=0)
 
   def make(
     self,

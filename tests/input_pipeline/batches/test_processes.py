@@ -1,6 +1,7 @@
 """Worker processes make the batches that threads make, and end when asked."""
 
 import collections
+import gc
 import json
 import multiprocessing
 import os
@@ -64,8 +65,18 @@ def executor(monkeypatch):
   """One process for all tests, whatever number they ask for."""
   if not SHARED:
     SHARED['executor'] = processes.start(1)
-  monkeypatch.setattr(processes, 'start', lambda count: SHARED['executor'])
+  monkeypatch.setattr(processes, 'start', lambda _: Lent(SHARED['executor']))
   return SHARED['executor']
+
+
+class Lent:
+  """An executor that goes on after its borrower."""
+
+  def __init__(self, executor):
+    self.submit = executor.submit
+
+  def shutdown(self, **options):
+    pass
 
 
 @pytest.fixture
@@ -209,6 +220,29 @@ def test_a_killed_worker_is_one_clear_error(opened, executor):
     batches.batch(0)
   SHARED.clear()
   assert pid not in {c.pid for c in multiprocessing.active_children()}
+
+
+class Executor:
+  """Counts how often it was shut down."""
+
+  ended = 0
+
+  def shutdown(self, **options):
+    self.ended += 1
+
+
+def test_workers_end_when_nothing_refers_to_them(opened, monkeypatch):
+  executor = Executor()
+  monkeypatch.setattr(processes, 'start', lambda count: executor)
+  batches = opened('bad_records', processes=2)
+  assert not executor.ended
+  del batches
+  gc.collect()
+  assert executor.ended == 1
+  batches = opened('bad_records', processes=2)
+  batches.close()
+  assert executor.ended == 2
+  batches.close()  # Nothing is wrong with that.
 
 
 def test_the_error_of_a_bad_record_can_be_sent():
