@@ -9,6 +9,7 @@ copied, and sends back their ids and the errors of bad records.
 import functools
 import pickle
 import signal
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -58,7 +59,16 @@ def _keep(arrays: Batch, task: futures.Future) -> None:
 
 def start(count: int) -> futures.Executor:
   """Returns an executor of `count` processes, each started when needed."""
-  return futures.ProcessPoolExecutor(count, _Context(), worker.begin)
+  executor = futures.ProcessPoolExecutor(count, _Context(), worker.begin)
+  # If this process is one that multiprocessing started, it would wait for the
+  # others at its end, and they for work. Queues close at a priority of 10.
+  util.Finalize(None, _end, (weakref.ref(executor),), exitpriority=20)
+  return executor
+
+
+def _end(executor: weakref.ref) -> None:
+  if found := executor():
+    found.shutdown(cancel_futures=True)
 
 
 class Workers:
@@ -99,10 +109,6 @@ class Workers:
     self._kept[:] = pickled
     self._source = self._memory.describe(self._kept)
     self._executor = start(count)
-    # When nothing refers to this, or when this process ends. A process that
-    # multiprocessing started would otherwise wait for its workers for ever.
-    ending = {'wait': False, 'cancel_futures': True}
-    util.Finalize(self, self._executor.shutdown, (), ending, exitpriority=0)
 
   def make(
     self,

@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -222,27 +223,32 @@ def test_a_killed_worker_is_one_clear_error(opened, executor):
   assert pid not in {c.pid for c in multiprocessing.active_children()}
 
 
-class Executor:
-  """Counts how often it was shut down."""
-
-  ended = 0
-
-  def shutdown(self, **options):
-    self.ended += 1
-
-
-def test_workers_end_when_nothing_refers_to_them(opened, monkeypatch):
-  executor = Executor()
-  monkeypatch.setattr(processes, 'start', lambda count: executor)
+def test_nothing_refers_to_workers_but_their_batches(opened, executor):
   batches = opened('bad_records', processes=2)
-  assert not executor.ended
+  batches.batch(0)
+  workers = weakref.ref(batches._workers)
   del batches
   gc.collect()
-  assert executor.ended == 1
-  batches = opened('bad_records', processes=2)
-  batches.close()
-  assert executor.ended == 2
-  batches.close()  # Nothing is wrong with that.
+  assert workers() is None
+
+
+def _hold(data_dir):
+  """In a process of multiprocessing: has batches that it does not close."""
+  SHARED['batches'] = input_pipeline.train_batches(
+    **NOISE, processes=1, data_dir=data_dir
+  )
+  SHARED['batches'].batch(0)
+
+
+@pytest.mark.slow
+def test_a_process_of_multiprocessing_can_end(noise_records):
+  context = multiprocessing.get_context('spawn')
+  process = context.Process(target=_hold, args=(str(noise_records),))
+  process.start()
+  process.join(120)
+  code = process.exitcode
+  process.kill()
+  assert code == 0
 
 
 def test_the_error_of_a_bad_record_can_be_sent():
