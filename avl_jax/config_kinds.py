@@ -121,6 +121,7 @@ KINDS = {  # key -> what its value must be
   'train_data.num_frames': _COUNT,
   'train_data.min_time': _POSITIVE_OR_0,
   'train_data.max_bad_records': _COUNT_OR_0,
+  'train_data.processes': _COUNT_OR_0,
   'train_data.streams': _SOME_NAMES,
   'train_data.visual_pooling': _one_of(features.VISUAL_POOLINGS),
   'train_data.permuted_sound': _BOOL,

@@ -46,6 +46,7 @@ LATER: dict[str, Any] = {  # key of a config -> value
   'train_data.visual_pooling': 'max',
   'train_data.permuted_sound': False,
   'train_data.spectrogram_augmentation': {},
+  'train_data.processes': 0,
   'train_data.max_bad_records': 0,  # the first one ended the run
   'model.word_dim': 0,
   'model.fused': False,

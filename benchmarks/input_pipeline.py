@@ -6,21 +6,24 @@
 
 Writes videos of random content in the layout of HowTo100M's features (390 s,
 about 7 MB each), prepares their records, and cuts 32 random windows of 10 s
-from each video of a batch. Three loaders do this: this program; a copy of the
-authors' loader, which reads three whole npz files a video; and a plain tf.data
-graph over TFRecord files. Each runs in its own processes, which take turns, a
-few batches each. The table shows the median of the rounds. All files are in the
-system's cache.
+from each video of a batch. Three loaders do this: this program, with threads or
+with worker processes; a copy of the authors' loader, which reads three whole
+npz files a video; and a plain tf.data graph over TFRecord files. Each runs in
+its own processes, which take turns, a few batches each. The table shows the
+median of the rounds. All files are in the system's cache. --only=processes
+measures the loaders with that in their names.
 
-Clips a second and core are computed from the processor time of all threads, so
-other work on the machine has less influence; the thesis' training consumes 406
-of them a second and core on 16 cores. The bytes read are counted by Linux. With
---tricks, the benchmark disables one optimisation of this program at a time.
+Clips a second and core are computed from the processor time of all threads and
+processes, so other work on the machine has less influence; the thesis' training
+consumes 406 of them a second and core on 16 cores. The bytes read are counted
+by Linux. With --tricks, the benchmark disables one optimisation of this program
+at a time.
 """
 
 import argparse
 import contextlib
 import multiprocessing
+import os
 import pathlib
 import tempfile
 import time
@@ -34,8 +37,16 @@ from benchmarks import loaders, tricks
 BATCHES = 4  # batches of a turn, of all workers together
 
 
-def _read_bytes() -> int:
-  return int(pathlib.Path('/proc/self/io').read_text().split()[1])
+def _counts() -> list[float]:
+  """[processor seconds, bytes read] of this process and its children."""
+  children = [child.pid for child in multiprocessing.active_children()]
+  seconds, read = 0.0, 0
+  for pid in (os.getpid(), *children):
+    folder = pathlib.Path(f'/proc/{pid}')
+    fields = (folder / 'stat').read_text().rpartition(') ')[2].split()
+    seconds += sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
+    read += int((folder / 'io').read_text().split()[1])
+  return [seconds, read]
 
 
 def _work(connection, way, trick, folder, batch_size, workers) -> None:
@@ -46,9 +57,9 @@ def _work(connection, way, trick, folder, batch_size, workers) -> None:
   with tricks.WITHOUT[trick]():
     turn = getattr(loaders, way)(folder, batch_size, workers)
     while count := connection.recv():
-      before = [0, time.perf_counter(), time.process_time(), _read_bytes()]
+      before = [0, time.perf_counter(), *_counts()]
       clips = sum(len(batch['visual']) for batch in turn(count))
-      now = [clips, time.perf_counter(), time.process_time(), _read_bytes()]
+      now = [clips, time.perf_counter(), *_counts()]
       connection.send(np.subtract(now, before))
 
 
@@ -106,6 +117,7 @@ def main() -> None:
   parser.add_argument('--videos', type=int, default=64)
   parser.add_argument('--seconds', type=int, default=390)
   parser.add_argument('--rounds', type=int, default=9)
+  parser.add_argument('--only', default='')
   parser.add_argument('--tricks', action='store_true')
   options = parser.parse_args()
   size = min(128, options.videos)
@@ -144,7 +156,8 @@ def main() -> None:
             size,
             workers,
           )
-    measure(rows, options.rounds)
+    chosen = {name: row for name, row in rows.items() if options.only in name}
+    measure(chosen, options.rounds)
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@ WAYS = {  # name in the table -> function
   "the release's way": 'release',
   'tf.data, TFRecord': 'tfrecord',
   'this program': 'ours',
+  'this program, processes': 'ours_in_processes',
 }
 NAMES = ('videos/howto100m',)
 
@@ -141,8 +142,10 @@ def tfrecord(folder: str, batch_size: int, workers: int) -> Turn:
   return turn
 
 
-def ours(folder: str, batch_size: int, workers: int) -> Turn:
-  """This program's loader."""
+def ours(
+  folder: str, batch_size: int, workers: int, processes: int = 0
+) -> Turn:
+  """This program's loader, with threads as workers."""
   batches = input_pipeline.train_batches(
     datasets=NAMES,
     split='train',
@@ -153,6 +156,7 @@ def ours(folder: str, batch_size: int, workers: int) -> Turn:
     distinct_groups=False,
     seed=1,
     data_dir=folder,
+    processes=processes,
   )
   first = itertools.count()
 
@@ -162,3 +166,8 @@ def ours(folder: str, batch_size: int, workers: int) -> Turn:
       yield from batches.from_step(step, step + count)
 
   return turn
+
+
+def ours_in_processes(folder: str, batch_size: int, workers: int) -> Turn:
+  """This program's loader, with processes as workers."""
+  return ours(folder, batch_size, workers, processes=workers)

@@ -130,6 +130,10 @@ def get_config() -> ml_collections.ConfigDict:
       # Training stops if more records than this cannot be used. Bad records
       # are replaced by others and listed in WORKDIR/bad_records.json.
       'max_bad_records': 100,
+      # Worker processes that make the batches, for each process of the run, on
+      # Linux; 0: threads make them. The batches are the same. See
+      # avl_jax/train/README.md for when to use them.
+      'processes': 0,
     }
   )
   config.model = ml_collections.ConfigDict(

@@ -29,6 +29,10 @@ class TrainBatches(Protocol):
   visual_width: int | None
   from_step: Callable[[int, int], Iterator[Batch]]
 
+  def close(self) -> None:
+    """Ends the processes that make batches, if there are any."""
+    ...
+
 
 class MetricWriter(Protocol):
   """Writer of a run's metrics, as clu defines it."""

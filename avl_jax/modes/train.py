@@ -72,7 +72,7 @@ def run(
       config = starts.continued(config, workdir)
     pretrained = _load_pretrained(config, model, workdir)
     prepare(config, workdir, pipeline)
-    batches = _open_batches(config, workdir, pipeline)
+    batches = _open_batches(config, workdir, pipeline, stack)
     description = _describe(config, batches, pipeline)
     checkpoints = stack.enter_context(
       checkpointer.Checkpoints(
@@ -148,9 +148,12 @@ def _load_pretrained(
 
 
 def _open_batches(
-  config: ConfigDict, workdir: pathlib.Path, pipeline: InputPipeline
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  pipeline: InputPipeline,
+  stack: contextlib.ExitStack,
 ) -> TrainBatches:
-  return pipeline.train_batches(
+  batches = pipeline.train_batches(
     **config.train_data,
     seed=config.seed,
     words=config.words,
@@ -158,6 +161,8 @@ def _open_batches(
     bad_records_file=workdir / 'bad_records.json',
     host=multihost.this(),
   )
+  stack.callback(batches.close)
+  return batches
 
 
 def _describe(

@@ -95,3 +95,21 @@ def stack(clips: Iterable[Mapping], count: int) -> Batch:
           arrays[name] = _POOL.empty((count, *value.shape), value.dtype)
         arrays[name][place] = value
   return arrays | {name: np.asarray(rows) for name, rows in texts.items()}
+
+
+def fill(
+  arrays: Mapping[str, np.ndarray], first: int, clips: Iterable[Mapping]
+) -> list[str]:
+  """Writes clips into rows of arrays; returns their ids.
+
+  Args:
+    arrays: name -> [N, ...], all but the ids.
+    first: row of the first clip.
+    clips: name -> array, number or text.
+  """
+  names = []
+  for row, clip in enumerate(clips, first):
+    for name, array in arrays.items():
+      array[row] = clip[name]
+    names.append(clip['id'])
+  return names

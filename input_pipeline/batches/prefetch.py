@@ -1,6 +1,5 @@
 """Makes batches in other threads before they are needed."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -16,6 +15,7 @@ def prefetch(
   dtypes: Mapping[str, type],
   first: int,
   last: int,
+  at_once: int,
 ) -> Iterator[Batch]:
   """Yields the batches of steps `first` to `last` - 1, in order.
 
@@ -25,6 +25,7 @@ def prefetch(
     dtypes: name -> type of each array of a batch; str for text.
     first: the first step.
     last: the step after the last one.
+    at_once: number of batches in the making, each by a thread of its own.
   """
   types = {name: tf.as_dtype(np.dtype(t)) for name, t in dtypes.items()}
   errors: dict[int, Exception] = {}
@@ -46,7 +47,7 @@ def prefetch(
     return dict(zip(types, arrays, strict=True))
 
   batches = tf.data.Dataset.range(first, last).map(
-    load, num_parallel_calls=os.cpu_count(), deterministic=True
+    load, num_parallel_calls=at_once, deterministic=True
   )
   try:
     for arrays in batches.prefetch(BUFFER).as_numpy_iterator():

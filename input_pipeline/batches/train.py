@@ -49,12 +49,14 @@ Arguments of `train_batches`, most of them keys of config.train_data:
   bad_records_file: JSON list of the bad records, continued by resumed runs;
     None: none is saved. Other hosts than the first append their index to the
     name.
+  processes: number of worker processes that make the batches; 0: threads make
+    them. The batches are the same.
   host: (index, count) of this process. A batch holds its share of the step's
     examples; the shares of all hosts, in order, are the whole batch.
 """
 
+import itertools
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -62,7 +64,9 @@ import numpy as np
 from avl_jax import features
 from input_pipeline.batches import collate
 from input_pipeline.batches.prefetch import prefetch
+from input_pipeline.batches.processes import Workers
 from input_pipeline.batches.sampler import BatchSampler
+from input_pipeline.batches.worker import Source
 from input_pipeline.records.bad_records import (
   BadRecordError,
   BadRecords,
@@ -89,25 +93,29 @@ class TrainBatches:
     self,
     records: Records,
     batch_sampler: BatchSampler,
-    clip_sampler: ClipSampler,
+    source: Source,
     bad_records: BadRecords,
     *,
     fingerprint: str,
-    seed: int,
     permuted_sound: bool,
+    processes: int,
     host: tuple[int, int],
   ):
     """Reads the first usable record; see `train_batches` for the arguments."""
     self._records = records
     self._batch_sampler = batch_sampler
-    self._clip_sampler = clip_sampler
+    self._clip_sampler = source.clip_sampler
     self.bad_records = bad_records
     self.fingerprint = fingerprint
     self.networks = records.networks
-    self._seed, self._permuted_sound = seed, permuted_sound
+    self._seed, self._permuted_sound = source.seed, permuted_sound
     self._host, self._num_hosts = host
     example = self._first_usable(range(len(records)))
-    self.visual_width = clip_sampler.visual_width(example)
+    self.visual_width = self._clip_sampler.visual_width(example)
+    self._workers = None
+    if processes:
+      clip = next(self._clip_sampler.training_clips(example, 0, 0, 0))
+      self._workers = Workers(processes, source, clip)
 
   def _first_usable(self, indices: Iterable[int]) -> dict:
     """Returns the first example that is not bad; lists the bad ones before."""
@@ -125,24 +133,27 @@ class TrainBatches:
     """Returns the batch of a step, counted from 0.
 
     Raises:
-      DataError: more bad records were found than are tolerated.
+      UserError: too many records are bad, or see `Workers.make`.
     """
     epoch, indices = self._batch_sampler.batch(step)
     own = np.split(indices, self._num_hosts)[self._host].tolist()
 
-    def clips() -> Iterator[dict]:
-      found = self._records.read_checked(own, self._clip_sampler.needs)
-      for index, result in zip(own, found, strict=True):
-        if isinstance(result, BadRecordError):
-          self.bad_records.add(result)
-          substitutes = self._batch_sampler.substitutes(step, index)
-          example = self._first_usable(substitutes.tolist())
-        else:
-          example = result
-        rng = np.random.default_rng((self._seed, epoch, index))
-        yield from self._clip_sampler(example, rng)
+    def clips(index: int, example: dict | BadRecordError) -> Iterator[dict]:
+      if isinstance(example, BadRecordError):
+        self.bad_records.add(example)
+        substitutes = self._batch_sampler.substitutes(step, index)
+        example = self._first_usable(substitutes.tolist())
+      return self._clip_sampler.training_clips(
+        example, self._seed, epoch, index
+      )
 
-    batch = collate.stack(clips(), len(own) * self._clip_sampler.num_clips)
+    if self._workers:
+      batch = self._workers.make(epoch, own, clips)
+    else:
+      found = self._records.read_checked(own, self._clip_sampler.needs)
+      pairs = zip(own, found, strict=True)
+      made = itertools.chain.from_iterable(itertools.starmap(clips, pairs))
+      batch = collate.stack(made, len(own) * self._clip_sampler.num_clips)
     if self._permuted_sound:
       rng = np.random.default_rng((self._seed, step, self._host))
       places = rng.permutation(len(batch['num_frames']))
@@ -151,7 +162,13 @@ class TrainBatches:
 
   def from_step(self, first: int, last: int) -> Iterator[Batch]:
     """Yields the batches of steps `first` to `last` - 1, prefetched."""
-    return prefetch(self.batch, self._clip_sampler.dtypes, first, last)
+    at_once = self._workers.at_once if self._workers else os.cpu_count() or 1
+    return prefetch(self.batch, self._clip_sampler.dtypes, first, last, at_once)
+
+  def close(self) -> None:
+    """Ends the worker processes, if there are any; no batch is made then."""
+    if self._workers:
+      self._workers.close()
 
 
 def train_batches(
@@ -175,19 +192,18 @@ def train_batches(
   data_dir: str = '',
   max_bad_records: int = 100,
   bad_records_file: str | os.PathLike | None = None,
+  processes: int = 0,
   host: tuple[int, int] = (0, 1),
 ) -> TrainBatches:
   """Opens the batches of a training; the module lists the arguments.
 
   Raises:
-    DataError: the data or the arguments cannot make batches.
-    WordsError: there are no such word vectors.
+    UserError: the data or the arguments cannot make batches.
   """
   collate.check_shares(batch_size, host[1])
   collate.check_options(words, clips_per_example, min_time, streams)
   records = Records(datasets, (split,), data_dir)
-  path = _path_of_host(bad_records_file, host[0])
-  bad_records = BadRecords(path, max_bad_records)
+  bad_records = BadRecords(bad_records_file, max_bad_records, host[0])
   vectors = caption_vectors.open_caption_vectors(datasets, data_dir, words)
   groups = _read_groups(records, bad_records) if distinct_groups else None
   cutter = training_cutter(
@@ -198,20 +214,21 @@ def train_batches(
     candidates=candidates,
     visual_pooling=visual_pooling,
   )
+  clip_sampler = ClipSampler(
+    cutter,
+    streams=collate.check_streams(streams, records),
+    augmentation=augmentation,
+    spectrogram_augmentation=spectrogram_augmentation,
+    caption_vectors=vectors,
+  )
   return TrainBatches(
     records,
     BatchSampler(len(records), batch_size, groups, seed),
-    ClipSampler(
-      cutter,
-      streams=collate.check_streams(streams, records),
-      augmentation=augmentation,
-      spectrogram_augmentation=spectrogram_augmentation,
-      caption_vectors=vectors,
-    ),
+    Source(datasets, split, data_dir, records.fingerprint, clip_sampler, seed),
     bad_records,
     fingerprint=caption_vectors.data_fingerprint(records, vectors),
-    seed=seed,
     permuted_sound=permuted_sound,
+    processes=processes,
     host=host,
   )
 
@@ -226,12 +243,3 @@ def _read_groups(records: Records, bad_records: BadRecords) -> list[bytes]:
     else:
       groups.append(example['group'])
   return groups
-
-
-def _path_of_host(
-  path: str | os.PathLike | None, host: int
-) -> pathlib.Path | None:
-  if path is None:
-    return None
-  path = pathlib.Path(path)
-  return path.with_stem(f'{path.stem}_{host}') if host else path

@@ -41,9 +41,12 @@ class BadRecordError(DataError):
 
   def __init__(self, record: Mapping, detail: str = ''):
     """Takes the description of the record and the cause, if there is one."""
-    self.record = dict(record)
+    self.record, self._detail = dict(record), detail
     cause = f' ({detail})' if detail else ''
     super().__init__(f'{_describe(record)}{cause}. {REMEDY}')
+
+  def __reduce__(self):
+    return type(self), (self.record, self._detail)
 
 
 def _describe(record: Mapping) -> str:
@@ -110,17 +113,21 @@ class BadRecords:
   the list.
   """
 
-  def __init__(self, path: str | os.PathLike | None, maximum: int):
+  def __init__(
+    self, path: str | os.PathLike | None, maximum: int, host: int = 0
+  ):
     """Reads the list if it exists; replaces a list that cannot be parsed.
 
     Args:
       path: of the list; None: the list is not saved.
       maximum: how many different bad records are tolerated.
+      host: index of this process; other hosts than the first append it to the
+        name of the list.
 
     Raises:
       DataError: the list has more.
     """
-    self._path = pathlib.Path(path) if path is not None else None
+    self._path = _path_of_host(path, host)
     self._maximum = maximum
     self._lock = threading.Lock()
     self._records = _read_list(self._path) if self._path else {}
@@ -175,6 +182,15 @@ class BadRecords:
         f'max_bad_records={self._maximum}: {counts}.{listed} Increase '
         f'train_data.max_bad_records, or repair the data: {REMEDY}{delete}'
       )
+
+
+def _path_of_host(
+  path: str | os.PathLike | None, host: int
+) -> pathlib.Path | None:
+  if path is None:
+    return None
+  path = pathlib.Path(path)
+  return path.with_stem(f'{path.stem}_{host}') if host else path
 
 
 def _key(record: Mapping) -> tuple[str, str, int]:

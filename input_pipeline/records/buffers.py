@@ -7,6 +7,8 @@ buffers. A batch of its clips has hundreds of megabytes.
 import ctypes
 import math
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,11 @@ def keep_freed_memory() -> None:
   mallopt(_TRIM_THRESHOLD, _MAX_KEPT)
 
 
+def own_memory(size: int) -> np.ndarray:
+  """Memory of this process: uint8 [size]."""
+  return np.empty(size, np.uint8)
+
+
 class ArrayPool:
   """Allocates arrays in the memory of earlier arrays that were released.
 
@@ -36,9 +43,15 @@ class ArrayPool:
   size that existed at one time. Several threads may use a pool.
   """
 
-  def __init__(self):
-    """Makes a pool without memory."""
-    self._unused: dict[int, list[np.ndarray]] = {}
+  def __init__(self, allocate: Callable[[int], Any] = own_memory):
+    """Makes a pool without memory.
+
+    Args:
+      allocate: makes memory of a number of bytes: an object that has Python's
+        buffer protocol and can be written to.
+    """
+    self._allocate = allocate
+    self._unused: dict[int, list] = {}
 
   def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array like np.empty's, aligned so that TensorFlow need not copy it."""
@@ -47,11 +60,11 @@ class ArrayPool:
     try:
       memory = unused.pop()
     except IndexError:
-      memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+      memory = self._allocate(size + ALIGNMENT)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % ALIGNMENT
     # Views of this array, and their views, refer to this array: NumPy lets a
     # view refer to the last array of the chain, and a memoryview is no array.
-    array = np.frombuffer(memory.data, np.uint8, size, start)
+    array = np.frombuffer(memoryview(memory), np.uint8, size, start)
     finalizer = weakref.finalize(array, unused.append, memory)
     finalizer.atexit = False  # pyrefly: ignore[missing-attribute]: a property
     return array.view(dtype).reshape(shape)

@@ -101,6 +101,19 @@ class ClipSampler:
       sound = self._augmented(clip, rng)
       yield clip | sound | {'id': example['id'].decode()}
 
+  def training_clips(
+    self, example: dict, seed: int, epoch: int, index: int
+  ) -> Iterator[dict]:
+    """Yields the clips of an example in an epoch of a training.
+
+    Args:
+      example: fulfils `needs`.
+      seed: of the training.
+      epoch: counted from 0.
+      index: of the record; that of a bad one for its substitute.
+    """
+    return self(example, np.random.default_rng((seed, epoch, index)))
+
   def _augmented(self, clip: dict, rng: np.random.Generator) -> dict:
     """The sound of a clip, augmented and padded again; {}: it stays."""
     padded, count = clip['spectrogram'], int(clip['num_frames'])

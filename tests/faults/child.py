@@ -15,6 +15,7 @@ import faulthandler
 import functools
 import itertools
 import json
+import multiprocessing
 import os
 import pkgutil
 import re
@@ -75,6 +76,11 @@ def _kill(seconds: float | None, result: Any) -> None:
     time.sleep(60)
 
 
+def _kill_worker(value: None, result: Any) -> None:
+  """Kills one of the processes that make batches."""
+  os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+
 def _signal(numbers: Sequence[int], result: Any) -> None:
   """Sends signals to this process, with pauses so that each is handled."""
   for number in numbers:
@@ -120,6 +126,7 @@ def _fail(message: str, about: Any) -> None:
 ACTIONS = {
   'fail': _fail,
   'kill': _kill,
+  'kill_worker': _kill_worker,
   'signal': _signal,
   'sleep': lambda seconds, result: time.sleep(seconds),
   'fill': _fill,

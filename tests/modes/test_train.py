@@ -36,6 +36,9 @@ class MadeUpTraining:
   def from_step(self, first, last):
     return (batch(step) for step in range(first, last))
 
+  def close(self):
+    pass
+
 
 class MadeUpEvaluation:
   """One batch of noise, with media."""

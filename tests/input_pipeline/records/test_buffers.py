@@ -3,17 +3,25 @@
 import gc
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from input_pipeline.batches.shared_memory import SharedMemory
 from input_pipeline.records.buffers import ALIGNMENT, ArrayPool
+
+
+@pytest.fixture(params=['own', 'shared'])
+def arrays(request):
+  if request.param == 'own':
+    return ArrayPool()
+  return ArrayPool(SharedMemory().allocate)
 
 
 def _address(array):
   return array.__array_interface__['data'][0]
 
 
-def test_memory_of_a_view_is_not_reused():
-  arrays = ArrayPool()
+def test_memory_of_a_view_is_not_reused(arrays):
   first = arrays.empty((10, 3), np.dtype('f4'))
   first[:] = np.arange(30).reshape(10, 3)
   address = _address(first)
@@ -30,8 +38,7 @@ def test_memory_of_a_view_is_not_reused():
   assert _address(arrays.empty((5, 7), np.dtype('i4'))) != address
 
 
-def test_tensorflow_does_not_copy_the_arrays():
-  arrays = ArrayPool()
+def test_tensorflow_does_not_copy_the_arrays(arrays):
   made = []
 
   def make(step: np.ndarray) -> np.ndarray:
