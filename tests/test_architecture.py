@@ -85,8 +85,10 @@ LONG = {  # file -> why it may be longer
 }
 PRELOADED = """
 import os, sys
-import av, flax.linen, jax, librosa, matplotlib, ml_collections, optax
-import orbax.checkpoint, PIL.Image, scipy.fft, soundfile
+import av, flax.linen, jax, librosa, ml_collections, optax
+import matplotlib.backends.backend_agg
+import orbax.checkpoint, PIL.Image, scipy.fft, soundfile, soxr, tqdm
+import starlette.applications
 failed = []
 for name in sys.argv[1:]:
   child = os.fork()

@@ -56,6 +56,7 @@ def test_full(moment, begin, unbroken, tmp_path):
   assert_same_end(workdir, unbroken)
 
 
+@pytest.mark.slow
 def test_a_workdir_below_a_file(begin, tmp_path):
   (tmp_path / 'file').write_text('not a folder')
   child = begin(tmp_path / 'file' / 'run').wait()

@@ -266,15 +266,10 @@ _FLOAT32 = {
 @pytest.mark.parametrize(
   ('sub', 'dtype'),
   [
-    ('train', 'float64'),
-    # Its step is in test_step; here it is ten of them.
-    pytest.param('evalmode', 'float64', marks=pytest.mark.slow),
-    # Another learning rate, and looser tolerances: nothing the above lack.
-    pytest.param('evalmode_lr1e-5', 'float64', marks=pytest.mark.slow),
-    *(
-      pytest.param(sub, 'float32', marks=pytest.mark.slow)
-      for sub in _TRAJECTORY['sub']
-    ),
+    # Their first steps are in test_step; here they are ten.
+    pytest.param(sub, dtype, marks=pytest.mark.slow)
+    for sub in _TRAJECTORY['sub']
+    for dtype in _DTYPES
   ],
   indirect=['dtype'],
 )
