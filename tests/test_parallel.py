@@ -1,6 +1,7 @@
 """A step on several devices equals one on one device with the whole batch."""
 
 import contextlib
+import functools
 import types
 
 import jax
@@ -130,14 +131,14 @@ def _compare(got, expected, rtol):
   jax.tree_util.tree_map_with_path(close, got, jax.device_get(expected))
 
 
-@pytest.fixture(scope='module')
-def reference(request):
-  with jax.enable_x64(request.param == 'float64'):
-    return request.param, *_plain_steps(request.param)
+@functools.cache
+def _reference(dtype):
+  with jax.enable_x64(dtype == 'float64'):
+    return _plain_steps(dtype)
 
 
 @pytest.mark.parametrize(
-  ('reference', 'count'),
+  ('dtype', 'count'),
   [
     *(('float64', count) for count in (1, 2, 4, 8)),
     *(
@@ -147,10 +148,9 @@ def reference(request):
     ),
     ('float32', 8),
   ],
-  indirect=['reference'],
 )
-def test_devices_do_not_change_the_result(reference, use_devices, count):
-  dtype, expected_trace, expected_variables = reference
+def test_devices_do_not_change_the_result(dtype, count, use_devices):
+  expected_trace, expected_variables = _reference(dtype)
   use_devices(count)
   with jax.enable_x64(dtype == 'float64'):
     losses_, (gradients, stats), every_device = _mapped_steps(dtype)
