@@ -76,7 +76,7 @@ class MtebEncoder:
 
     Raises:
       UserError: the model takes none of the modalities, or nothing of a batch
-        can be read.
+        of several rows can be read.
     """
     del task_metadata, options
     return np.concatenate([self._embed(batch) for batch in inputs])

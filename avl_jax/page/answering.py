@@ -87,7 +87,8 @@ class Answering:
       if not wish.upload or path not in str(error):
         raise
       name = forms.name_of(wish.upload)
-      raise type(error)(str(error).replace(path, name)) from error
+      error.args = (str(error).replace(path, name),)
+      raise
 
   def _find(self, wish: Wish, path: str, searcher: Searcher) -> Answers:
     """The answers, in the thread of the model."""

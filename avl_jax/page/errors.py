@@ -12,6 +12,7 @@ from avl_jax.errors import ConfigError, UserError
 from avl_jax.features import MediaError, Status
 from avl_jax.page import messages
 
+_LONGEST = 2000  # characters of a message in the log
 _WRITTEN = 1000  # messages that are not written into the log again
 
 
@@ -64,16 +65,16 @@ def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
   Args:
     folders: the server's, of which visitors learn nothing but what lies below.
   """
-  written: set[str] = set()
+  written: set[int] = set()
 
   def shown(text: str) -> str:
     """A message for visitors; what they cannot do is in the log, once."""
     known = messages.without_commands(text)
-    if known != text and text not in written:
+    if known != text and hash(text) not in written:
       if len(written) >= _WRITTEN:
         written.clear()
-      written.add(text)
-      logs.write(text)
+      written.add(hash(text))
+      logs.write(text[:_LONGEST])
     return messages.without_folders(known, folders())
 
   def fail(_: Request, error: Exception) -> Response:

@@ -18,7 +18,9 @@ from avl_jax.page.options import Options, is_local
 _FORM = 2**20  # bytes that a form may have beside the question
 _BODY_SECONDS = 120.0  # that sending a question may take
 _RANGE = re.compile(
-  rb'bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*\s*', re.IGNORECASE
+  rb'bytes=\s*(\d{1,18}-\d{0,18}|-\d{1,18})'
+  rb'(\s*,\s*(\d{1,18}-\d{0,18}|-\d{1,18}))*\s*',
+  re.IGNORECASE,
 )
 _PAIR = re.compile(rb'(\d+)-(\d+)')
 _HEADERS = {
@@ -152,7 +154,7 @@ def _below(scope: Scope, prefix: str) -> Scope:
 
 
 def _is_range(value: bytes) -> bool:
-  """Whether a Range header asks for bytes, none of them backwards."""
+  """Whether a Range header asks for bytes of a file, none backwards."""
   if not _RANGE.fullmatch(value):
     return False
   return all(int(a) <= int(b) for a, b in _PAIR.findall(value))

@@ -1,14 +1,16 @@
 """The files of an index as visitors see them: by id, with their facts.
 
 An id is the beginning of the SHA-256 of a file's content, so a link to a moment
-outlives a new name. Language and date are those of `manifest.csv` in the media
-folder (columns `path`, `language`, `date`, as for own videos); without a date
-there, it is the day on which the file was last changed.
+outlives a new name. (One content may be a video and, under the suffix of
+another kind, sound; the second one's id is that of content and kind.) Language
+and date are those of `manifest.csv` in the media folder, see `manifest`;
+without a date there, it is the day on which the file was last changed.
 """
 
+import collections
 import csv
 import datetime
-import os
+import hashlib
 import pathlib
 import threading
 import time
@@ -17,7 +19,8 @@ from typing import Any, BinaryIO
 from avl_jax import logs
 from avl_jax.extraction import media_folder
 from avl_jax.features import MediaError, MissingError
-from avl_jax.page.items import Filters, Item, is_date
+from avl_jax.page import manifest
+from avl_jax.page.items import Filters, Item
 from avl_jax.search import building, opening, progress
 from avl_jax.search.index import IndexedFile
 from avl_jax.search.snapshot import Snapshot
@@ -42,7 +45,7 @@ class Library:
     """
     self._index, self._media_dir = Snapshot(folder), media_dir
     self._lock, self._looked = threading.Lock(), 0.0
-    self._table: dict[str, tuple[str, str]] = {}  # see `_table`
+    self._table: dict[str, tuple[str, str]] = {}  # see `manifest`
     self._manifest: Any = None  # that has been read: times and size
     self._said: Any = None  # of one that cannot be read
     self._read_manifest()
@@ -81,19 +84,22 @@ class Library:
       self._looked = time.monotonic()
 
   def _show(self) -> None:
+    usable = [
+      f for f in self._index.files() if len(self._index.rows_of(f.path))
+    ]
+    counts = collections.Counter(file.content for file in usable)
     items = []
-    for file in self._index.files():
-      if len(self._index.rows_of(file.path)):
-        language, date = self._table.get(file.path, ('', ''))
-        items.append(
-          Item(
-            id=file.content[:_ID],
-            file=file,
-            kind=media_folder.kind(file.path),
-            language=language,
-            date=date or self._day(file),
-          )
+    for file in usable:
+      language, date = self._table.get(file.path, ('', ''))
+      items.append(
+        Item(
+          id=_id(file, counts[file.content] > 1),
+          file=file,
+          kind=media_folder.kind(file.path),
+          language=language,
+          date=date or self._day(file),
         )
+      )
     self.windows = self._index.count
     self.by_path = {item.file.path: item for item in items}
     self.by_id = {item.id: item for item in items}
@@ -121,7 +127,7 @@ class Library:
       seen = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
       if seen == self._manifest:
         return False
-      table = _table(path)
+      table = manifest.read(path)
     except FileNotFoundError:
       pass
     except (OSError, ValueError, csv.Error) as error:
@@ -218,30 +224,9 @@ def _moved(item: Item) -> MissingError:
   )
 
 
-def _table(path: pathlib.Path) -> dict[str, tuple[str, str]]:
-  """Path of each file -> language and date, of a manifest.
-
-  Raises:
-    OSError: it cannot be read.
-    ValueError: it is not in UTF-8, or has no paths.
-    csv.Error: it is no table.
-  """
-  table, wrong = {}, []
-  with path.open(encoding='utf-8-sig', newline='') as lines:
-    rows = csv.DictReader(lines)
-    if 'path' not in (rows.fieldnames or ()):
-      raise ValueError('It has no column path.')
-    for row in rows:
-      if name := row['path']:
-        date = (row.get('date') or '').strip()
-        if date and not is_date(date):
-          wrong.append(date)
-          date = ''
-        language = (row.get('language') or '').strip()
-        table[name.replace(os.sep, '/')] = language, date
-  if wrong:
-    logs.write(
-      f'{path}: {len(wrong)} dates are not used, such as {wrong[0]!r}. '
-      'Expected YYYY, YYYY-MM or YYYY-MM-DD.'
-    )
-  return table
+def _id(file: IndexedFile, is_shared: bool) -> str:
+  """Id of a file, whose content may be that of a file of another kind, too."""
+  kind = media_folder.kind(file.path)
+  if not is_shared or kind == media_folder.VIDEO:
+    return file.content[:_ID]
+  return hashlib.sha256(f'{file.content} {kind}'.encode()).hexdigest()[:_ID]

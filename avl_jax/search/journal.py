@@ -24,7 +24,7 @@ from avl_jax.errors import UserError
 from avl_jax.search.entries import shard_of
 
 HEAD = 'HEAD'
-_NAME = re.compile(r'journal-(\d+)\.jsonl')
+_NAME = re.compile(r'journal-([1-9]\d*)\.jsonl')
 _BEGINNING = b'{"format": '  # of the first line of a journal
 
 
@@ -154,7 +154,7 @@ class Journal:
     with files.writing(self._path):
       os.truncate(self._path, self._size)
     for path in _journals(folder):
-      if path.name != self._path.name:
+      if path.name != self._path.name and is_begun(path):
         path.unlink()
 
   def commit(self, *lines: dict[str, Any]) -> None:

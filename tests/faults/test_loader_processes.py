@@ -4,6 +4,7 @@ The run without faults makes its batches in threads, so its end is also that of
 batches made by processes.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -25,8 +26,9 @@ def _below(pid):
   """Processes that a process started, and that these started."""
   found = set()
   for path in pathlib.Path(f'/proc/{pid}/task').glob('*/children'):
-    for child in map(int, path.read_text().split()):
-      found |= {child} | _below(child)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      for child in map(int, path.read_text().split()):
+        found |= {child} | _below(child)
   return found
 
 

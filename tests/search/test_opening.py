@@ -237,13 +237,13 @@ def test_files_of_others_that_are_called_alike(
   with pytest.raises(UserError, match='holds no index'):
     Index.open(folder)
   assert [path.name for path in folder.iterdir()] == [name]
-  if not name.startswith('journal'):
-    (index_dir / name).write_text('mine')
-    (index_dir / 'journal-notes.jsonl').write_text('mine')
-    step = '--config.search.step=4.0'
-    make_index(good_media, index_dir, step, '--config.search.rebuild=True')
-    assert (index_dir / name).read_text() == 'mine'
-    assert (index_dir / 'journal-notes.jsonl').read_text() == 'mine'
+  names = (name.replace('-1', '-2025'), 'journal-007.jsonl')
+  for mine in names:
+    (index_dir / mine).write_text('mine')
+  step = '--config.search.step=4.0'
+  make_index(good_media, index_dir, step, '--config.search.rebuild=True')
+  for mine in names:
+    assert (index_dir / mine).read_text() == 'mine'
 
 
 @pytest.mark.parametrize('key', ['media_dir', 'index'])

@@ -49,18 +49,19 @@ def test_a_description_leads_to_the_array():
   third = arrays.empty((12,), np.dtype('i4'))
   again = memory.describe(third)
   # The memory of the array that was released, which stays open.
-  assert (again.path, again.number) == (before.path, before.number)
+  assert (again.path, again.file) == (before.path, before.file)
   assert again.shape == (12,)
   third[:] = range(12)
   np.testing.assert_array_equal(again.open(), third, strict=True)
 
 
 def test_arrays_outlive_the_descriptors():
+  gc.collect()  # What earlier tests have left.
   before = _descriptors()
   memory = SharedMemory()
   array = ArrayPool(memory.allocate).empty((5000,), np.dtype('f8'))
   array[:] = 3
-  number = memory.describe(array).number
+  described = memory.describe(array)
   assert len(_descriptors()) == len(before) + 2  # Python's map has one, too.
   del memory
   gc.collect()
@@ -71,11 +72,14 @@ def test_arrays_outlive_the_descriptors():
   # Another file at the same descriptor is not taken for the first one.
   memory = SharedMemory()
   array = ArrayPool(memory.allocate).empty((5000,), np.dtype('f8'))
-  assert memory.describe(array).number > number
+  assert memory.describe(array).path == described.path
+  with pytest.raises(RuntimeError, match='no longer the memory'):
+    described.open()
   assert not memory.describe(array).open().any()
 
 
 def test_full_memory_is_an_error():
+  gc.collect()
   before = _descriptors()
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
@@ -90,7 +94,7 @@ def test_full_memory_is_an_error():
 def test_all_memory_is_there_before_it_is_written():
   memory = SharedMemory()
   memory.allocate(8 * mmap.PAGESIZE)
-  ((descriptor, _),) = memory._files.values()
+  (descriptor,) = memory._files.values()
   assert os.fstat(descriptor).st_blocks * 512 == 8 * mmap.PAGESIZE
 
 

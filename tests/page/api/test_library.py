@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -13,10 +14,11 @@ from avl_jax.features import (
   TimedOutError,
   UnexpectedError,
 )
-from avl_jax.page import library, plays
+from avl_jax.page import manifest, plays
 from avl_jax.page.errors import BusyError
 from avl_jax.page.library import Library
 from avl_jax.page.plays import Plays
+from tests.page.api.conftest import update
 
 VIDEO = {
   'format': 'mov,mp4,m4a,3gp,3g2,mj2',
@@ -30,11 +32,11 @@ def test_what_a_manifest_says(tmp_path, capsys):
   """Dates that are none are not used; the log says so."""
   path = tmp_path / 'manifest.csv'
   path.write_text('path,language,date\na.mp4,fr,12/05/2020\nb.mp4,,2020-02-30')
-  assert library._table(path) == {'a.mp4': ('fr', ''), 'b.mp4': ('', '')}
+  assert manifest.read(path) == {'a.mp4': ('fr', ''), 'b.mp4': ('', '')}
   assert "2 dates are not used, such as '12/05/2020'" in capsys.readouterr().out
   path.write_text('file,date\na.mp4,2020')
   with pytest.raises(ValueError, match='no column path'):
-    library._table(path)
+    manifest.read(path)
 
 
 @pytest.fixture
@@ -42,6 +44,20 @@ def files(copied):
   """The files of a copy of the index."""
   media_dir, index = copied()
   return Library(index, media_dir)
+
+
+def test_one_content_of_two_kinds_has_two_ids(run, copied):
+  media_dir, index = copied()
+  before = Library(index, media_dir).by_path['sub/new.mp4'].id
+  shutil.copy(media_dir / 'sub/new.mp4', media_dir / 'heard.mp3')
+  update(run, media_dir, index)
+  found = Library(index, media_dir)
+  video, sound = found.by_path['sub/new.mp4'], found.by_path['heard.mp3']
+  assert video.file.content == sound.file.content
+  assert (video.id, video.kind) == (before, 'video')
+  assert found.find(video.id) is video
+  assert found.find(sound.id) is sound
+  assert sound.kind == 'sound'
 
 
 def _language(files):
