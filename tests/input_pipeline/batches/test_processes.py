@@ -223,6 +223,7 @@ def test_a_killed_worker_is_one_clear_error(opened, executor):
   assert pid not in {c.pid for c in multiprocessing.active_children()}
 
 
+@pytest.mark.slow
 def test_nothing_refers_to_workers_but_their_batches(opened, executor):
   batches = opened('bad_records', processes=2)
   batches.batch(0)
