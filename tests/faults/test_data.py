@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.faults.child import Fault
-from tests.faults.conftest import assert_one_message, assert_same_end, some_fast
+from tests.faults.conftest import assert_one_message, assert_same_end
 
 SPLIT = 'input_pipeline.records.splits.Split.check'
 
@@ -46,7 +46,8 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize('damage', some_fast(LOST, 'cut at a boundary'))
+@pytest.mark.slow
+@pytest.mark.parametrize('damage', LOST)
 def test_a_file_that_is_not_whole(damage, begin, records, tmp_path):
   data, files = records
   (path,) = files()

@@ -95,7 +95,8 @@ def _damage(workdir, step, name='variables'):
   DAMAGE[name](path)
 
 
-@pytest.mark.parametrize('name', some_fast(DAMAGE, 'variables'))
+@pytest.mark.slow
+@pytest.mark.parametrize('name', DAMAGE)
 def test_damaged_last_checkpoint(name, begin, unbroken, tmp_path):
   workdir = shutil.copytree(unbroken, tmp_path / 'run')
   _damage(workdir, 8, name)

@@ -57,7 +57,16 @@ def _evaluate(network, variables, batch):
   )
 
 
-@pytest.mark.parametrize('sub', sorted(_EVALUATIONS))
+@pytest.mark.parametrize(
+  'sub',
+  [
+    # `full_db` is of this size, too, and their small forms are tested.
+    pytest.param(sub, marks=pytest.mark.slow)
+    if sub in ('tri_full', 'fused_full')
+    else sub
+    for sub in sorted(_EVALUATIONS)
+  ],
+)
 def test_golden_evaluation(sub):
   described, case, expected = _EVALUATIONS[sub]
   net = case['params']['net']

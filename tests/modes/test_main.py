@@ -141,6 +141,7 @@ def test_a_batch_that_devices_cannot_share(workdir, stamps_records, tmp_path):
     main.main(['main.py', '--config=configs/stamps.py', *arguments])
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_evaluates_and_shows(
   workdir, stamps_folder, stamps_records, tmp_path, capsys
 ):

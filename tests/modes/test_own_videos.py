@@ -56,6 +56,7 @@ def _run(folder, workdir, *arguments):
   )
 
 
+@pytest.mark.slow
 def test_the_report_names_the_gallery(started, capsys):
   record = json.loads((started / 'first/evaluation.json').read_text())
   assert record['facts']['networks'] == own_folder.NETWORKS

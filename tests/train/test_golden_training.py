@@ -34,7 +34,6 @@ _FAST = {
   *(('train', dtype) for dtype in _DTYPES),
   ('train_odd', 'float32'),
   ('evalmode', 'float64'),
-  ('tri_train', 'float64'),
   ('additive_evalmode', 'float64'),
   ('fused_train', 'float64'),
   ('fused_evalmode', 'float32'),

@@ -165,9 +165,8 @@ def test_a_folder_without_stamps(tmp_path):
   assert not list((tmp_path / 'records').rglob('*1.0.0*'))
 
 
-@pytest.mark.parametrize(
-  'error', [OSError, pytest.param(RuntimeError, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('error', [OSError, RuntimeError])
 def test_a_full_disk_leaves_no_records(
   stamps_folder, tmp_path, monkeypatch, capsys, error
 ):
