@@ -187,13 +187,6 @@ class Library:
         'server.'
       ) from error
 
-  def is_there(self, item: Item) -> bool:
-    """Whether a file can be shown."""
-    try:
-      return bool(self.path(item))
-    except MissingError:
-      return False
-
   def among(self, filters: Filters) -> set[str] | None:
     """Paths of the files that may answer; None: all."""
     if filters == Filters():

@@ -4,7 +4,7 @@ import pathlib
 import re
 from collections.abc import Iterable
 
-_SENTENCE = re.compile(r'(?<=[.!?])\s+')
+_SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z])')
 _COMMAND = re.compile(r'(?<![\w-])--(?:mode|workdir|config)\b')
 _REST = 'Tell whoever runs the server: its log says what to do.'
 # Where a path begins and ends: '/media' is none of '/media2' or 'x/media'.

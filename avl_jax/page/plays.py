@@ -1,10 +1,11 @@
 """How a browser shows a file: as it is, as clips that are made, as stills."""
 
 import math
-import os
 import pathlib
 import time
 from typing import Any
+
+from starlette.concurrency import run_in_threadpool
 
 from avl_jax import logs
 from avl_jax.errors import UserError
@@ -41,6 +42,8 @@ _FORMATS = {
 _PIXELS = ('', 'yuv420p', 'yuvj420p')
 _WEBM = ('.webm', '.weba')
 
+_State = tuple[int, int]  # when a file was last changed, its size in bytes
+
 
 class Plays:
   """Knows of each file what a browser can do with it."""
@@ -48,33 +51,42 @@ class Plays:
   def __init__(self, lane: Lane[Decoder], library: Library):
     """Takes what opens files."""
     self._lane, self._library = lane, library
-    # Key of a file -> what is known of it, and until when (`time.monotonic`).
-    self._known: dict[tuple, tuple[dict[str, Any], float]] = {}
+    # Id of a file -> its state, what is known of it, and until when
+    # (`time.monotonic`). One that is still being copied is another one later.
+    self._known: dict[str, tuple[_State, dict[str, Any], float]] = {}
 
   async def __call__(self, item: Item) -> dict[str, Any]:
     """What the API says: how a file plays, its kind, whether it is missing."""
-    missing = not self._library.is_there(item)
-    return {**await self._how(item), 'missing': missing}
+    path, state = await run_in_threadpool(self._find, item)
+    how = {'plays': STILLS}
+    if path and state and item.kind != media_folder.PICTURE:
+      how = await self._how(item, path, state)
+    return {**how, 'missing': not path}
 
-  async def _how(self, item: Item) -> dict[str, Any]:
-    if item.kind == media_folder.PICTURE:
-      return {'plays': STILLS}
+  def _find(self, item: Item) -> tuple[pathlib.Path | None, _State | None]:
+    """Path and state of a file; None: it is not there, or cannot be asked."""
     try:
       path = self._library.path(item)
-      stat = os.stat(path)
-    except (MissingError, OSError):
-      return {'plays': STILLS}
-    # A file that is still being copied, say, is another one later.
-    key = (item.id, stat.st_mtime_ns, stat.st_size)
-    found, until = self._known.get(key, ({}, 0.0))
-    if not found or time.monotonic() > until:
+    except MissingError:
+      return None, None
+    try:
+      stat = path.stat()
+    except OSError:
+      return path, None
+    return path, (stat.st_mtime_ns, stat.st_size)
+
+  async def _how(
+    self, item: Item, path: pathlib.Path, state: _State
+  ) -> dict[str, Any]:
+    known, found, until = self._known.get(item.id, (None, {}, 0.0))
+    if known != state or time.monotonic() > until:
       try:
         found, until = await self._opened(item, path)
       except BusyError:
         return {'plays': TRANSCODED}  # Which every file can be.
       if len(self._known) >= _KEPT:
         self._known.clear()
-      self._known[key] = found, until
+      self._known[item.id] = state, found, until
     return found
 
   async def _opened(

@@ -53,8 +53,8 @@ class _Context(context.SpawnContext):
   Process = _Process
 
 
-def _keep(arrays: Batch, task: futures.Future) -> None:
-  """Does nothing, but refers to the arrays."""
+def _do_nothing(arrays: Batch, task: futures.Future) -> None:
+  """A callback that refers to the arrays as long as the task is not done."""
 
 
 def start(count: int) -> futures.Executor:
@@ -105,9 +105,9 @@ class Workers:
       if not isinstance(value, str)
     }
     pickled = np.frombuffer(pickle.dumps(source), np.uint8)
-    self._kept = self._arrays.empty(pickled.shape, pickled.dtype)
-    self._kept[:] = pickled
-    self._source = self._memory.describe(self._kept)
+    self._pickled = self._arrays.empty(pickled.shape, pickled.dtype)
+    self._pickled[:] = pickled
+    self._shared_source = self._memory.describe(self._pickled)
     self._executor = start(count)
 
   def make(
@@ -155,7 +155,7 @@ class Workers:
       tasks = [
         self._executor.submit(
           worker.write_clips,
-          self._source,
+          self._shared_source,
           shared,
           start * self._num_clips,
           epoch,
@@ -166,7 +166,7 @@ class Workers:
       for task in tasks:
         # Refers to the arrays while it is not done: after an error or Ctrl-C,
         # too, their memory is not used again before all have been written.
-        task.add_done_callback(functools.partial(_keep, arrays))
+        task.add_done_callback(functools.partial(_do_nothing, arrays))
       for start, task in zip(starts, tasks, strict=True):
         names, errors = task.result()
         ids += names

@@ -174,10 +174,10 @@ def test_an_error_of_a_worker_is_raised_in_its_place(
 def test_records_that_changed_are_refused(opened, executor):
   batches = opened('bad_records', processes=2)
   workers = batches._workers
-  changed = bytes(workers._kept).replace(
+  changed = bytes(workers._pickled).replace(
     batches.fingerprint.encode(), b'0' * len(batches.fingerprint)
   )
-  workers._kept[:] = np.frombuffer(changed, np.uint8)
+  workers._pickled[:] = np.frombuffer(changed, np.uint8)
   with pytest.raises(input_pipeline.DataError, match='The records changed'):
     batches.batch(0)
 

@@ -58,6 +58,7 @@ def test_folders_of_the_server(text, shown):
     ('It has moved. Bring it up to date (--mode=index).', 1),
     ('It is not known. Expected one. Use --config.search.media_dir=DIR.', 2),
     (f'Nothing is there: {COMMAND}. Then wait.', 0),
+    (f'It is old. Make it anew, e.g. by {COMMAND}', 1),
     ('All is -- well. No such--mode is set, a.b.', None),
   ],
 )
