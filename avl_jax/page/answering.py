@@ -12,17 +12,17 @@ from starlette.responses import Response
 
 from avl_jax.errors import UserError
 from avl_jax.features import MissingError
-from avl_jax.page import exports, forms, visitors
+from avl_jax.page import cancellation, exports, forms
 from avl_jax.page.errors import BusyError
 from avl_jax.page.forms import WindowId, Wish
-from avl_jax.page.lanes import Lane
 from avl_jax.page.library import Library
 from avl_jax.page.options import Options
-from avl_jax.page.plays import Plays
-from avl_jax.search import nearest, questions
-from avl_jax.search.answers import Answer, Answers
-from avl_jax.search.asking import Searcher
-from avl_jax.search.index import Window
+from avl_jax.page.playback import Plays
+from avl_jax.page.worker_queue import Lane
+from avl_jax.search.query import non_overlapping, questions
+from avl_jax.search.query.answers import Answer, Answers
+from avl_jax.search.query.searcher import Searcher
+from avl_jax.search.store.index import Window
 
 
 class Answering:
@@ -65,7 +65,7 @@ class Answering:
     try:
       async with forms.read(request) as wish:
         work, seconds = self._answered(wish), self._options.answer_seconds
-        found = await visitors.while_there(request, work, seconds)
+        found = await cancellation.while_there(request, work, seconds)
     finally:
       self._visitors -= 1
     return exports.response(found, wish.format, str(request.base_url))
@@ -165,7 +165,7 @@ def _kind(wish: Wish, answers: Answers) -> str:
 def _is_part(own: Window, answer: Answer) -> bool:
   """Whether an answer is a window, or shares time with it."""
   window = Window(answer.path, answer.start, answer.end)
-  return window == own or nearest.overlap(own, window)
+  return window == own or non_overlapping.overlap(own, window)
 
 
 def _measured(answer: Answer) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from avl_jax.extraction import media_folder
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_file import DecodedFile
+from avl_jax.extraction.decoding.decoded_file import DecodedFile
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import NoPictureError, RefusedError, TooShortError
 from avl_jax.page.cache import Cache
 from avl_jax.page.items import Item
-from avl_jax.page.lanes import Lane
+from avl_jax.page.worker_queue import Lane
 
 WIDTHS = (160, 320, 640, 1280)  # of pictures, in pixels
 _QUALITY = 80  # of JPEG

@@ -14,10 +14,10 @@ from avl_jax.features import (
   TimedOutError,
   UnexpectedError,
 )
-from avl_jax.page import manifest, plays
+from avl_jax.page import manifest, playback
 from avl_jax.page.errors import BusyError
 from avl_jax.page.library import Library
-from avl_jax.page.plays import Plays
+from avl_jax.page.playback import Plays
 from tests.page.api.conftest import update
 
 VIDEO = {
@@ -144,7 +144,7 @@ def test_a_passing_fault_passes(files, monkeypatch, capsys, error):
   assert _asked(lane, files) == ['stills'] * 3
   assert lane.count == 1
   assert f'stills for now: {error}' in capsys.readouterr().out
-  monkeypatch.setattr(plays, '_PAUSE', -1.0)
+  monkeypatch.setattr(playback, '_PAUSE', -1.0)
   assert _asked(_Lane(error), files) == ['stills', 'native', 'native']
 
 
@@ -159,7 +159,7 @@ def test_who_waits_for_others_is_asked_again(files):
 )
 def test_what_a_file_says_is_remembered(files, monkeypatch, error):
   """Until the file has changed."""
-  monkeypatch.setattr(plays, '_PAUSE', -1.0)
+  monkeypatch.setattr(playback, '_PAUSE', -1.0)
   lane = _Lane(error)
   known, item = Plays(lane, files), files.by_path['old.avi']
 

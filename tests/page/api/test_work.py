@@ -18,13 +18,13 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import MediaError
-from avl_jax.page import serving, visitors
+from avl_jax.page import cancellation, serving
 from avl_jax.page.errors import BusyError, GoneError, TooLongError
-from avl_jax.page.lanes import Lane
-from avl_jax.search import progress
-from avl_jax.search.asking import Searcher
+from avl_jax.page.worker_queue import Lane
+from avl_jax.search.query.searcher import Searcher
+from avl_jax.search.update import progress
 from tests.helpers import media, own_folder
 from tests.page.api import living
 from tests.page.api.conftest import client_of, made
@@ -201,7 +201,7 @@ class _Visitor:
 def test_who_leaves_or_waits_too_long_cancels(
   monkeypatch, visitor, seconds, error
 ):
-  monkeypatch.setattr(visitors, '_PAUSE', 0.01)
+  monkeypatch.setattr(cancellation, '_PAUSE', 0.01)
   seen = []
 
   async def work():
@@ -212,9 +212,9 @@ def test_who_leaves_or_waits_too_long_cancels(
       raise
 
   with pytest.raises(error):
-    asyncio.run(visitors.while_there(visitor, work(), seconds))
+    asyncio.run(cancellation.while_there(visitor, work(), seconds))
   assert seen == ['cancelled']
-  answer = visitors.while_there(_Visitor(), asyncio.sleep(0.05, 3), 60)
+  answer = cancellation.while_there(_Visitor(), asyncio.sleep(0.05, 3), 60)
   assert asyncio.run(answer) == 3
 
 
