@@ -1,4 +1,4 @@
-"""Waits for work as long as a visitor does."""
+"""Waits for work, and cancels it when its visitor leaves or time is up."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""How a browser shows a file: as it is, as clips that are made, as stills."""
+"""Chooses how a browser plays a file: as it is, in new clips, or as stills."""
 
 import math
 import pathlib

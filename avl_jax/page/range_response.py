@@ -1,4 +1,4 @@
-"""Sends files that are open already, whole or in ranges."""
+"""Sends an open file, whole or in the ranges that a browser asks for."""
 
 import os
 from collections.abc import Mapping

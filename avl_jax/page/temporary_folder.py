@@ -1,4 +1,4 @@
-"""A temporary folder that does not outlive its process for long."""
+"""Makes a temporary folder that does not outlive its process for long."""
 
 import contextlib
 import fcntl

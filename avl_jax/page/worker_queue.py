@@ -1,4 +1,4 @@
-"""Work that is done one piece after another, for visitors who wait for it.
+"""Does what visitors wait for in threads, one piece of work after another.
 
 A visitor who leaves gives up what waits, and what is being decoded.
 """

@@ -1,4 +1,4 @@
-"""What is known of each answer: how sure it is, where it fits, is it there."""
+"""Makes answers of the windows found: how sure each is, where it fits best."""
 
 import pathlib
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The second of a window that fits a question best."""
+"""Finds the second of a window that fits a question best."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Which runs may ask an index.
+"""Checks whether a run may ask an index.
 
 A run asks an index whose videos it embeds to the same vectors: its video branch
 has the fingerprint of the index's. Its audio branch may be another one, of

@@ -1,4 +1,4 @@
-"""The best windows for a question, of which no two overlap."""
+"""Finds the best windows for a question, of which no two overlap."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""What an index says of its model, and the refusal of another one."""
+"""Describes the index that a model makes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are new, changed, moved or gone, by their content."""
+"""Finds which files of a folder are new, changed, moved or gone, by content."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The run that made an index, as a file beside it, so that it can be asked."""
+"""Keeps the name of the run that made an index in a file beside the index."""
 
 import json
 import os
