@@ -23,7 +23,7 @@ from avl_jax.page.library import Library
 from avl_jax.page.media import WIDTHS, Maker, media_type
 from avl_jax.page.middleware import Guard
 from avl_jax.page.options import Options
-from avl_jax.page.playback import Plays
+from avl_jax.page.playback import Playback
 from avl_jax.page.range_response import OpenedResponse
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -42,7 +42,7 @@ class Page:
     library: Library,
     maker: Maker,
     answering: Answering,
-    plays: Plays,
+    plays: Playback,
     facts: Mapping[str, Any],
     folders: Sequence[pathlib.Path],
   ):

@@ -21,7 +21,7 @@ from avl_jax.features import (
 from avl_jax.page.errors import BusyError
 from avl_jax.page.items import Item
 from avl_jax.page.library import Library
-from avl_jax.page.worker_queue import Lane
+from avl_jax.page.worker_queue import WorkerQueue
 
 NATIVE, TRANSCODED, STILLS = 'native', 'transcoded', 'stills'
 _KEPT = 100_000  # files whose streams are remembered
@@ -45,12 +45,12 @@ _WEBM = ('.webm', '.weba')
 _State = tuple[int, int]  # when a file was last changed, its size in bytes
 
 
-class Plays:
+class Playback:
   """Knows of each file what a browser can do with it."""
 
-  def __init__(self, lane: Lane[Decoder], library: Library):
+  def __init__(self, workers: WorkerQueue[Decoder], library: Library):
     """Takes what opens files."""
-    self._lane, self._library = lane, library
+    self._workers, self._library = workers, library
     # Id of a file -> its state, what is known of it, and until when
     # (`time.monotonic`). One that is still being copied is another one later.
     self._known: dict[str, tuple[_State, dict[str, Any], float]] = {}
@@ -94,7 +94,7 @@ class Plays:
   ) -> tuple[dict[str, Any], float]:
     """What a file says of itself, and until when it is believed."""
     try:
-      streams = await self._lane.run(
+      streams = await self._workers.run(
         lambda decoder: decoder.run(path, lambda media: media.streams())
       )
     except BusyError:

@@ -21,8 +21,8 @@ from avl_jax.page.library import Library
 from avl_jax.page.media import Maker
 from avl_jax.page.middleware import Guard
 from avl_jax.page.options import Options
-from avl_jax.page.playback import Plays
-from avl_jax.page.worker_queue import Lane
+from avl_jax.page.playback import Playback
+from avl_jax.page.worker_queue import WorkerQueue
 from avl_jax.search.query.searcher import Searcher
 
 _WAITING = 400  # pictures and clips that may wait; a page asks for ten at once
@@ -71,13 +71,14 @@ def made(
     if options.cache_dir:
       kept = pathlib.Path(options.cache_dir).expanduser()
     cache = Cache(kept, options.cache_bytes)
-    asking = Lane([searcher], options.askers)
-    quick, slow = Lane([first], _WAITING), Lane([second], _WAITING)
+    asking = WorkerQueue([searcher], options.askers)
+    quick = WorkerQueue([first], _WAITING)
+    slow = WorkerQueue([second], _WAITING)
     stack.callback(first.close)
     stack.callback(second.close)
-    for lane in (asking, quick, slow):
-      stack.callback(lane.close)
-    plays = Plays(quick, library)
+    for workers in (asking, quick, slow):
+      stack.callback(workers.close)
+    plays = Playback(quick, library)
     answering = Answering(asking, library, plays, threshold, options, folder)
     answering.background = background
     maker = Maker(quick, slow, cache)

@@ -24,13 +24,13 @@ T = TypeVar('T', bound=Tool)
 Result = TypeVar('Result')
 
 
-class Lane(Generic[T]):
+class WorkerQueue(Generic[T]):
   """Threads that do what is waiting, each with a tool of its own.
 
   Example:
-    lane = Lane([searcher], most=32)
-    answers = await lane.run(lambda searcher: searcher.search('question.wav'))
-    lane.close()
+    workers = WorkerQueue([searcher], most=32)
+    answers = await workers.run(lambda searcher: searcher.search('said.wav'))
+    workers.close()
   """
 
   def __init__(self, tools: list[T], most: int):

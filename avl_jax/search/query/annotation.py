@@ -33,7 +33,7 @@ class Asked(Protocol):
     ...
 
 
-class Measure:
+class Annotator:
   """Makes answers of the windows that were found."""
 
   def __init__(self, asked: Asked, backgrounds: Backgrounds):

@@ -80,7 +80,7 @@ class Searcher:
     self._backgrounds = backgrounds.Backgrounds(
       self.index, lambda: self.model, functools.cache(lambda: recordings(self))
     )
-    self._measure = annotation.Measure(self, self._backgrounds)
+    self._annotate = annotation.Annotator(self, self._backgrounds)
     self._checked: Description | None = None
 
   def __enter__(self) -> 'Searcher':
@@ -217,7 +217,7 @@ class Searcher:
     found = non_overlapping.distinct(
       self.index, name, question.vector, count, among
     )
-    return self._measure(question, name, found, threshold)
+    return self._annotate(question, name, found, threshold)
 
   @property
   def _rebuilding(self) -> str:
