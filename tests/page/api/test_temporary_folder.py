@@ -10,7 +10,7 @@ from avl_jax.page import temporary_folder
 
 KILLED = """
 import os
-from avl_jax.page import scratch
+from avl_jax.page import temporary_folder
 context = temporary_folder.folder()
 folder = context.__enter__()
 (folder / 'question.wav').write_text('said')

@@ -330,7 +330,7 @@ def test_progress_of_an_indexing(tmp_path):
 
 def test_progress_of_a_process_that_was_killed(tmp_path):
   code = (
-    'import os, pathlib, sys; from avl_jax.search import progress; '
+    'import os, pathlib, sys; from avl_jax.search.update import progress; '
     'progress.Published(pathlib.Path(sys.argv[1]), 9, 0).__enter__(); '
     'os.kill(os.getpid(), 9)'
   )
