@@ -13,13 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from avl_jax.search.asking import load_index
+  from avl_jax.search.query.searcher import load_index
   from avl_jax.trained_model import embed, load
 
 _MODULES = {
   'embed': 'avl_jax.trained_model',
   'load': 'avl_jax.trained_model',
-  'load_index': 'avl_jax.search.asking',
+  'load_index': 'avl_jax.search.query.searcher',
 }
 __all__ = ['embed', 'load', 'load_index']
 

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from avl_jax.errors import UserError
-from avl_jax.search import products
+from avl_jax.search.store import products
 
 CHUNK = 1024  # Vectors that are widened at a time.
 Kernel = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]

@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 
-from avl_jax.search.index import Index
+from avl_jax.search.store.index import Index
 from benchmarks import search
 
 COLD = """
 import sys, time
 import numpy as np
-from avl_jax.search.index import Index
+from avl_jax.search.store.index import Index
 start = time.perf_counter()
 with Index.open(sys.argv[1]) as index:
   opened = time.perf_counter()

@@ -18,8 +18,8 @@ import numpy as np
 import avl_jax
 import input_pipeline
 from avl_jax.config import read_config
-from avl_jax.search import asking, confidence
-from avl_jax.search.index import Description, Index, IndexedFile
+from avl_jax.search.query import confidence, searcher
+from avl_jax.search.store.index import Description, Index, IndexedFile
 
 SIZES = (12, 50, 200)  # windows
 ASKED, REPEATS = 100, 10
@@ -81,7 +81,7 @@ def main() -> None:
   background = background['audio'][background['subset'] == 'validation']
   things = next(x for n, x in found.items() if n.startswith('human'))
   print(
-    f'Threshold {asking.THRESHOLD}; {len(background)} background questions.'
+    f'Threshold {searcher.THRESHOLD}; {len(background)} background questions.'
   )
   print('windows  nothing fits, of 100 absent  right  of these lost')
   for size in SIZES:
@@ -93,7 +93,7 @@ def main() -> None:
         index = indexed(pathlib.Path(folder) / 'i', things['video'][inside])
         asked = np.concatenate([inside[:ASKED], others])
         rows, chances = measured(index, things['audio'][asked], background)
-      fits = chances <= asking.THRESHOLD
+      fits = chances <= searcher.THRESHOLD
       n = len(asked) - ASKED
       is_right = rows[:n] == np.arange(n)
       right.append(is_right.mean())

@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from avl_jax.backbones import feature_extractor
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.extraction.workers import Workers
 from avl_jax.features import audio, video

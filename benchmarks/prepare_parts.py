@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from avl_jax.backbones import feature_extractor, resnext3d
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import SAMPLE_RATE, audio
 from benchmarks import prepare
 

@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from avl_jax.search import products
-from avl_jax.search.index import Description, Index, IndexedFile
+from avl_jax.search.store import products
+from avl_jax.search.store.index import Description, Index, IndexedFile
 
 METHODS = {
   'float32': ('index', 'NumPy', 'FAISS Flat'),

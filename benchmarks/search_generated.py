@@ -19,9 +19,9 @@ import numpy as np
 import tqdm
 
 import avl_jax
-from avl_jax.search.answers import Answer
-from avl_jax.search.asking import Searcher
-from avl_jax.search.entries import Window
+from avl_jax.search.query.answers import Answer
+from avl_jax.search.query.searcher import Searcher
+from avl_jax.search.store.entries import Window
 from input_pipeline.datasets.stamps import tuxpaint
 
 COUNT = 10  # answers

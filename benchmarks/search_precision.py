@@ -20,7 +20,7 @@ import numpy as np
 from avl_jax import trained_model
 from avl_jax.config import read_config
 from avl_jax.retrieval import embedding, metrics
-from avl_jax.search.index import Description, Index, IndexedFile
+from avl_jax.search.store.index import Description, Index, IndexedFile
 
 
 def of_run(

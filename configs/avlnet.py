@@ -78,7 +78,7 @@ def get_config() -> ml_collections.ConfigDict:
       # Options of Apache Beam ('--runner=FlinkRunner ...'), whose workers
       # prepare own videos; '': this process prepares them.
       'beam': '',
-      # Arguments of decoding_limits.Limits: what a video may cost.
+      # Arguments of decoding.limits.Limits: what a video may cost.
       'decoding': {
         'memory': 6 * 2**30,  # bytes beside those of the idle child
         'wall_seconds': 60.0,  # of waiting, however short the video

@@ -50,7 +50,7 @@ def prepare(
     speech_words: a clip of at least so many words counts as speech, in data
       sets whose splits are made by the number of words.
     workers: raw videos that are decoded at once, see `workers.number`.
-    decoding: arguments of `decoding_limits.Limits`: what a video may cost.
+    decoding: arguments of `decoding.limits.Limits`: what a video may cost.
     **of_videos: of own and generated videos only: narrated, segments, speech,
       beam; see `prepare_videos.prepare`.
 

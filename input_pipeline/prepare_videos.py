@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from avl_jax.backbones import feature_extractor, network_names
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from input_pipeline.datasets.narrated_videos import (
   preparation as narrated_videos,
 )

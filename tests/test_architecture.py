@@ -36,6 +36,7 @@ FLOORS = {
     ('storage', 'metadata'),
     ('manifest', 'early_layout'),
   ),
+  'avl_jax/search': (('__init__',), ('query',), ('update',), ('store',)),
   'input_pipeline': (
     ('__init__',),
     ('prepare', 'prepare_videos', 'batches', 'metric_writer'),

@@ -19,8 +19,9 @@ import numpy as np
 
 from avl_jax.backbones import efficientnet, resnet, resnext3d
 from avl_jax.backbones.compilation import compile_network
-from avl_jax.features import ffmpeg_filters, video
 from avl_jax.features import images as image_files
+from avl_jax.features import video
+from avl_jax.features.ffmpeg import filters
 
 STAND_IN = 'efficientnet_lite0'
 OUTPUTS = (('pooled',), ('pooled', 'grid'))
@@ -213,7 +214,7 @@ def _as_frame(image: np.ndarray) -> np.ndarray:
   """An image scaled as `video.frames` scales the frames of a video."""
   frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), 'rgb24')
   frame.time_base = fractions.Fraction(1)
-  (scaled,) = ffmpeg_filters.scale('The image', [frame], IMAGE_SIZE, False)
+  (scaled,) = filters.scale('The image', [frame], IMAGE_SIZE, False)
   return scaled
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import tqdm
 
 from avl_jax.extraction import feature_cache, feature_checks
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.extraction.workers import Workers, number
 from avl_jax.features import (
   MEL_BINS,

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 
 Job = TypeVar('Job')
 

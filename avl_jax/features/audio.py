@@ -19,9 +19,9 @@ from avl_jax.features import (
   RefusedError,
   SilentMediaError,
   TooShortError,
-  ffmpeg,
   soundfile_audio,
 )
+from avl_jax.features.ffmpeg import containers
 
 SILENCE = 1e-3  # peak below which a recording counts as silent (-60 dBFS)
 LONGEST = 2**29  # samples of a file that is read: three hours at 48 kHz
@@ -33,7 +33,7 @@ def read_audio(
   *,
   start: float = 0.0,
   end: float = math.inf,
-  tolerance: float = ffmpeg.TOLERANCE,
+  tolerance: float = containers.TOLERANCE,
 ) -> np.ndarray:
   """Reads the first audio stream of an audio or video file as mono.
 
@@ -50,8 +50,8 @@ def read_audio(
     start: of the piece, in seconds of the file's own time (in a video, the
       time of its pictures); 0: from the first sample.
     end: of the piece, seconds; a recording that is shorter ends the piece.
-    tolerance: share of the packets that may be damaged, see `ffmpeg.Damage`;
-      they become silence.
+    tolerance: share of the packets that may be damaged, see
+      `containers.Damage`; they become silence.
 
   Returns:
     float32 [samples]; full scale is 1, which lossy codecs may exceed.
@@ -71,10 +71,10 @@ def read_audio(
       raise EmptyMediaError(f'{name}: The file has 0 bytes.')
   else:
     name = os.fspath(source)
-    source = ffmpeg.check_file(source)
+    source = containers.check_file(source)
   runs = soundfile_audio.decode(source, name, start, end, LONGEST)
   if not runs:
-    from avl_jax.features import ffmpeg_audio
+    from avl_jax.features.ffmpeg import audio as ffmpeg_audio
 
     runs = ffmpeg_audio.decode(source, name, start, end, tolerance, LONGEST)
   waveform = _resample(runs, sample_rate, name)

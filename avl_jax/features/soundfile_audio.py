@@ -33,7 +33,7 @@ def decode(
   """Decodes from `start` to `end` s as mono.
 
   Args:
-    source: result of `ffmpeg.check_file`, or the content of a file.
+    source: result of `containers.check_file`, or the content of a file.
     name: of the file, for messages.
     start: of the piece, seconds.
     end: of the piece, seconds.
@@ -170,7 +170,7 @@ def _is_whole(
 
   It believes the header of an MP3, or guesses the length from the first packet.
   """
-  from avl_jax.features import ffmpeg_audio
+  from avl_jax.features.ffmpeg import audio as ffmpeg_audio
 
   if sound.format not in _UNTRUSTED:
     return True

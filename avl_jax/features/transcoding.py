@@ -20,11 +20,11 @@ from avl_jax.features import (
   RefusedError,
   TooShortError,
   audio,
-  ffmpeg,
-  ffmpeg_video,
   formats,
   video,
 )
+from avl_jax.features.ffmpeg import containers
+from avl_jax.features.ffmpeg import video as ffmpeg_video
 from avl_jax.features.open_file import OpenFile
 
 _RATE = 48_000  # Hz, of the sound
@@ -46,9 +46,9 @@ def streams(file: str | os.PathLike | OpenFile) -> dict[str, str]:
   """
   name = os.fspath(file)
   found = {'format': '', 'video': '', 'audio': '', 'pixels': ''}
-  with ffmpeg.media_errors(name, 'The file cannot be opened'):
-    container = ffmpeg.open_container(
-      ffmpeg.check_file(file),
+  with containers.media_errors(name, 'The file cannot be opened'):
+    container = containers.open_container(
+      containers.check_file(file),
       name,
       (*formats.VIDEO_FORMATS, *formats.AUDIO_FORMATS),
     )

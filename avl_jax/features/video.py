@@ -16,7 +16,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avl_jax.features import ffmpeg, ffmpeg_filters, ffmpeg_video
+from avl_jax.features.ffmpeg import containers, filters
+from avl_jax.features.ffmpeg import video as ffmpeg_video
 
 
 def frames(
@@ -26,7 +27,7 @@ def frames(
   crop: bool,
   start: float = 0.0,
   end: float | None = None,
-  tolerance: float = ffmpeg.TOLERANCE,
+  tolerance: float = containers.TOLERANCE,
 ) -> Iterator[np.ndarray]:
   """Iterates over upright frames of a video file, with bounded memory.
 
@@ -45,7 +46,8 @@ def frames(
     crop: keep only the centre [size, size].
     start: of the piece, seconds.
     end: of the piece, seconds; None or a time after the end: until the end.
-    tolerance: share of the packets that may be damaged, see `ffmpeg.Damage`.
+    tolerance: share of the packets that may be damaged, see
+      `containers.Damage`.
 
   Returns:
     An iterator of uint8 [H, W, 3], RGB.
@@ -83,10 +85,10 @@ def frames(
 def _frames(path, container, *, fps, size, crop, start, end, tolerance):
   """The iterator that `frames` returns; closes the container."""
   name = os.fspath(path)
-  with ffmpeg.media_errors(name, 'The file is damaged or cut off'):
+  with containers.media_errors(name, 'The file is damaged or cut off'):
     timed = ffmpeg_video.timed_frames(path, container, start, tolerance)
     shown = resample(timed, fps, start, end)
-    yield from ffmpeg_filters.scale(name, shown, size, crop)
+    yield from filters.scale(name, shown, size, crop)
 
 
 def resample(

@@ -12,15 +12,16 @@ from ml_collections import ConfigDict
 
 from avl_jax import logs, multihost, trained_model
 from avl_jax.errors import ConfigError, Interrupted, UserError
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, Status
 from avl_jax.files import InUseError
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import building, describing, opening, sharing
-from avl_jax.search.building import Outcome
-from avl_jax.search.file_features import FileFeatures
-from avl_jax.search.index import Description, Index, IndexedFile
-from avl_jax.search.listing import Failure
+from avl_jax.search.query import compatibility
+from avl_jax.search.store.index import Description, Index, IndexedFile
+from avl_jax.search.update import building, description, opening
+from avl_jax.search.update.building import Outcome
+from avl_jax.search.update.differences import Failure
+from avl_jax.search.update.file_features import FileFeatures
 from avl_jax.train.preemption import SIGNALS
 
 _SHOWN = 5  # files in the summary
@@ -59,7 +60,7 @@ def index(
       'to hear all of each window.'
     )
   kinds = {key: options[key] for key in ('window', 'step', 'names', 'dtype')}
-  wanted = describing.describe(trained, **kinds)
+  wanted = description.describe(trained, **kinds)
   features = FileFeatures(folder, wanted.networks, trained.visual)
   command = _command(config, workdir, folder, wanted)
   began = time.perf_counter()
@@ -112,7 +113,7 @@ def _command(
 ) -> str:
   """The command that makes the index anew."""
   media_dir = pathlib.Path(config.search.media_dir)
-  command = sharing.rebuilding(folder, wanted, workdir, media_dir)
+  command = compatibility.rebuilding(folder, wanted, workdir, media_dir)
   for key in ('resnet152', 'resnext101'):
     file = pathlib.Path(config.prepare[key])
     if file.is_file():  # It may have been named in this command alone.

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from avl_jax import logs, multihost, trained_model
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.modes.pipeline import InputPipeline
-from avl_jax.search import asking, backgrounds, confidence
-from avl_jax.search.asking import Searcher
+from avl_jax.search.query import backgrounds, confidence
+from avl_jax.search.query.searcher import Searcher
 
 
 def search(
@@ -79,7 +79,7 @@ def opened(
     resnext101=config.prepare.resnext101,
     vectors=config.words.vectors,
   )
-  return asking.Searcher(
+  return Searcher(
     config.search.index,
     workdir,
     media_dir=config.search.media_dir or None,

@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from avl_jax import logs, multihost
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.modes import search
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.page import service, serving

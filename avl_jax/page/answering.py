@@ -12,17 +12,17 @@ from starlette.responses import Response
 
 from avl_jax.errors import UserError
 from avl_jax.features import MissingError
-from avl_jax.page import exports, forms, visitors
+from avl_jax.page import cancellation, exports, forms
 from avl_jax.page.errors import BusyError
 from avl_jax.page.forms import WindowId, Wish
-from avl_jax.page.lanes import Lane
 from avl_jax.page.library import Library
 from avl_jax.page.options import Options
-from avl_jax.page.plays import Plays
-from avl_jax.search import nearest, questions
-from avl_jax.search.answers import Answer, Answers
-from avl_jax.search.asking import Searcher
-from avl_jax.search.index import Window
+from avl_jax.page.playback import Playback
+from avl_jax.page.worker_queue import WorkerQueue
+from avl_jax.search.query import non_overlapping, questions
+from avl_jax.search.query.answers import Answer, Answers
+from avl_jax.search.query.searcher import Searcher
+from avl_jax.search.store.index import Window
 
 
 class Answering:
@@ -34,9 +34,9 @@ class Answering:
 
   def __init__(
     self,
-    lane: Lane[Searcher],
+    workers: WorkerQueue[Searcher],
     library: Library,
-    plays: Plays,
+    plays: Playback,
     threshold: float,
     options: Options,
     folder: pathlib.Path,
@@ -44,7 +44,7 @@ class Answering:
     """Takes what answers.
 
     Args:
-      lane: with the model.
+      workers: with the model.
       library: of the files.
       plays: knows what a browser plays.
       threshold: see `Searcher.answer`.
@@ -52,7 +52,7 @@ class Answering:
       folder: for questions while they are answered.
     """
     self.threshold, self.background = threshold, 0
-    self._lane, self._library, self._plays = lane, library, plays
+    self._workers, self._library, self._plays = workers, library, plays
     self._options, self._folder, self._visitors = options, folder, 0
 
   async def search(self, request: Request) -> Response:
@@ -65,7 +65,7 @@ class Answering:
     try:
       async with forms.read(request) as wish:
         work, seconds = self._answered(wish), self._options.answer_seconds
-        found = await visitors.while_there(request, work, seconds)
+        found = await cancellation.while_there(request, work, seconds)
     finally:
       self._visitors -= 1
     return exports.response(found, wish.format, str(request.base_url))
@@ -82,7 +82,7 @@ class Answering:
 
   async def _ask(self, wish: Wish, path: str) -> Answers:
     try:
-      return await self._lane.run(functools.partial(self._find, wish, path))
+      return await self._workers.run(functools.partial(self._find, wish, path))
     except UserError as error:
       if not wish.upload or path not in str(error):
         raise
@@ -165,7 +165,7 @@ def _kind(wish: Wish, answers: Answers) -> str:
 def _is_part(own: Window, answer: Answer) -> bool:
   """Whether an answer is a window, or shares time with it."""
   window = Window(answer.path, answer.start, answer.end)
-  return window == own or nearest.overlap(own, window)
+  return window == own or non_overlapping.overlap(own, window)
 
 
 def _measured(answer: Answer) -> dict[str, Any]:

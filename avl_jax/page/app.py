@@ -14,17 +14,17 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from avl_jax.errors import ConfigError
-from avl_jax.page import errors, forms, visitors
+from avl_jax.page import cancellation, errors, forms
 from avl_jax.page.access import Access
 from avl_jax.page.answering import Answering
 from avl_jax.page.errors import TooLongError
-from avl_jax.page.guard import Guard
 from avl_jax.page.items import Item
 from avl_jax.page.library import Library
 from avl_jax.page.media import WIDTHS, Maker, media_type
+from avl_jax.page.middleware import Guard
 from avl_jax.page.options import Options
-from avl_jax.page.plays import Plays
-from avl_jax.page.sending import OpenedResponse
+from avl_jax.page.playback import Playback
+from avl_jax.page.range_response import OpenedResponse
 
 _FOLDER = pathlib.Path(__file__).parent
 _STATIC, _OPENAPI = _FOLDER / 'static', _FOLDER / 'openapi.json'
@@ -42,7 +42,7 @@ class Page:
     library: Library,
     maker: Maker,
     answering: Answering,
-    plays: Plays,
+    plays: Playback,
     facts: Mapping[str, Any],
     folders: Sequence[pathlib.Path],
   ):
@@ -191,7 +191,7 @@ class Page:
     """What is made, open; made again if it is deleted before it is open."""
     seconds = self._options.answer_seconds
     for _ in range(_TRIES):
-      path = await visitors.while_there(request, work(), seconds)
+      path = await cancellation.while_there(request, work(), seconds)
       with contextlib.suppress(FileNotFoundError):
         return await run_in_threadpool(open, path, 'rb')
     raise TooLongError(

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from avl_jax.errors import ConfigError
 from avl_jax.extraction import media_folder
 from avl_jax.page.items import Filters, is_date
-from avl_jax.search.asking import COUNT
+from avl_jax.search.query.searcher import COUNT
 
 FORMATS = ('json', 'csv', 'm3u')
 _FIELDS = 20

@@ -5,7 +5,7 @@ import datetime
 import re
 from typing import Any
 
-from avl_jax.search.index import IndexedFile
+from avl_jax.search.store.index import IndexedFile
 
 _DATE = re.compile(r'\d{4}(-\d\d(-\d\d)?)?')
 

@@ -21,9 +21,9 @@ from avl_jax.extraction import media_folder
 from avl_jax.features import MediaError, MissingError
 from avl_jax.page import manifest
 from avl_jax.page.items import Filters, Item
-from avl_jax.search import building, opening, progress
-from avl_jax.search.index import IndexedFile
-from avl_jax.search.snapshot import Snapshot
+from avl_jax.search.store.index import IndexedFile
+from avl_jax.search.store.snapshot import Snapshot
+from avl_jax.search.update import building, opening, progress
 
 MANIFEST = 'manifest.csv'
 _ID = 16  # hexadecimal digits of an id

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from avl_jax.extraction import media_folder
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_file import DecodedFile
+from avl_jax.extraction.decoding.decoded_file import DecodedFile
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import NoPictureError, RefusedError, TooShortError
 from avl_jax.page.cache import Cache
 from avl_jax.page.items import Item
-from avl_jax.page.lanes import Lane
+from avl_jax.page.worker_queue import WorkerQueue
 
 WIDTHS = (160, 320, 640, 1280)  # of pictures, in pixels
 _QUALITY = 80  # of JPEG
@@ -41,7 +41,9 @@ def media_type(path: str) -> str:
 class Maker:
   """Makes what visitors see of files, once for all who ask at the same time."""
 
-  def __init__(self, quick: Lane[Decoder], slow: Lane[Decoder], cache: Cache):
+  def __init__(
+    self, quick: WorkerQueue[Decoder], slow: WorkerQueue[Decoder], cache: Cache
+  ):
     """Takes what works.
 
     Args:
@@ -106,7 +108,7 @@ class Maker:
 
   async def _made(
     self,
-    lane: Lane[Decoder],
+    workers: WorkerQueue[Decoder],
     name: str,
     path: pathlib.Path,
     make: Callable[[DecodedFile], bytes],
@@ -116,7 +118,7 @@ class Maker:
       return found
 
     async def work() -> pathlib.Path:
-      return await lane.run(
+      return await workers.run(
         lambda decoder: self._cache.add(name, decoder.run(path, make))
       )
 

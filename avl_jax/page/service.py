@@ -10,20 +10,20 @@ import numpy as np
 
 from avl_jax import logs
 from avl_jax.errors import UserError
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.decoder import Decoder
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.features import SAMPLE_RATE
-from avl_jax.page import scratch
+from avl_jax.page import temporary_folder
 from avl_jax.page.answering import Answering
 from avl_jax.page.app import Page
 from avl_jax.page.cache import Cache
-from avl_jax.page.guard import Guard
-from avl_jax.page.lanes import Lane
 from avl_jax.page.library import Library
 from avl_jax.page.media import Maker
+from avl_jax.page.middleware import Guard
 from avl_jax.page.options import Options
-from avl_jax.page.plays import Plays
-from avl_jax.search.asking import Searcher
+from avl_jax.page.playback import Playback
+from avl_jax.page.worker_queue import WorkerQueue
+from avl_jax.search.query.searcher import Searcher
 
 _WAITING = 400  # pictures and clips that may wait; a page asks for ten at once
 _MEMORY = 2 * 2**30  # bytes that decoding may take at most
@@ -66,18 +66,19 @@ def made(
   first = Decoder(limits_of_media(limits))
   second = first.sibling()
   facts, background = _warm_up(searcher)
-  with scratch.folder() as folder, contextlib.ExitStack() as stack:
+  with temporary_folder.folder() as folder, contextlib.ExitStack() as stack:
     kept = folder / 'cache'
     if options.cache_dir:
       kept = pathlib.Path(options.cache_dir).expanduser()
     cache = Cache(kept, options.cache_bytes)
-    asking = Lane([searcher], options.askers)
-    quick, slow = Lane([first], _WAITING), Lane([second], _WAITING)
+    asking = WorkerQueue([searcher], options.askers)
+    quick = WorkerQueue([first], _WAITING)
+    slow = WorkerQueue([second], _WAITING)
     stack.callback(first.close)
     stack.callback(second.close)
-    for lane in (asking, quick, slow):
-      stack.callback(lane.close)
-    plays = Plays(quick, library)
+    for workers in (asking, quick, slow):
+      stack.callback(workers.close)
+    plays = Playback(quick, library)
     answering = Answering(asking, library, plays, threshold, options, folder)
     answering.background = background
     maker = Maker(quick, slow, cache)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avl_jax.retrieval import ranking
-from avl_jax.search.index import Index
+from avl_jax.search.store.index import Index
 from benchmarks import evaluate, search
 from benchmarks.gpu.parts import Sizes
 

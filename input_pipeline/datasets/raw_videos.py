@@ -8,8 +8,8 @@ from typing import Any
 
 from avl_jax import logs
 from avl_jax.backbones import feature_extractor, network_names
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.decoder import Decoder
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.extraction.video_features import Extraction
 from input_pipeline.datasets.own_videos.digests import Digests
 

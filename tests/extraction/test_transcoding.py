@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import (
   MediaError,
   NoPictureError,

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from avl_jax.extraction import decoding_process, workers
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction import workers
+from avl_jax.extraction.decoding import process as decoding_process
+from avl_jax.extraction.decoding.decoder import Decoder
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.extraction.workers import Workers
 from avl_jax.features import UnexpectedError
 from tests.helpers import fake_decoders

@@ -20,7 +20,7 @@ from tests.helpers import corpus
 
 SEEDS = 3  # of each file, in the ordinary suite
 # Of each way: what one function may return at most. A damaged time makes a
-# pause of `ffmpeg.LONGEST_PAUSE`, perhaps several, or a late start.
+# pause of `containers.LONGEST_PAUSE`, perhaps several, or a late start.
 MOST = {
   'sound': 3600 * 16_000,
   'bytes': 3600 * 16_000,

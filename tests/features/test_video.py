@@ -17,10 +17,9 @@ from avl_jax.features import (
   MissingError,
   RefusedError,
   audio,
-  ffmpeg,
-  ffmpeg_filters,
   video,
 )
+from avl_jax.features.ffmpeg import containers, filters
 from tests.helpers import golden
 
 PARAMS = {
@@ -85,7 +84,7 @@ def test_golden_sizes(tmp_path, monkeypatch):
       continue  # The release squeezes rotated pictures.
     for size, kind in ((224, '2d'), (112, '3d')):
       expected = row[kind]
-      assert ffmpeg_filters.scaled_size('', width, height, size) == (
+      assert filters.scaled_size('', width, height, size) == (
         expected['scale_width'],
         expected['scale_height'],
       )
@@ -328,7 +327,7 @@ def test_malicious_files_are_refused(tmp_path):
 
 def test_large_frames_are_refused(tmp_path, monkeypatch):
   path = write_numbered(tmp_path / 'video.mkv', 30)
-  monkeypatch.setattr(ffmpeg, 'MOST_PIXELS', 255)
+  monkeypatch.setattr(containers, 'MOST_PIXELS', 255)
   with pytest.raises(RefusedError, match='Expected at most 255 pixels'):
     video.frames(path, 1, 16, False)
 

@@ -2,7 +2,7 @@
 
   python -m tests.helpers.fake_decoders
 
-is started in place of `avl_jax.extraction.decoding_child`. What happens to a
+is started in place of `avl_jax.extraction.decoding.child`. What happens to a
 file depends on its stem.
 """
 
@@ -19,8 +19,8 @@ import time
 import numpy as np
 
 from avl_jax import logs
-from avl_jax.extraction import decoding_child
-from avl_jax.extraction import decoding_protocol as protocol
+from avl_jax.extraction.decoding import child as decoding_child
+from avl_jax.extraction.decoding import protocol
 
 PARENT = os.getppid()
 POISONED = []

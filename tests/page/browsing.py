@@ -16,10 +16,10 @@ import scipy.signal
 import soundfile
 import uvicorn
 
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.page import service, serving
 from avl_jax.page.options import Options
-from avl_jax.search.asking import Searcher
+from avl_jax.search.query.searcher import Searcher
 from tests.page import drawn, stand_in
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')

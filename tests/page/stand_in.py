@@ -16,8 +16,8 @@ import pytest
 
 from avl_jax import trained_model
 from avl_jax.retrieval import evaluation
-from avl_jax.search import moments, question_files, sharing
-from avl_jax.search.index import Description, Index, IndexedFile
+from avl_jax.search.query import best_seconds, compatibility, question_files
+from avl_jax.search.store.index import Description, Index, IndexedFile
 from tests.page import drawn
 
 WINDOW, STEP = 4, 2  # seconds
@@ -62,12 +62,12 @@ def embed(trained, *, audio=None, image=None, text=None) -> dict:
   return {'video': question(drawn.nearest(middle))[None]}
 
 
-def curve(index, trained, window, name, question) -> moments.Curve | None:
-  """As `moments.of_window`."""
+def curve(index, trained, window, name, question) -> best_seconds.Curve | None:
+  """As `best_seconds.of_window`."""
   rows = seconds_of(window.path)
   seconds = np.arange(window.start, min(window.end, len(rows)))
   scores = rows[seconds.astype(int)] @ question
-  return moments.Curve(seconds, scores)
+  return best_seconds.Curve(seconds, scores)
 
 
 class WindowVectors:
@@ -115,9 +115,9 @@ def replaced_model():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(trained_model, 'embed', embed)
     patch.setattr(evaluation, 'fingerprint', lambda _: DESCRIPTION.model)
-    patch.setattr(sharing, 'check_branch', lambda *_: None)
-    patch.setattr(sharing, 'check_question', lambda *_: None)
-    patch.setattr(moments, 'of_window', curve)
+    patch.setattr(compatibility, 'check_branch', lambda *_: None)
+    patch.setattr(compatibility, 'check_question', lambda *_: None)
+    patch.setattr(best_seconds, 'of_window', curve)
     patch.setattr(question_files, 'WindowVectors', WindowVectors)
     yield
 

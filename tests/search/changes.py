@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from avl_jax.search import shards
-from avl_jax.search.index import Index
-from avl_jax.search.snapshot import Snapshot
+from avl_jax.search.store import shards
+from avl_jax.search.store.index import Index
+from avl_jax.search.store.snapshot import Snapshot
 from tests.search import made_up
 
 

@@ -14,7 +14,7 @@ import avl_jax
 import main
 from avl_jax import trained_model
 from avl_jax.backbones import feature_extractor
-from avl_jax.search import file_features
+from avl_jax.search.update import file_features
 from tests.helpers import media, own_folder, small_run
 
 _load_once = functools.cache(trained_model.load)

@@ -12,7 +12,7 @@ import sys
 
 from avl_jax.backbones import feature_extractor
 from avl_jax.extraction import feature_cache
-from avl_jax.search import journal, shards
+from avl_jax.search.store import journal, shards
 from tests.helpers import small_run
 
 MOMENTS = {

@@ -12,8 +12,8 @@ import signal
 import sys
 from typing import Any
 
-from avl_jax.search import shards
-from avl_jax.search.index import Index
+from avl_jax.search.store import shards
+from avl_jax.search.store.index import Index
 from tests.search import changes, made_up
 
 ROOM = os.sep + os.path.join('avl_jax', 'search') + os.sep

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avl_jax.search.index import Description, IndexedFile
+from avl_jax.search.store.index import Description, IndexedFile
 
 DIM = 24
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from avl_jax.backbones import network_names
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.decoder import Decoder
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import MediaError, Status, UnexpectedError, clips
 from avl_jax.files import write_atomically

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from avl_jax import logs
 from avl_jax.extraction import workers as pool
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.extraction.progress import Progress
 from avl_jax.features import Status
 from input_pipeline.datasets.own_videos import tables

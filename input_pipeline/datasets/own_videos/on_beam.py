@@ -22,7 +22,7 @@ from apache_beam.utils import shared
 
 from avl_jax import logs
 from avl_jax.errors import UserError
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import Status
 from avl_jax.files import write_atomically
 from input_pipeline.datasets import beam_options

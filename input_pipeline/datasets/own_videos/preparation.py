@@ -16,7 +16,7 @@ from typing import Any
 from avl_jax import logs
 from avl_jax.backbones import network_names
 from avl_jax.errors import UserError
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.files import InUseError, Lock
 from input_pipeline.datasets.own_videos import (
   builder,

@@ -8,8 +8,8 @@ import tqdm
 
 from avl_jax.extraction import video_features
 from avl_jax.extraction import workers as pool
-from avl_jax.extraction.decoding import Decoder
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.decoder import Decoder
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.features import (
   MediaError,
   Status,

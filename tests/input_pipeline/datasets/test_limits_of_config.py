@@ -6,7 +6,7 @@ import input_pipeline
 from avl_jax.backbones import feature_extractor
 from avl_jax.config import ROOT, read_config
 from avl_jax.errors import UserError
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from tests.helpers import media, own_folder
 
 NETWORK = own_folder.NETWORKS['visual_2d']

@@ -12,10 +12,10 @@ import soundfile
 from PIL import Image
 
 import main
-from avl_jax.extraction.decoding_limits import Limits
+from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.page import service
 from avl_jax.page.options import Options
-from avl_jax.search.asking import Searcher
+from avl_jax.search.query.searcher import Searcher
 from tests.helpers import media, own_folder
 from tests.page.api import living
 from tests.search.conftest import make_run, replaced_networks

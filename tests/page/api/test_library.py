@@ -14,10 +14,10 @@ from avl_jax.features import (
   TimedOutError,
   UnexpectedError,
 )
-from avl_jax.page import manifest, plays
+from avl_jax.page import manifest, playback
 from avl_jax.page.errors import BusyError
 from avl_jax.page.library import Library
-from avl_jax.page.plays import Plays
+from avl_jax.page.playback import Playback
 from tests.page.api.conftest import update
 
 VIDEO = {
@@ -100,7 +100,7 @@ def test_a_manifest_that_cannot_be_read_is_tried_again(
   assert capsys.readouterr().out == ''
 
 
-class _Lane:
+class _Workers:
   """Raises errors, then says what a file has."""
 
   def __init__(self, *errors):
@@ -118,8 +118,8 @@ def _with_cause(error, cause):
   return error
 
 
-def _asked(lane, files, times=3):
-  plays_, item = Plays(lane, files), files.by_path['old.avi']
+def _asked(workers, files, times=3):
+  plays_, item = Playback(workers, files), files.by_path['old.avi']
 
   async def ask():
     return [(await plays_(item))['plays'] for _ in range(times)]
@@ -140,18 +140,18 @@ def _asked(lane, files, times=3):
 )
 def test_a_passing_fault_passes(files, monkeypatch, capsys, error):
   """Not at once, since a file may always take too long."""
-  lane = _Lane(error)
-  assert _asked(lane, files) == ['stills'] * 3
-  assert lane.count == 1
+  workers = _Workers(error)
+  assert _asked(workers, files) == ['stills'] * 3
+  assert workers.count == 1
   assert f'stills for now: {error}' in capsys.readouterr().out
-  monkeypatch.setattr(plays, '_PAUSE', -1.0)
-  assert _asked(_Lane(error), files) == ['stills', 'native', 'native']
+  monkeypatch.setattr(playback, '_PAUSE', -1.0)
+  assert _asked(_Workers(error), files) == ['stills', 'native', 'native']
 
 
 def test_who_waits_for_others_is_asked_again(files):
-  lane = _Lane(BusyError(9))
-  assert _asked(lane, files) == ['transcoded', 'native', 'native']
-  assert lane.count == 2
+  workers = _Workers(BusyError(9))
+  assert _asked(workers, files) == ['transcoded', 'native', 'native']
+  assert workers.count == 2
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_who_waits_for_others_is_asked_again(files):
 )
 def test_what_a_file_says_is_remembered(files, monkeypatch, error):
   """Until the file has changed."""
-  monkeypatch.setattr(plays, '_PAUSE', -1.0)
-  lane = _Lane(error)
-  known, item = Plays(lane, files), files.by_path['old.avi']
+  monkeypatch.setattr(playback, '_PAUSE', -1.0)
+  workers = _Workers(error)
+  known, item = Playback(workers, files), files.by_path['old.avi']
 
   async def ask():
     found = [(await known(item))['plays'] for _ in range(3)]
@@ -169,4 +169,4 @@ def test_what_a_file_says_is_remembered(files, monkeypatch, error):
     return [*found, (await known(item))['plays']]
 
   assert asyncio.run(ask()) == ['stills'] * 3 + ['native']
-  assert lane.count == 2
+  assert workers.count == 2

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.page import sending
+from avl_jax.page import range_response
 from avl_jax.page.cache import Cache
 from avl_jax.page.options import Options
-from avl_jax.page.plays import of_streams
+from avl_jax.page.playback import of_streams
 
 
 @pytest.fixture(scope='module')
@@ -163,7 +163,7 @@ def test_what_is_deleted_while_it_is_sent_is_sent(app, client, files):
       path.unlink(missing_ok=True)
       return real(descriptor)
 
-    patch.setattr(sending.os, 'fstat', delete)
+    patch.setattr(range_response.os, 'fstat', delete)
     assert client.get(address).content == whole
     assert not path.exists()
     finds = iter([path])

@@ -9,7 +9,7 @@ from avl_jax.errors import UserError
 from avl_jax.features import MissingError
 from avl_jax.page import errors
 from avl_jax.page.messages import without_commands, without_folders
-from avl_jax.search.journal import DamageError
+from avl_jax.search.store.journal import DamageError
 from tests.page.api.conftest import client_of, made
 
 COMMAND = (
@@ -96,7 +96,7 @@ def test_a_damaged_index_is_told(run, copied, question, monkeypatch):
     raise DamageError(index / 'head.json', 'is damaged')
 
   with made(run, index, media_dir) as app, client_of(app) as client:
-    monkeypatch.setattr('avl_jax.search.asking.Searcher.refresh', fail)
+    monkeypatch.setattr('avl_jax.search.query.searcher.Searcher.refresh', fail)
     response = client.post('api/v1/search', files=files)
     assert response.status_code == 422
     said = response.json()['error']

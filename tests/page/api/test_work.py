@@ -18,13 +18,13 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from avl_jax.extraction.decoding import Decoder
+from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import MediaError
-from avl_jax.page import serving, visitors
+from avl_jax.page import cancellation, serving
 from avl_jax.page.errors import BusyError, GoneError, TooLongError
-from avl_jax.page.lanes import Lane
-from avl_jax.search import progress
-from avl_jax.search.asking import Searcher
+from avl_jax.page.worker_queue import WorkerQueue
+from avl_jax.search.query.searcher import Searcher
+from avl_jax.search.update import progress
 from tests.helpers import media, own_folder
 from tests.page.api import living
 from tests.page.api.conftest import client_of, made
@@ -51,37 +51,37 @@ class _Tool:
 
 
 @contextlib.contextmanager
-def _lane(most):
+def _workers(most):
   tool = _Tool()
-  lane = Lane([tool], most)
+  workers = WorkerQueue([tool], most)
   try:
-    yield lane, tool
+    yield workers, tool
   finally:
-    lane.close()
+    workers.close()
 
 
 def test_work_is_done_in_order_and_no_more_waits_than_may():
   async def ask():
-    with _lane(5) as (lane, tool):
+    with _workers(5) as (workers, tool):
       jobs = [
-        asyncio.ensure_future(lane.run(lambda tool, i=i: tool.work(i, 0.05)))
+        asyncio.ensure_future(workers.run(lambda tool, i=i: tool.work(i, 0.05)))
         for i in range(5)
       ]
       await asyncio.sleep(0)
       with pytest.raises(BusyError, match='5 others'):
-        await lane.run(lambda tool: tool.work(9))
+        await workers.run(lambda tool: tool.work(9))
       assert await asyncio.gather(*jobs) == tool.done == [0, 1, 2, 3, 4]
-      assert await lane.run(lambda tool: tool.work(6)) == 6
+      assert await workers.run(lambda tool: tool.work(6)) == 6
 
   asyncio.run(ask())
 
 
 def test_who_leaves_gives_up_what_waits_and_what_is_done():
   async def ask():
-    with _lane(5) as (lane, tool):
-      first = asyncio.ensure_future(lane.run(lambda tool: tool.work(0, 60)))
-      second = asyncio.ensure_future(lane.run(lambda tool: tool.work(1)))
-      third = asyncio.ensure_future(lane.run(lambda tool: tool.work(2)))
+    with _workers(5) as (workers, tool):
+      first = asyncio.ensure_future(workers.run(lambda tool: tool.work(0, 60)))
+      second = asyncio.ensure_future(workers.run(lambda tool: tool.work(1)))
+      third = asyncio.ensure_future(workers.run(lambda tool: tool.work(2)))
       await asyncio.to_thread(tool.began.wait)
       second.cancel()
       first.cancel()
@@ -93,10 +93,10 @@ def test_who_leaves_gives_up_what_waits_and_what_is_done():
 
 def test_an_error_reaches_who_waits_and_the_next_is_done():
   async def ask():
-    with _lane(5) as (lane, _):
+    with _workers(5) as (workers, _):
       with pytest.raises(ZeroDivisionError):
-        await lane.run(lambda _: 1 // 0)
-      assert await lane.run(lambda tool: tool.work(1)) == 1
+        await workers.run(lambda _: 1 // 0)
+      assert await workers.run(lambda tool: tool.work(1)) == 1
 
   asyncio.run(ask())
 
@@ -201,7 +201,7 @@ class _Visitor:
 def test_who_leaves_or_waits_too_long_cancels(
   monkeypatch, visitor, seconds, error
 ):
-  monkeypatch.setattr(visitors, '_PAUSE', 0.01)
+  monkeypatch.setattr(cancellation, '_PAUSE', 0.01)
   seen = []
 
   async def work():
@@ -212,9 +212,9 @@ def test_who_leaves_or_waits_too_long_cancels(
       raise
 
   with pytest.raises(error):
-    asyncio.run(visitors.while_there(visitor, work(), seconds))
+    asyncio.run(cancellation.while_there(visitor, work(), seconds))
   assert seen == ['cancelled']
-  answer = visitors.while_there(_Visitor(), asyncio.sleep(0.05, 3), 60)
+  answer = cancellation.while_there(_Visitor(), asyncio.sleep(0.05, 3), 60)
   assert asyncio.run(answer) == 3
 
 
@@ -330,7 +330,7 @@ def test_progress_of_an_indexing(tmp_path):
 
 def test_progress_of_a_process_that_was_killed(tmp_path):
   code = (
-    'import os, pathlib, sys; from avl_jax.search import progress; '
+    'import os, pathlib, sys; from avl_jax.search.update import progress; '
     'progress.Published(pathlib.Path(sys.argv[1]), 9, 0).__enter__(); '
     'os.kill(os.getpid(), 9)'
   )

@@ -1,0 +1,1 @@
+"""Decodes strangers' media files in a child process that can open nothing."""

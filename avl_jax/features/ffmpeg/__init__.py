@@ -1,0 +1,1 @@
+"""Reads audio and video files with FFmpeg's libraries."""

@@ -1,0 +1,1 @@
+"""The index on disk: its journal, its vectors, and exact scores."""
