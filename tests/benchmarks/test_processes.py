@@ -36,7 +36,8 @@ def test_triton_is_left_out_before_anything_is_computed(function, monkeypatch):
     raise _CalledError
 
   monkeypatch.setattr(compilation, 'avoid_triton', avoid)
-  with pytest.raises(_CalledError):  # Anything else would refuse these arguments.
+  # What comes after it refuses these arguments with another error.
+  with pytest.raises(_CalledError):
     function()
 
 
