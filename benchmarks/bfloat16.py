@@ -50,10 +50,13 @@ def main() -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument('--flags', default='', help='of XLA')
+  parser.add_argument(
+    '--flags', default='', help='of XLA; else XLA_FLAGS has them'
+  )
   parser.add_argument('--rounds', type=int, default=5)
   options = parser.parse_args()
-  os.environ['XLA_FLAGS'] = options.flags
+  if options.flags:
+    os.environ['XLA_FLAGS'] = options.flags
   import jax
 
   print('| | type | GFLOP/s of a processor second | library |')
@@ -75,7 +78,7 @@ def main() -> None:
       used = [each for each in LIBRARIES if f'__{each}' in text]
       speed = 2 * products / best / 1e9
       print(f'| {name} | {dtype} | {speed:.0f} | {"".join(used)} |', flush=True)
-  print(f'\njax {jax.__version__}, {options.flags or "no flags"}')
+  print(f'\njax {jax.__version__}, {os.environ.get("XLA_FLAGS") or "no flags"}')
 
 
 if __name__ == '__main__':

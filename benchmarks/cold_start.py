@@ -20,6 +20,12 @@ import time
 from collections.abc import Callable
 
 _STARTED, _FILE = 'COLD_START_TIME', 'COLD_START_FILE'
+PARTS = {  # functions of avl_jax.modes.train -> what they do
+  'prepare': 'look for the prepared data',
+  '_open_batches': 'open the records',
+  '_first_state': 'the initial state',
+  '_make_evaluate': 'open the evaluations',
+}
 
 
 class _Marks:
@@ -88,13 +94,7 @@ def _start(argv: list[str]) -> None:
     return first
 
   parallel.pmap_step = pmap_step
-  parts = {
-    'prepare': 'look for the prepared data',
-    '_open_batches': 'open the records',
-    '_first_state': 'the initial state',
-    '_make_evaluate': 'open the evaluations',
-  }
-  for name, part in parts.items():
+  for name, part in PARTS.items():
     setattr(train, name, marks.after(part, getattr(train, name)))
   make_evaluate = train._make_evaluate
   train._make_evaluate = lambda *args: marks.after(

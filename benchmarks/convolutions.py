@@ -15,6 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from avl_jax import compilation
 from avl_jax.layers import winograd
 from benchmarks.full_size import FRAMES
 
@@ -138,6 +139,7 @@ def main() -> None:
   parser.add_argument('--batch_size', type=int, default=32)
   parser.add_argument('--dtypes', nargs='+', default=['float32', 'bfloat16'])
   options = parser.parse_args()
+  compilation.avoid_triton()
   names = [formulation.__name__ for formulation in FORMULATIONS]
   for dtype in options.dtypes:
     print(f'\n{dtype}, batch {options.batch_size}, {jax.devices()[0]}\n')

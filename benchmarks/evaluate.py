@@ -33,8 +33,10 @@ def embeddings(pairs: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def by_tiles(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
   """0-based ranks in both directions, computed by this library."""
+  from avl_jax import compilation
   from avl_jax.retrieval import metrics, ranking
 
+  compilation.avoid_triton()
   return [
     metrics.ranks(found.better, found.equal)
     for found in ranking.rank_both_ways(audio, video)
@@ -64,10 +66,12 @@ def by_sorting(audio: np.ndarray, video: np.ndarray) -> list[np.ndarray]:
 
 def embed(clips: int, batch_size: int, dtype: str) -> tuple[float, float]:
   """Wall and processor seconds of embedding, compilation not included."""
+  from avl_jax import compilation
   from avl_jax.models import avlnet
   from avl_jax.retrieval import embedding
   from benchmarks import full_size
 
+  compilation.avoid_triton()
   net = avlnet.AVLnet(dtype=dtype)
   variables = avlnet.init_variables(net, full_size.VISUAL)
   run = embedding.make_embed_evaluation(net)

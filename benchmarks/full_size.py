@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from flax import linen as nn
 
-from avl_jax import parallel
+from avl_jax import compilation, parallel
 from avl_jax.models import avlnet, davenet
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
@@ -34,12 +35,11 @@ def make_step(
 ) -> tuple[Callable, training_step.TrainState, dict]:
   """Returns the step, not yet compiled, its state and the sharded batch.
 
-  `sizes` are arguments of AVLnet that make it small, for tests.
+  As in the program, XLA computes without Triton. `remat`: a step keeps only the
+  inputs of blocks. `sizes` are arguments of AVLnet that make it small, for
+  tests.
   """
-  if (
-    remat
-  ):  # Keeps only the inputs of blocks. Argument 2 (self, x, _) is static.
-    davenet.ResidualBlock = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
+  compilation.avoid_triton()
   net = avlnet.AVLnet(structure=structure, dtype=dtype, **sizes)
   optimizer = optimizers.make_optimizer(learning_rate=1e-3)
   state = training_step.create_state(
@@ -48,5 +48,19 @@ def make_step(
   step = training_step.make_step(
     net, optimizer, pairs=(('audio', 'video'),), margin=0.001
   )
+  if remat:
+    step = _rematerialized(step)
   (on_devices,) = parallel.prefetch([batch])
   return parallel.pmap_step(step), state, on_devices
+
+
+def _rematerialized(step: Callable) -> Callable:
+  """The step, traced with blocks that compute their values again backwards."""
+  # Argument 2 of (self, x, use_running_statistics) is static.
+  block = nn.remat(davenet.ResidualBlock, static_argnums=(2,))
+
+  def traced(state: training_step.TrainState, batch: dict) -> tuple:
+    with mock.patch.object(davenet, 'ResidualBlock', block):
+      return step(state, batch)
+
+  return traced

@@ -33,6 +33,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import loaders, tricks
+from benchmarks import workers as processes
 
 BATCHES = 4  # batches of a turn, of all workers together
 
@@ -66,25 +67,21 @@ def _work(connection, way, trick, folder, batch_size, workers) -> None:
 @contextlib.contextmanager
 def _processes(count: int, *args) -> Iterator[Callable[[], np.ndarray]]:
   """Yields a function that makes batches in processes and adds their counts."""
-  context = multiprocessing.get_context('spawn')
-  started = []
-  for _ in range(count):
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, *args))
-    process.start()
-    started.append((ours, process))
+  # The loader's may have worker processes of their own.
+  started = [processes.spawn(_work, *args, daemon=False) for _ in range(count)]
 
   def ask() -> np.ndarray:
-    for ours, _ in started:
+    for _, ours in started:
       ours.send(BATCHES // count)
-    facts = np.stack([ours.recv() for ours, _ in started])
+    facts = np.stack([ours.recv() for _, ours in started])
     return np.where([0, 1, 0, 0], facts.max(0), facts.sum(0))
 
   try:
     yield ask
   finally:
-    for ours, process in started:
-      ours.send(0)
+    for process, ours in started:
+      with contextlib.suppress(OSError):  # It ended by itself.
+        ours.send(0)
       process.join()
 
 

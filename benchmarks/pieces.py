@@ -7,19 +7,20 @@
 The small model is that of configs/stamps.py, with clips of 1.92 s; the full one
 that of configs/avlnet.py, with clips of 10 s. Plain steps have `sizes` pairs,
 the step in pieces `pairs`. Each runs in a process of its own, so its peak
-memory is its own; the processes take turns, a round each.
+memory is its own: that of the devices, on a CPU that of the process. The
+processes take turns, a round each.
 """
 
 import argparse
 import contextlib
-import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from benchmarks import workers
 
 MODELS = {  # -> arguments of AVLnet, frames, width of the visual features
   'small': (
@@ -45,11 +46,12 @@ COLUMNS = (
 def _make(options: argparse.Namespace, pairs: int, pieces: int) -> tuple:
   """Returns (step() -> loss, bytes that XLA plans, device)."""
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
-  from avl_jax import parallel
+  from avl_jax import compilation, parallel
   from avl_jax.models import avlnet
   from avl_jax.train import optimizer as optimizers
   from avl_jax.train import step as training_step
 
+  compilation.avoid_triton()
   arguments, frames, visual = MODELS[options.model]
   rng = np.random.default_rng(0)
   batch = {
@@ -95,17 +97,13 @@ def _work(connection, *arguments) -> None:
     start, busy = time.perf_counter(), time.process_time()
     run()
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    connection.send((seconds, busy, used))
+    connection.send((seconds, busy, workers.peak_bytes()))
 
 
 @contextlib.contextmanager
 def worker(*arguments) -> Iterator[tuple[Callable, dict]]:
   """Starts a process; yields (ask() -> a round, its facts)."""
-  context = multiprocessing.get_context('spawn')
-  ours, theirs = context.Pipe()
-  process = context.Process(target=_work, args=(theirs, *arguments))
-  process.start()
+  process, ours = workers.spawn(_work, *arguments)
 
   def ask() -> tuple[float, float, int]:
     ours.send(True)
@@ -114,7 +112,8 @@ def worker(*arguments) -> Iterator[tuple[Callable, dict]]:
   try:
     yield ask, ours.recv()
   finally:
-    ours.send(False)
+    with contextlib.suppress(OSError):  # It ended by itself.
+      ours.send(False)
     process.join()
 
 
@@ -168,15 +167,15 @@ def main() -> None:
   for line in (COLUMNS, ['---'] * len(COLUMNS)):
     print('|', ' | '.join(line), '|', flush=True)
   with contextlib.ExitStack() as stack:
-    workers = {
+    started = {
       case: stack.enter_context(worker(options, *case)) for case in cases
     }
     measured = {case: [] for case in cases}
     for _ in range(options.rounds):
-      for case, (ask, _) in workers.items():
+      for case, (ask, _) in started.items():
         measured[case].append(ask())
-    device = next(iter(workers.values()))[1]['device']
-  facts = {case: fact for case, (_, fact) in workers.items()}
+    device = next(iter(started.values()))[1]['device']
+  facts = {case: fact for case, (_, fact) in started.items()}
   for line in rows(measured, facts, options.model):
     print('|', ' | '.join(map(str, line)), '|', flush=True)
   print('\n' + device)

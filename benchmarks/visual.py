@@ -19,6 +19,7 @@ from unittest import mock
 import jax
 import numpy as np
 
+from avl_jax import compilation
 from avl_jax.backbones import resnet, resnext3d
 
 TWIN = 'PyTorch'
@@ -96,6 +97,7 @@ def main() -> None:
   )
   parser.add_argument('--xla', action='store_true', help='see above')
   options = parser.parse_args()
+  compilation.avoid_triton()
   print(f'{jax.devices()[0]}\n')
   print('| network | | batch | a second | processor s each | ratio |')
   print('| --- ' * 6 + '|')

@@ -21,6 +21,22 @@ EAGER = {'PyTorch, 2-D': 2, 'PyTorch, 1-D': 1}
 TWINS = EAGER | {name + COMPILED: dims for name, dims in EAGER.items()}
 
 
+def first_line(error: Exception) -> str:
+  """An error's kind and the beginning of what it says."""
+  message = (str(error).splitlines() or [''])[0]
+  return f'{type(error).__name__}: {message[:150]}'
+
+
+def peak_bytes() -> int:
+  """Most memory until now: of JAX's devices; on a CPU, of this process."""
+  from avl_jax import parallel
+
+  devices = parallel.devices()
+  if devices[0].platform == 'cpu':
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  return sum(d.memory_stats()['peak_bytes_in_use'] for d in devices)
+
+
 def _ours(options: argparse.Namespace) -> tuple:
   """Returns (step() -> loss, parameters, peak() -> bytes or None, device)."""
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
@@ -49,13 +65,10 @@ def _ours(options: argparse.Namespace) -> tuple:
     return float(metrics['loss'])
 
   devices = parallel.devices()
-  is_cpu = devices[0].platform == 'cpu'
   return (
     run,
     sum(x.size for x in params.values()),
-    None
-    if is_cpu
-    else lambda: sum(d.memory_stats()['peak_bytes_in_use'] for d in devices),
+    peak_bytes,
     f'{len(devices)} x {devices[0].device_kind}, jax {jax.__version__}',
   )
 
@@ -78,20 +91,24 @@ def _work(connection, name: str, options: argparse.Namespace) -> None:
   """Runs in a process: receives numbers of steps and runs them; 0 ends it.
 
   Sends that it is ready; after the first number the facts, then (seconds of a
-  step, peak bytes) for each other number.
+  step, peak bytes) for each other number. Of an error before that, it sends
+  what is 'missing', and prints the rest.
   """
   try:
     made = _twin(name, options) if name in TWINS else _ours(options)
+    step, parameters, peak, device = made
+    connection.send({})
+    if not connection.recv():
+      return
+    start = time.perf_counter()
+    facts = {'loss': step(), 'parameters': parameters, 'device': device}
+    connection.send({**facts, 'first': time.perf_counter() - start})
   except ModuleNotFoundError as error:
     connection.send({'missing': str(error)})
     return
-  step, parameters, peak, device = made
-  connection.send({})
-  if not connection.recv():
-    return
-  start = time.perf_counter()
-  facts = {'loss': step(), 'parameters': parameters, 'device': device}
-  connection.send({**facts, 'first': time.perf_counter() - start})
+  except Exception as error:
+    connection.send({'missing': first_line(error)})
+    raise
   while count := connection.recv():
     start = time.perf_counter()
     for _ in range(count):
@@ -108,16 +125,29 @@ class Worker(NamedTuple):
   pipe: Connection
 
 
-def start(name: str, options: argparse.Namespace) -> Worker:
-  """Starts a process, which makes its model and waits."""
+def spawn(target: Callable, *arguments, daemon: bool = True) -> Worker:
+  """Starts a process that runs target(pipe, *arguments).
+
+  When it ends, however that is, its pipe raises EOFError here.
+
+  Args:
+    target: of a module.
+    *arguments: of it.
+    daemon: it ends with this process, and has no processes of its own.
+  """
   context = multiprocessing.get_context('spawn')
   ours, theirs = context.Pipe()
   process = context.Process(
-    target=_work, args=(theirs, name, options), daemon=True
+    target=target, args=(theirs, *arguments), daemon=daemon
   )
   process.start()
   theirs.close()
   return Worker(process, ours)
+
+
+def start(name: str, options: argparse.Namespace) -> Worker:
+  """Starts a process, which makes its model and waits."""
+  return spawn(_work, name, options)
 
 
 @contextlib.contextmanager

@@ -359,6 +359,7 @@ def test_exceptions_are_needed():
 def test_every_module_imports_without_tensorflow():
   """Each in a process of its own, forked before anything of ours is there."""
   names = [name for name in MODULES if name.startswith('avl_jax')]
+  names += map(name_of, files('benchmarks/gpu'))
   assert len(names) > 60
   result = subprocess.run(
     [sys.executable, '-W', 'ignore', '-c', PRELOADED, *names],

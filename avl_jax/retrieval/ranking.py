@@ -41,7 +41,8 @@ def rank_both_ways(
   Args:
     x: float32 [N, D].
     y: float32 [N, D].
-    block: most rows of a tile, which are also its columns.
+    block: most rows of a tile, which are also its columns, rounded up to a
+      multiple of `tiles.GROUP`.
     top: k, number of best items to return; fewer if N is smaller.
 
   Returns:

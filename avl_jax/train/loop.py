@@ -242,9 +242,9 @@ class _Meter:
     }
     scalars['skipped_steps'] = float(len(self.metrics) - len(good))
     now = self._clock.seconds()
-    passed = {key: now[key] - self._since[key] for key in ('data', 'step')}
-    seconds = sum(passed.values())
-    scalars['clips_per_second'] = self._clips / seconds
-    scalars['waiting_for_data'] = passed['data'] / seconds
+    data, step = (now[key] - self._since[key] for key in ('data', 'step'))
+    scalars['clips_per_second'] = self._clips / (data + step)
+    scalars['waiting_for_data'] = data / (data + step)
+    self._clock.advise(data, step)
     self.metrics, self._clips, self._since = [], 0, now
     return scalars

@@ -111,7 +111,8 @@ def _make_update(optimizer, gradient, frozen, are_shared) -> Callable:
     norm = optax.tree.norm(gradients)
     # Of finite parameters and moments, Adam makes finite ones if the squares of
     # the gradients have a finite sum. So the decision comes before the update,
-    # and XLA chooses between old and new where it computes the new.
+    # and XLA chooses between old and new where it computes the new. The check
+    # reads the batch once more.
     # Checked before one device's statistics replace those of the others.
     finite = parallel.on_all_devices(
       _all_finite((batch, loss, norm, batch_stats))

@@ -9,6 +9,8 @@ from collections.abc import Generator, Mapping
 
 import jax
 
+from avl_jax import logs
+
 SECTIONS = {
   'start': 'startup: imports, data, restoring',
   'compile': 'compilation, or reading its cache',
@@ -60,6 +62,7 @@ class Clock:
     self._seconds = dict.fromkeys(SECTIONS, 0.0)
     self._seconds.update(start=now - began, lost=lost)
     self._lost, self._section, self._heartbeat = lost, '', heartbeat
+    self._waits = 0  # intervals in a row
     jax.monitoring.register_event_duration_secs_listener(self._compiled)
 
   @contextlib.contextmanager
@@ -98,6 +101,23 @@ class Clock:
   def scalars(self) -> dict[str, float]:
     """The `seconds` under the names of the log: 'seconds/step' and so on."""
     return {f'seconds/{key}': value for key, value in self.seconds().items()}
+
+  def advise(self, data: float, step: float) -> None:
+    """Says once what helps, after two intervals that were mostly waiting.
+
+    One may be the start of the loader.
+
+    Args:
+      data: seconds of an interval in which the devices waited for data.
+      step: seconds of its training steps.
+    """
+    self._waits = self._waits + 1 if data > step or self._waits > 1 else 0
+    if self._waits == 2:
+      logs.write(
+        f'The devices wait for data {data / (data + step):.0%} of the time. If '
+        'cores are idle, set --config.train_data.processes=N: so many '
+        'processes make it (avl_jax/train/README.md).'
+      )
 
   def table(self) -> str:
     """Table as text: a line per section, with its share of the total."""

@@ -3,7 +3,8 @@
   python -m benchmarks.gpu.child MODULE FILE SIZES SKIP
 
 Each line of FILE is JSON: the names of all cases, then of each case that it
-begins, then its rows. SKIP cases were run before.
+begins, then its rows. SKIP cases were run before. XLA computes without Triton,
+as in the program, unless XLA_FLAGS speaks of it.
 """
 
 import importlib
@@ -12,12 +13,15 @@ import sys
 import time
 from typing import Any
 
+from avl_jax import compilation
+from benchmarks import workers
 from benchmarks.gpu import parts
 
 
 def main() -> None:
   """Runs the cases; an exception becomes a row."""
   module, path, sizes, skip = sys.argv[1:]
+  compilation.avoid_triton()
   made = importlib.import_module(module)
   cases = made.cases(getattr(parts, sizes))
   with open(path, 'a', encoding='utf8') as file:
@@ -33,8 +37,7 @@ def main() -> None:
       try:
         rows = case()
       except Exception as error:
-        message = (str(error).splitlines() or [''])[0]
-        rows = {'result': f'{type(error).__name__}: {message[:150]}'}
+        rows = {'result': workers.first_line(error)}
       rows = rows if isinstance(rows, list) else [rows]
       seconds = round(time.perf_counter() - start, 1)
       rows = [{'case': name, **row, 'seconds': seconds} for row in rows]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from avl_jax import compilation, losses
+from avl_jax import losses
 from avl_jax.models import avlnet
 from benchmarks.gpu.arithmetic import compare
 from benchmarks.gpu.parts import Sizes
@@ -104,8 +104,7 @@ def training_step(sub: str, dtype: str, precision: str) -> list[dict]:
 
 
 def cases(sizes: Sizes) -> dict[str, Callable]:
-  """Training steps and evaluations, without Triton as the program has them."""
-  compilation.avoid_triton()
+  """Training steps and evaluations."""
   if not GOLDEN.exists():
     missing = {'result': f'absent: {GOLDEN}'}
     return {'golden numbers': lambda: missing}

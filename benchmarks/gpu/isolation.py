@@ -26,28 +26,44 @@ def run(part: Part, sizes: str, folder: pathlib.Path) -> list[dict]:
   Args:
     part: which.
     sizes: name of the sizes in `parts`.
-    folder: for files; compiled programs are kept in it.
+    folder: for files; compiled programs are kept in it, those of the first
+      process for other parts, too.
 
   Returns:
     Rows: 'case', 'seconds', 'result' and others. 'process' tells which
     process, where there are several.
   """
   end = time.monotonic() + part.seconds
-  found = []
+  found, is_over = [], False
   for number, (label, environment) in enumerate(part.processes.items()):
+    if is_over:
+      found.append({'process': label, 'result': 'not run'})
+      continue
     stem = f'{folder}/{part.name}-{number}'
-    rows, over = _cases(part.module, sizes, stem, environment, end)
+    # Otherwise a process would load the kernels that another has chosen.
+    variables = _variables(environment, f'{folder}/compiled-{number}')
+    rows, is_over = _cases(part.module, sizes, stem, variables, end)
     found += [{'process': label, **row} if label else row for row in rows]
-    if over:
-      break
   return found
+
+
+def _variables(environment: Mapping[str, str], cache: str) -> dict[str, str]:
+  """This process' environment; a part's flags come after its own."""
+  variables = {
+    **os.environ,
+    'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
+    'JAX_COMPILATION_CACHE_DIR': cache,
+  }
+  for name, value in environment.items():
+    variables[name] = f'{variables.get(name, "")} {value}'.strip()
+  return variables
 
 
 def _cases(
   module: str,
   sizes: str,
   stem: str,
-  environment: Mapping[str, str],
+  variables: Mapping[str, str],
   end: float,
 ) -> tuple[list[dict], bool]:
   """The rows of all cases in one environment; whether the time is over."""
@@ -55,9 +71,7 @@ def _cases(
   while True:
     notes = pathlib.Path(f'{stem}-{done}.json')
     log = notes.with_suffix('.log')
-    status = _child(
-      [module, str(notes), sizes, str(done)], environment, log, end
-    )
+    status = _child([module, str(notes), sizes, str(done)], variables, log, end)
     lines = notes.read_text().splitlines() if notes.exists() else []
     facts = [json.loads(line) for line in lines]
     rows += [row for fact in facts for row in fact.get('rows', ())]
@@ -69,29 +83,24 @@ def _cases(
     result = 'no answer in the time of this part' if is_over else _death(status)
     if not is_over and (line := _telling(log)):
       result += f': {line}'
-    name = begun[-1] if len(begun) > ended else 'before the first case'
-    rows.append({'case': name, 'result': result})
-    if is_over or not begun:
-      names = facts[0]['cases'][done + len(begun) :] if facts else []
-      rows += [{'case': each, 'result': 'not run'} for each in names]
-      return rows, is_over
     done += len(begun)
+    left = facts[0]['cases'][done:] if facts else []
+    name = begun[-1] if begun else 'before the first case'
+    if begun and len(begun) == ended:
+      name = f'after {name}' if left else 'after the last case'
+    rows.append({'case': name, 'result': result})
+    if is_over or not begun or not left:
+      rows += [{'case': each, 'result': 'not run'} for each in left]
+      return rows, is_over
 
 
 def _child(
   arguments: list[str],
-  environment: Mapping[str, str],
+  variables: Mapping[str, str],
   log: pathlib.Path,
   end: float,
 ) -> int | None:
   """Exit status of a process that runs cases; None: its time was over."""
-  variables = {
-    **os.environ,
-    'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
-    'JAX_COMPILATION_CACHE_DIR': str(log.parent / 'compiled'),
-  }
-  for name, value in environment.items():
-    variables[name] = f'{variables.get(name, "")} {value}'.strip()
   with open(log, 'w', encoding='utf8') as file:
     process = subprocess.Popen(
       [sys.executable, '-m', 'benchmarks.gpu.child', *arguments],

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+# The rows tell what XLA itself does, so this part has Triton, as XLA has.
+_WITH_TRITON = {'XLA_FLAGS': '--xla_gpu_enable_triton_gemm=true'}
 _DETERMINISTIC = {'XLA_FLAGS': '--xla_gpu_deterministic_ops=true'}
 # Kernels of a captured graph have no names in a trace.
 _NO_GRAPHS = {'XLA_FLAGS': '--xla_gpu_enable_command_buffer='}
@@ -19,6 +21,7 @@ class Part:
       several.
     seconds: most that the part may take, on one H100.
     processes: label -> environment of each process in which the cases run.
+      Each has compiled programs of its own.
   """
 
   title: str
@@ -85,13 +88,16 @@ _HERE = 'benchmarks.gpu.'
 PARTS = (
   Part('Self-test', f'{_HERE}arithmetic', 20),
   Part(
-    "Wrong results that jax's tracker tells of", f'{_HERE}wrong_results', 20
+    "Wrong results that jax's tracker tells of",
+    f'{_HERE}wrong_results',
+    20,
+    {'': _WITH_TRITON},
   ),
-  Part('Golden numbers', f'{_HERE}golden_numbers', 65),
+  Part('Golden numbers', f'{_HERE}golden_numbers', 50),
   Part(
     'Ten training steps, repeated',
     f'{_HERE}repeats',
-    55,
+    70,  # Four compilations.
     {
       'usual': {},
       'usual, another process': {},

@@ -1,5 +1,6 @@
 """Cases that end badly, for the tests of `benchmarks.gpu.isolation`."""
 
+import atexit
 import os
 import time
 
@@ -13,6 +14,16 @@ def _abort():
   os.abort()
 
 
+def _abort_at_the_end():
+  atexit.register(os.abort)
+  return {'result': 'right'}
+
+
+def exit_at_once(pipe):
+  del pipe
+  os._exit(3)
+
+
 def cases(sizes):
   if sizes.twins:  # the large form
     return {'hangs': lambda: time.sleep(1000), 'after': dict}
@@ -22,5 +33,5 @@ def cases(sizes):
     'aborts': _abort,
     'two': lambda: [{'what': 1}, {'what': 2}],
     'exits': lambda: os._exit(3),
-    'last': lambda: {'result': 'right'},
+    'last': _abort_at_the_end,
   }

@@ -1,6 +1,7 @@
 """The check of a GPU, in a small form on CPUs."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from benchmarks.gpu import (
 
 ROOT = pathlib.Path(__file__).parents[2]
 FAILING = 'tests.benchmarks.failing'
+NO_TRITON = '--xla_gpu_enable_triton_gemm=false'
 
 
 def _without_seconds(rows):
@@ -36,13 +38,14 @@ def test_what_aborts_is_a_row_and_the_other_cases_run(tmp_path, monkeypatch):
   assert rows == [
     {'process': 'p', **row}
     for row in (
-      {'case': 'first', 'result': 'right', 'flags': '--a --b'},
+      {'case': 'first', 'result': 'right', 'flags': f'--a --b {NO_TRITON}'},
       {'case': 'raises', 'result': 'ValueError: told'},
       {'case': 'aborts', 'result': 'ended by SIGABRT: F1231 a check failed'},
       {'case': 'two', 'what': 1},
       {'case': 'two', 'what': 2},
       {'case': 'exits', 'result': 'ended with status 3'},
       {'case': 'last', 'result': 'right'},
+      {'case': 'after the last case', 'result': 'ended by SIGABRT'},
     )
   ]
 
@@ -57,7 +60,20 @@ def test_what_hangs_is_a_row_and_ends_the_part(tmp_path):
       'result': 'no answer in the time of this part',
     },
     {'process': 'p', 'case': 'after', 'result': 'not run'},
+    {'process': 'another', 'result': 'not run'},
   ]
+
+
+def test_no_process_loads_the_programs_of_another(tmp_path, monkeypatch):
+  found = []
+  monkeypatch.setattr(
+    isolation, '_cases', lambda *args: found.append(args[3]) or ([], False)
+  )
+  for part in parts.PARTS:
+    found.clear()
+    isolation.run(part, 'SMALL', tmp_path)
+    caches = {each['JAX_COMPILATION_CACHE_DIR'] for each in found}
+    assert len(caches) == len(part.processes)
 
 
 def test_a_part_that_cannot_begin_says_so(tmp_path):
@@ -72,8 +88,19 @@ def test_cpus_compute_right(module):
   for name, case in module.cases(parts.SMALL).items():
     rows = case()
     for row in rows if isinstance(rows, list) else [rows]:
-      if name != 'device' and 'index' not in name:
+      if name != 'device':
         assert row['result'] == 'right', (name, row)
+
+
+def test_a_wrong_answer_of_the_index_is_told(monkeypatch):
+  search = nearest.Index.search
+
+  def second(*args):
+    scores, rows = search(*args)
+    return scores, rows[:, ::-1]
+
+  monkeypatch.setattr(nearest.Index, 'search', second)
+  assert all(row['result'] == 'WRONG' for row in nearest.index(parts.SMALL))
 
 
 def test_what_is_wrong_is_told():
@@ -123,9 +150,11 @@ def test_all_parts_together_take_six_minutes():
 def test_the_command(tmp_path):
   path = tmp_path / 'gpu.json'
   command = ['-m', 'benchmarks.gpu', '--small', '--times', '5', '--json', path]
+  (tmp_path / 'tensorflow.py').write_text('raise ImportError("not needed")')
   result = subprocess.run(
     [sys.executable, *command],
     cwd=ROOT,
+    env={**os.environ, 'PYTHONPATH': str(tmp_path)},
     capture_output=True,
     text=True,
     check=True,

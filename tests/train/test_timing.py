@@ -62,6 +62,20 @@ def test_a_restart_continues_the_earlier_times(at):
   second.__exit__(None)
 
 
+def test_what_helps_against_waiting_is_said_once(at, capsys):
+  at(0.0)
+  clock = timing.Clock(0.0)
+  for data, step in ((9, 1), (1, 9), (6, 4)):  # The first is the start.
+    clock.advise(data, step)
+  assert capsys.readouterr().out == ''
+  for data, step in ((7, 3), (8, 2), (1, 9), (8, 2), (8, 2)):
+    clock.advise(data, step)
+  (line,) = capsys.readouterr().out.splitlines()
+  assert 'wait for data 70% of the time' in line
+  assert '--config.train_data.processes=N' in line
+  clock.__exit__(None)
+
+
 def test_time_in_no_section_is_reported(at):
   at(0.0)
   clock = timing.Clock(0.0)
