@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 
 from avl_jax import logs, multihost
 from avl_jax.errors import UserError
+from tests.helpers.ports import free_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 TIME = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'
@@ -48,12 +48,6 @@ print(json.dumps({
   'stepped': float(stepped),
 }))
 """
-
-
-def free_port() -> int:
-  with socket.socket() as server:
-    server.bind(('127.0.0.1', 0))
-    return server.getsockname()[1]
 
 
 def _run(arguments, environment):

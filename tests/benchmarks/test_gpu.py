@@ -22,7 +22,7 @@ from benchmarks.gpu import (
 )
 
 ROOT = pathlib.Path(__file__).parents[2]
-FAILING = 'tests.benchmarks.failing'
+FAILING = 'tests.helpers.failing_cases'
 
 
 def _without_seconds(rows):

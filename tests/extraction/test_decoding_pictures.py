@@ -8,7 +8,7 @@ from PIL import Image
 
 from avl_jax.extraction.decoding import Decoder
 from avl_jax.features import MediaError, images
-from tests.extraction.test_decoding import outcome
+from tests.helpers.outcomes import outcome
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ from avl_jax.search import answers, confidence, moments, nearest
 from avl_jax.search.answers import Answer, Answers
 from avl_jax.search.backgrounds import Backgrounds
 from avl_jax.search.index import Index, Window
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 FILES = {'a.mp4': 3, 'b.mp4': 120, 'c.mp4': 6, 'd.mp4': 95}  # windows
 

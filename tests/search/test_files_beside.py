@@ -12,8 +12,8 @@ from avl_jax.features import images
 from avl_jax.search import backgrounds
 from avl_jax.search.index import Index
 from tests.helpers import own_folder
-from tests.search.test_building import KINDS, assert_same, contents
-from tests.search.test_faults import DAMAGE
+from tests.helpers.search.contents import KINDS, assert_same, contents
+from tests.helpers.search.damage import DAMAGE
 
 pytestmark = pytest.mark.usefixtures('networks')
 

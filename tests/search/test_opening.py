@@ -15,8 +15,8 @@ from avl_jax.files import InUseError
 from avl_jax.search import describing, journal, opening, origin
 from avl_jax.search.index import Index
 from tests.helpers import media, own_folder, small_run
+from tests.helpers.search.contents import KINDS, assert_same, contents
 from tests.search.conftest import make_run
-from tests.search.test_building import KINDS, assert_same, contents
 
 
 @pytest.fixture(scope='module')

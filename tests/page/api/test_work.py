@@ -26,7 +26,7 @@ from avl_jax.page.lanes import Lane
 from avl_jax.search import progress
 from avl_jax.search.asking import Searcher
 from tests.helpers import media, own_folder
-from tests.page.api import living
+from tests.helpers.page import living
 from tests.page.api.conftest import client_of, made
 
 
