@@ -50,6 +50,17 @@ print(json.dumps({
 """
 
 
+def test_who_leaves_is_named(monkeypatch, capsys):
+  monkeypatch.setattr(multihost.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost.os, '_exit', sys.exit)
+  monkeypatch.setattr(logs, '_process', 'box, process 1 of 2')
+  with pytest.raises(SystemExit) as caught:
+    multihost.leave('Traceback: it failed')
+  assert caught.value.code == 1
+  line = capsys.readouterr().err
+  assert re.fullmatch(TIME + r' \[box, process 1 of 2\] Traceback: .*\n', line)
+
+
 def _run(arguments, environment):
   return subprocess.Popen(
     [sys.executable, '-c', PROGRAM, *arguments],

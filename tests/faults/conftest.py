@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import subprocess
@@ -295,6 +296,7 @@ def assert_one_message(child: Child) -> None:
   """Asserts that a run ended with 1 and one error message, printed last."""
   assert child.exit_code == 1
   lines = child.stderr.splitlines()
-  assert sum(line.startswith('error: ') for line in lines) == 1, child.stderr
+  found = [line for line in lines if re.match(r'(\d.*\] )?error: ', line)]
+  assert len(found) == 1, child.stderr
   # Orbax and TensorBoard may have printed more before.
   assert not any('Traceback' in line for line in lines[-3:])

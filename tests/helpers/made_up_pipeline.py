@@ -21,12 +21,13 @@ class MadeUpTraining:
   """Batches of noise, a function of the step."""
 
   fingerprint, visual_width, networks = 'made up', VISUAL, {}
+  is_closed = False
 
   def from_step(self, first, last):
     return (batch(step) for step in range(first, last))
 
   def close(self):
-    pass
+    self.is_closed = True
 
 
 class MadeUpEvaluation:
@@ -68,12 +69,13 @@ class Writer:
 
 
 class Pipeline:
-  """An input pipeline of noise; remembers the calls."""
+  """An input pipeline of noise; remembers the calls and the batches."""
 
   metric_writer = Writer
 
   def __init__(self):
     self.calls = []
+    self.opened = []  # batches of training
 
   def prepare(self, **options):
     self.calls.append(('prepare', options))
@@ -84,7 +86,8 @@ class Pipeline:
 
   def train_batches(self, **options):
     self.calls.append(('train_batches', options))
-    return MadeUpTraining()
+    self.opened.append(MadeUpTraining())
+    return self.opened[-1]
 
   def eval_batches(self, **options):
     self.calls.append(('eval_batches', options))

@@ -1,5 +1,6 @@
 """Modes with a made-up input pipeline: no TensorFlow, no records."""
 
+import contextlib
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.config import read_config
 from avl_jax.errors import UserError
 from avl_jax.modes import evaluate, prepare, train
-from avl_jax.train import optimizer
+from avl_jax.train import loop, optimizer
 from avl_jax.train.metrics_log import read_history
 from tests.helpers.made_up_pipeline import CLIPS, Pipeline
 
@@ -53,6 +54,22 @@ def test_trains_evaluates_and_resumes(config, tmp_path):
   train.train(config, tmp_path, pipeline)
   rows = read_history(tmp_path / 'metrics.jsonl')
   assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize('error', [None, ArithmeticError, KeyboardInterrupt])
+def test_batches_are_closed(config, tmp_path, monkeypatch, error):
+  pipeline = Pipeline()
+
+  def begin(self, state):
+    assert [batches.is_closed for batches in pipeline.opened] == [False]
+    if error:
+      raise error
+    return state
+
+  monkeypatch.setattr(loop.Loop, 'run', begin)
+  with pytest.raises(error) if error else contextlib.nullcontext():
+    train.run(config, tmp_path, pipeline, 0.0)
+  assert [batches.is_closed for batches in pipeline.opened] == [True]
 
 
 def test_evaluation_needs_a_checkpoint(config, tmp_path):
