@@ -80,7 +80,8 @@ def _cause(error: BrokenProcessPool) -> str:
 
   Python then ends all workers, and gives the traceback as the cause.
   """
-  lines = str(error.__cause__ or '').strip('\n"').splitlines()
+  text = str(error.__cause__ or '').splitlines()
+  lines = [line for line in text if line.strip('"\' ')]  # Quotes surround it.
   return f' The cause: its result cannot be read: {lines[-1]}' if lines else ''
 
 
