@@ -25,7 +25,7 @@ _PATHS = (  # keys that name files and folders
   *('search.query', 'serve.token_file', 'serve.cache_dir'),
 )
 # Modes that take the config of the run in the workdir.
-_OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search', 'serve')
+OF_A_RUN = ('train', 'eval', 'prepare', 'compare', 'index', 'search', 'serve')
 
 
 def choose(name: str | None, workdir: str | None, mode: str) -> str:
@@ -52,7 +52,7 @@ def choose(name: str | None, workdir: str | None, mode: str) -> str:
   folder = pathlib.Path(workdir).expanduser()
   if (folder / FILE).is_file():
     return str(folder / FILE)
-  if mode not in _OF_A_RUN:
+  if mode not in OF_A_RUN:
     return DEFAULT
   missing = f'no {FILE} in {folder}'
   if not (folder / 'checkpoints').is_dir():

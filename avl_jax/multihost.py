@@ -99,7 +99,7 @@ def leave(message: str) -> NoReturn:
   """Exits with a message and code 1; the other processes then end too."""
   if jax.process_count() == 1:
     sys.exit(message)
-  print(message, file=sys.stderr, flush=True)
+  logs.write(message, sys.stderr)  # Names this one of them.
   os._exit(1)  # A normal exit would wait for processes that wait for this one.
 
 

@@ -334,3 +334,13 @@ def get_config() -> ml_collections.ConfigDict:
     }
   )
   return config
+
+
+def use_small_model(config: ml_collections.ConfigDict) -> None:
+  """Sets the model of small data sets, which trains on CPUs in minutes."""
+  config.model.update(
+    embed_dim=512,
+    widths=(32, 32, 64, 128, 256),
+    pooling='masked',
+    dtype='float32',
+  )

@@ -67,12 +67,7 @@ def get_config(argument: str = 'untrimmed') -> ml_collections.ConfigDict:
   )
   if kind == 'clips':
     config.train_data.update(batch_size=32, clips_per_example=0)
-  config.model.update(
-    embed_dim=512,
-    widths=(32, 32, 64, 128, 256),
-    pooling='masked',
-    dtype='float32',
-  )
+  avlnet.use_small_model(config)
   config.optimizer.update(schedule='cosine', warmup_steps=50)
   config.train.update(log_every=10, eval_every=100, save_every=100)
   for name, split in (('validation', 'val'), ('test', 'test')):

@@ -84,6 +84,8 @@ LIMIT = (250, 60)
 LONG = {  # file -> why it may be longer
   'avl_jax/reports/thesis_tables.py': 'data: the tables of the thesis',
 }
+# What is run from the command line: the pages name it.
+COMMANDS_OF_TESTS = {'tests.page.screenshots', 'tests.torch_files.fuzzing'}
 PRELOADED = """
 import os, sys
 import av, flax.linen, jax, librosa, ml_collections, optax
@@ -332,6 +334,20 @@ def test_who_imports_what(path):
   found = used(parsed(path))
   assert str(path) in DYNAMIC_ALLOWED or not found & DYNAMIC
   assert found & COLLECTIVES <= COLLECTIVES_ALLOWED.get(str(path), set())
+
+
+def test_tests_share_helpers_alone():
+  """Nothing imports a test or another module that lies among the tests."""
+  paths = {name_of(path): path for path in files('tests')}
+  shared = {n for n in paths if n.startswith('tests.helpers.')}
+  shared |= {n for n in paths if n.rpartition('.')[2] == 'conftest'}
+  for path in paths.values():
+    for name in starting(imported(parsed(path)), ['tests']):
+      found = name if name in paths else name.rpartition('.')[0]
+      is_package = paths[found].name == '__init__.py'
+      assert is_package or found in shared, f'{path} imports {found}'
+  tests = {n for n, p in paths.items() if p.name.startswith(('test_', '__'))}
+  assert paths.keys() - tests - shared == COMMANDS_OF_TESTS
 
 
 @pytest.mark.parametrize('path', ALL, ids=str)

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 
 from avl_jax import logs, multihost
 from avl_jax.errors import UserError
+from tests.helpers.ports import free_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 TIME = r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'
@@ -50,10 +50,15 @@ print(json.dumps({
 """
 
 
-def free_port() -> int:
-  with socket.socket() as server:
-    server.bind(('127.0.0.1', 0))
-    return server.getsockname()[1]
+def test_who_leaves_is_named(monkeypatch, capsys):
+  monkeypatch.setattr(multihost.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(multihost.os, '_exit', sys.exit)
+  monkeypatch.setattr(logs, '_process', 'box, process 1 of 2')
+  with pytest.raises(SystemExit) as caught:
+    multihost.leave('Traceback: it failed')
+  assert caught.value.code == 1
+  line = capsys.readouterr().err
+  assert re.fullmatch(TIME + r' \[box, process 1 of 2\] Traceback: .*\n', line)
 
 
 def _run(arguments, environment):

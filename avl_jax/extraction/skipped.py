@@ -111,7 +111,7 @@ class Skipped:
     if count < expected:
       line += f', {expected - count:,} fewer than in the thesis'
       self.remark(shortfall, f'{count:,} of {expected:,}')
-    print(line)
+    logs.write(line)
 
   def write(self, data_dir: str | os.PathLike) -> None:
     """Writes `skipped.json` beside the records: status -> items, and remarks.

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
-from avl_jax import logs, multihost, trained_model
+from avl_jax import logs, trained_model
 from avl_jax.errors import ConfigError, Interrupted, UserError
 from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.features import HOP_LENGTH, SAMPLE_RATE, Status
 from avl_jax.files import InUseError
+from avl_jax.modes import folders
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.search.query import compatibility
 from avl_jax.search.store.index import Description, Index, IndexedFile
@@ -38,15 +39,8 @@ def index(
     Interrupted: a signal came; what is in the index stays.
   """
   del pipeline
-  if multihost.this()[1] > 1:
-    raise UserError('An index is made by one process. Start a single one.')
-  options = config.search
-  media_dir, folder = (_path(options, key) for key in ('media_dir', 'index'))
-  if not media_dir.is_dir():
-    raise UserError(
-      f'There is no folder {media_dir}. Expected one with videos, pictures and '
-      'sound files. Set --config.search.media_dir. The index stays as it is.'
-    )
+  folder, options = folders.index_folder(config), config.search
+  media_dir = _media_dir(options)
   trained = trained_model.load(
     workdir,
     resnet152=config.prepare.resnet152,
@@ -87,13 +81,20 @@ def index(
       )
 
 
-def _path(options: ConfigDict, key: str) -> pathlib.Path:
-  if not options[key]:
+def _media_dir(options: ConfigDict) -> pathlib.Path:
+  """The folder that `search.media_dir` names, which must be there."""
+  if not options.media_dir:
     raise ConfigError(
-      f"search.{key} is ''. Expected a folder. Set "
-      f'--config.search.{key}=FOLDER.'
+      "search.media_dir is ''. Expected a folder. Set "
+      '--config.search.media_dir=FOLDER.'
     )
-  return pathlib.Path(options[key])
+  media_dir = pathlib.Path(options.media_dir)
+  if not media_dir.is_dir():
+    raise UserError(
+      f'There is no folder {media_dir}. Expected one with videos, pictures and '
+      'sound files. Set --config.search.media_dir. The index stays as it is.'
+    )
+  return media_dir
 
 
 def _remembered(folder: pathlib.Path) -> list[IndexedFile]:

@@ -8,9 +8,10 @@ import sys
 import numpy as np
 from ml_collections import ConfigDict
 
-from avl_jax import logs, multihost, trained_model
+from avl_jax import logs, trained_model
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.extraction.decoding.limits import Limits
+from avl_jax.modes import folders
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.search.query import backgrounds, confidence
 from avl_jax.search.query.searcher import Searcher
@@ -28,14 +29,8 @@ def search(
     UserError: a setting, the index, the model or the question is not as
       expected.
   """
-  if multihost.this()[1] > 1:
-    raise UserError('An index is asked by one process. Start a single one.')
+  folders.index_folder(config)
   options = config.search
-  if not options.index:
-    raise ConfigError(
-      "search.index is ''. Expected the folder of an index. Set "
-      '--config.search.index=FOLDER.'
-    )
   if bool(options.query) == bool(options.words):
     raise ConfigError(
       f'search.query is {options.query!r} and search.words is '

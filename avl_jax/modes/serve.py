@@ -4,10 +4,9 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from avl_jax import logs, multihost
-from avl_jax.errors import ConfigError, UserError
+from avl_jax import logs
 from avl_jax.extraction.decoding.limits import Limits
-from avl_jax.modes import search
+from avl_jax.modes import folders, search
 from avl_jax.modes.pipeline import InputPipeline
 from avl_jax.page import service, serving
 from avl_jax.page.options import Options
@@ -22,13 +21,7 @@ def serve(
     UserError: a setting, the index or the model is not as expected, or the
       address is taken.
   """
-  if multihost.this()[1] > 1:
-    raise UserError('The page is served by one process. Start a single one.')
-  if not config.search.index:
-    raise ConfigError(
-      "search.index is ''. Expected the folder of an index. Set "
-      '--config.search.index=FOLDER.'
-    )
+  folders.index_folder(config)
   options = Options(**config.serve)
   options.check()
   limits = Limits(**config.prepare.decoding)

@@ -89,7 +89,7 @@ class Loop:
     first = int(state.step)
     if first >= self.num_steps:
       if multihost.is_first():
-        print(f'Training is complete ({first} of {self.num_steps} steps).')
+        logs.write(f'Training is complete ({first} of {self.num_steps} steps).')
     elif first:
       logs.write(f'Resuming after step {first} of {self.num_steps}.')
     self._meter = _Meter(

@@ -25,6 +25,10 @@ from input_pipeline.records.buffers import ArrayPool
 from input_pipeline.schema import Batch
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CLOSED = (
+  'The batches are closed, so no more can be made. Open them again with '
+  '`train_batches`.'
+)
 
 
 class _Process(context.SpawnProcess):
@@ -71,6 +75,16 @@ def _end(executor: weakref.ref) -> None:
     found.shutdown(cancel_futures=True)
 
 
+def _cause(error: BrokenProcessPool) -> str:
+  """A sentence about a result that could not be read; '' of a killed process.
+
+  Python then ends all workers, and gives the traceback as the cause.
+  """
+  text = str(error.__cause__ or '').splitlines()
+  lines = [line for line in text if line.strip('"\' ')]  # Quotes surround it.
+  return f' The cause: its result cannot be read: {lines[-1]}' if lines else ''
+
+
 class Workers:
   """Processes that make the clips of examples.
 
@@ -108,7 +122,7 @@ class Workers:
     self._pickled = self._arrays.empty(pickled.shape, pickled.dtype)
     self._pickled[:] = pickled
     self._shared_source = self._memory.describe(self._pickled)
-    self._executor = start(count)
+    self._executor, self._is_closed = start(count), False
 
   def make(
     self,
@@ -128,7 +142,8 @@ class Workers:
       name -> [N, ...], aligned for TensorFlow.
 
     Raises:
-      UserError: a worker process ended, or there is not enough memory.
+      UserError: a worker process ended, there is not enough memory, or
+        `close` was called.
     """
     rows = len(indices) * self._num_clips
     arrays = {
@@ -151,6 +166,8 @@ class Workers:
     starts = [int(share[0]) for share in shares if len(share)]
     ends = [*starts[1:], len(indices)]
     ids, bad = [], {}
+    if self._is_closed:
+      raise UserError(_CLOSED)
     try:
       tasks = [
         self._executor.submit(
@@ -177,10 +194,15 @@ class Workers:
         'Usually the system kills one because memory is full (`dmesg` says '
         'so); an error of the process itself is printed above. Choose fewer '
         'train_data.processes or a smaller train_data.batch_size, and run the '
-        'same command again to go on from the last checkpoint.'
+        'same command again to go on from the last checkpoint.' + _cause(error)
       ) from error
+    except (futures.CancelledError, RuntimeError) as error:
+      if not self._is_closed:
+        raise
+      raise UserError(_CLOSED) from error
     return ids, bad
 
   def close(self) -> None:
     """Ends the processes; batches that were made remain."""
+    self._is_closed = True
     self._executor.shutdown(cancel_futures=True)

@@ -129,21 +129,29 @@ def read_lines(
     yield fields
 
 
-def read_table(path: pathlib.Path, columns: list[str]) -> Iterator[list[str]]:
-  """Yields the fields of these columns for each line below the header."""
-  rows = _rows(path, ',')
-  _, header = next(rows, (0, []))
-  if not set(columns) <= set(header):
-    raise AnnotationError(
-      f'{path}: line 1: Expected the columns {", ".join(columns)}, got '
-      f'{", ".join(header)}.'
-    )
-  for number, fields in rows:
+def _table(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+  """Yields (line number, fields): the header, then lines of as many fields."""
+  header: list[str] = []
+  for number, fields in _rows(path, ','):
+    header = header or fields
     if len(fields) != len(header):
       raise AnnotationError(
         f'{path}: line {number}: Expected {len(header)} fields, got '
         f'{len(fields)}.'
       )
+    yield number, fields
+
+
+def read_table(path: pathlib.Path, columns: list[str]) -> Iterator[list[str]]:
+  """Yields the fields of these columns for each line below the header."""
+  rows = _table(path)
+  _, header = next(rows, (1, []))
+  if not set(columns) <= set(header):
+    raise AnnotationError(
+      f'{path}: line 1: Expected the columns {", ".join(columns)}, got '
+      f'{", ".join(header)}.'
+    )
+  for _, fields in rows:
     yield [fields[header.index(column)] for column in columns]
 
 
@@ -157,7 +165,7 @@ def read_numbered(
     columns: that the table must have.
     optional: that it may have; '' where it has not. Others are an error.
   """
-  rows = _rows(path, ',')
+  rows = _table(path)
   _, header = next(rows, (1, []))
   known, found = (*columns, *optional), set(header)
   is_complete = set(columns) <= found <= set(known)
@@ -168,10 +176,5 @@ def read_numbered(
       f'got {", ".join(header)}.'
     )
   for number, fields in rows:
-    if len(fields) != len(header):
-      raise AnnotationError(
-        f'{path}: line {number}: Expected {len(header)} fields, got '
-        f'{len(fields)}.'
-      )
     found = dict(zip(header, fields, strict=True))
     yield number, {name: found.get(name, '') for name in known}

@@ -11,8 +11,8 @@ from avl_jax import torch_files
 from avl_jax.backbones import efficientnet, feature_extractor
 from avl_jax.features import MediaError, video
 from avl_jax.features import images as image_files
-from tests.features.test_video import numbered, pattern, write, write_numbered
 from tests.helpers import golden
+from tests.helpers.lossless import numbered, pattern, write, write_numbered
 
 DESCRIPTION, ARRAYS = golden.load('visual/extractor')
 SUB = DESCRIPTION['sub']

@@ -23,7 +23,7 @@ from benchmarks.gpu import (
 )
 
 ROOT = pathlib.Path(__file__).parents[2]
-FAILING = 'tests.benchmarks.failing'
+FAILING = 'tests.helpers.failing_cases'
 NO_TRITON = '--xla_gpu_enable_triton_gemm=false'
 
 

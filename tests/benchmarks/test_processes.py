@@ -14,7 +14,7 @@ from benchmarks import (
   pieces,
   workers,
 )
-from tests.benchmarks import failing
+from tests.helpers import failing_cases
 
 
 class _CalledError(Exception):
@@ -42,7 +42,7 @@ def test_triton_is_left_out_before_anything_is_computed(function, monkeypatch):
 
 
 def test_a_process_that_ends_is_not_waited_for():
-  process, pipe = workers.spawn(failing.exit_at_once)
+  process, pipe = workers.spawn(failing_cases.exit_at_once)
   with pytest.raises(EOFError):
     pipe.recv()
   process.join()

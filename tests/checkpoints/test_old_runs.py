@@ -19,7 +19,7 @@ from avl_jax.checkpoints import early_layout, loading
 from avl_jax.checkpoints.metadata import CheckpointError
 from avl_jax.modes import evaluate, train
 from avl_jax.train.metrics_log import read_history
-from tests.modes.test_train import MadeUpEvaluation, Pipeline
+from tests.helpers.made_up_pipeline import MadeUpEvaluation, Pipeline
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'old_runs'
 COMMITS = ('e506f61', '113ba77', 'b65f022')

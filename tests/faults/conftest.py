@@ -6,9 +6,9 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +21,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from avl_jax.train.metrics_log import read_history
-from tests.faults.child import Request
+from tests.helpers.faulty_runs import Request
+from tests.helpers.ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 NUM_STEPS, SAVE_EVERY = 8, 2
@@ -138,7 +139,7 @@ class Child:
 
 @pytest.fixture(scope='session')
 def launcher():
-  command = [sys.executable, '-m', 'tests.faults.child']
+  command = [sys.executable, '-m', 'tests.helpers.faulty_runs']
   with subprocess.Popen(
     command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
   ) as process:
@@ -191,10 +192,8 @@ def pair(begin):
   """pair(workdir, *arguments, faults=((), ()), devices=2): two processes."""
 
   def start(workdir, *more, faults=((), ()), devices=2) -> list[Child]:
-    with socket.socket() as server:
-      server.bind(('127.0.0.1', 0))
-      port = server.getsockname()[1]
-    shared = (f'--coordinator=127.0.0.1:{port}', '--num_processes=2', *more)
+    coordinator = f'--coordinator=127.0.0.1:{free_port()}'
+    shared = (coordinator, '--num_processes=2', *more)
     return [
       begin(
         workdir,
@@ -297,6 +296,7 @@ def assert_one_message(child: Child) -> None:
   """Asserts that a run ended with 1 and one error message, printed last."""
   assert child.exit_code == 1
   lines = child.stderr.splitlines()
-  assert sum(line.startswith('error: ') for line in lines) == 1, child.stderr
+  found = [line for line in lines if re.match(r'(\d.*\] )?error: ', line)]
+  assert len(found) == 1, child.stderr
   # Orbax and TensorBoard may have printed more before.
   assert not any('Traceback' in line for line in lines[-3:])

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.faults.child import Fault
 from tests.faults.conftest import assert_one_message, assert_same_end
+from tests.helpers.faulty_runs import Fault
 
 SPLIT = 'input_pipeline.records.splits.Split.check'
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from avl_jax.checkpoints import manifest
-from tests.faults.child import Fault
 from tests.faults.conftest import assert_one_message, assert_same_end, some_fast
+from tests.helpers.faulty_runs import Fault
 
 LOG = 'avl_jax.train.metrics_log.History._write'
 FULL = {

@@ -5,13 +5,13 @@ from signal import SIGKILL, SIGTERM
 import pytest
 
 from avl_jax import multihost
-from tests.faults.child import Fault
 from tests.faults.conftest import (
   assert_close_end,
   assert_same_end,
   rows,
   steps,
 )
+from tests.helpers.faulty_runs import Fault
 
 STEP = 'avl_jax.parallel.pmap_step()'
 GRACE = 30  # seconds beyond the heartbeat, on a busy machine

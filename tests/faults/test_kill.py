@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from tests.faults.child import Fault
 from tests.faults.conftest import (
   NUM_STEPS,
   SAVE_EVERY,
   assert_same_end,
   some_fast,
 )
+from tests.helpers.faulty_runs import Fault
 
 SAVE = 'avl_jax.checkpoints.checkpointer.Checkpoints'
 MOMENTS = {

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from tests.faults.child import Fault
 from tests.faults.conftest import (
   NUM_STEPS,
   arrays,
@@ -16,6 +15,7 @@ from tests.faults.conftest import (
   rows,
   some_fast,
 )
+from tests.helpers.faulty_runs import Fault
 
 STEP = 'avl_jax.parallel.pmap_step()'
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.faults.child import Fault
 from tests.faults.conftest import assert_one_message, assert_same_end, steps
+from tests.helpers.faulty_runs import Fault
 
 TWO = '--config.train_data.processes=2'
 MAKE = 'input_pipeline.batches.processes.Workers.make'

@@ -5,7 +5,6 @@ from signal import SIGTERM
 import pytest
 
 from avl_jax import multihost
-from tests.faults.child import Fault
 from tests.faults.conftest import (
   NUM_STEPS,
   assert_close_end,
@@ -13,6 +12,7 @@ from tests.faults.conftest import (
   assert_same_end,
   steps,
 )
+from tests.helpers.faulty_runs import Fault
 
 STEP = 'avl_jax.parallel.pmap_step()'
 FORWARD = 'avl_jax.parallel.pmap_forward()'

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.faults.child import ACTIONS, Fault
+from tests.helpers.faulty_runs import ACTIONS, Fault
 
 FOLDER = pathlib.Path(__file__).parent
 DOTTED = re.compile(r'(avl_jax|input_pipeline|orbax|os)(\.\w+)+(\(\)|\[\])?')
@@ -28,12 +28,13 @@ def _faults(value):
 def _names():
   """Name of a function -> the file that names it."""
   names = {}
-  for path in sorted(FOLDER.glob('*.py')):
+  helper = FOLDER.parent / 'helpers/faulty_runs.py'
+  for path in [*sorted(FOLDER.glob('*.py')), helper]:
     for node in ast.walk(ast.parse(path.read_text())):
       value = getattr(node, 'value', None)
       if isinstance(value, str) and DOTTED.fullmatch(value):
         names[value] = path.name
-    module = importlib.import_module(f'tests.faults.{path.stem}')
+    module = importlib.import_module(f'tests.{path.parent.name}.{path.stem}')
     for fault in _faults(list(vars(module).values())):
       assert fault.do in ACTIONS
       names[fault.at] = path.name

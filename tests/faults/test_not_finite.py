@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from avl_jax.train.metrics_log import read_history
-from tests.faults.child import Fault
 from tests.faults.conftest import arrays, assert_one_message, rows, some_fast
+from tests.helpers.faulty_runs import Fault
 
 BATCHES = 'input_pipeline.batches.train.TrainBatches.from_step[]'
 

@@ -5,8 +5,8 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 
-from tests.faults.child import Fault
 from tests.faults.conftest import assert_same_end, some_fast, steps
+from tests.helpers.faulty_runs import Fault
 
 STEP = 'avl_jax.parallel.pmap_step()'
 FORWARD = 'avl_jax.parallel.pmap_forward()'

@@ -13,8 +13,9 @@ from tests.helpers import golden
 
 _LOADERS, _ARRAYS = golden.load('loaders')
 _EXAMPLES = _LOADERS['sub']['tokens']['params']['examples']
+_NAME = re.search(r'z\("(.+)" \+ w,', _LOADERS['we_rule'])[1]
 _VECTORS = {
-  word: golden.normal(f'H/we/{word}', (_LOADERS['we_dim'],))
+  word: golden.normal(f'{_NAME}{word}', (_LOADERS['we_dim'],))
   for word in _LOADERS['vocab']
 }
 

@@ -213,7 +213,8 @@ def _clipped(name, shape, c, lim):
   ).astype(np.float32)
 
 
-def _db_audio(name, shape, nframes=None):
+def db_audio(name, shape, nframes=None):
+  """float32 [B, 40, T] in dB; 0 from the frames `nframes` on."""
   batch, mels, _ = shape
   profile = normal(f'{name}/profile', (batch, mels, 1))
   audio = np.clip(
@@ -261,7 +262,7 @@ _KINDS = {
   'scaled': _scaled,
   'feat': _feat,
   'clipped': _clipped,
-  'db_audio': _db_audio,
+  'db_audio': db_audio,
   'unit_audio': _unit_audio,
   'words': _words,
   'frames': _frames,

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -12,11 +13,10 @@ LIST = 'HowTo100M_1166_videopaths.txt'
 
 
 def golden_spectrogram(length: int) -> np.ndarray:
-  """float16 [40, T] of the golden files."""
-  name = f'H/youtube/spec{length}'
-  recipe = {'kind': 'db_audio', 'name': name, 'shape': (1, 40, length)}
-  recipe['crc32'] = golden.crc(golden._db_audio(name, (1, 40, length)))
-  spectrogram = golden.make_input(recipe)[0].astype('f2')
+  """float16 [40, T] of the golden files, whose windows have checksums."""
+  files = golden.load('loaders')[0]['sub']['youtube_files']['params']
+  name = re.search(r'name (\S+)<T>', files['spec_rule'])[1] + str(length)
+  spectrogram = golden.db_audio(name, (1, 40, length))[0].astype('f2')
   columns = np.arange(length)
   spectrogram[0], spectrogram[1] = columns // 100 + 1, columns % 100
   return spectrogram

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avl_jax import losses, parallel
-from tests.losses.test_values import CHOICES, LEARNT
+from tests.helpers.losses import CHOICES, LEARNT
 
 # A video has more clips than a device of eight.
 N, CLIPS, D = 16, 4, 5

@@ -12,7 +12,7 @@ import pytest
 
 import main
 from avl_jax import modes, multihost
-from avl_jax.config import read_config
+from avl_jax.config import OF_A_RUN, read_config
 from avl_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -72,6 +72,9 @@ finally:
   for mode, text in main.MODES.items():
     assert f'  {mode:10} {text}' in lines
   assert list(main.MODES) == list(modes.FUNCTIONS)
+  # The others need no run. A new mode is one of both kinds.
+  others = ('import', 'export', 'reproduce')
+  assert {*OF_A_RUN, *others} == {*main.MODES}
   examples = [line for line in lines if line.startswith('  python main.py ')]
   assert len(examples) == 3
   assert all(line.count('main.py') == 1 for line in examples)

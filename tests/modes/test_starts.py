@@ -11,7 +11,7 @@ from avl_jax.errors import ConfigError
 from avl_jax.models.avlnet import AVLnet
 from avl_jax.modes import evaluate, starts, train
 from avl_jax.retrieval import embedding
-from tests.modes.test_train import CLIPS, Pipeline
+from tests.helpers.made_up_pipeline import CLIPS, Pipeline
 
 
 @pytest.fixture

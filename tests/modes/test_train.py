@@ -1,8 +1,8 @@
 """Modes with a made-up input pipeline: no TensorFlow, no records."""
 
+import contextlib
 import json
 
-import numpy as np
 import pytest
 
 import main
@@ -10,96 +10,10 @@ from avl_jax.checkpoints import loading
 from avl_jax.checkpoints.fingerprints import branch_fingerprint
 from avl_jax.config import read_config
 from avl_jax.errors import UserError
-from avl_jax.features.media import Media
 from avl_jax.modes import evaluate, prepare, train
-from avl_jax.train import optimizer
+from avl_jax.train import loop, optimizer
 from avl_jax.train.metrics_log import read_history
-
-VISUAL, FRAMES, CLIPS = 6, 32, 8
-
-
-def batch(seed: int) -> dict:
-  rng = np.random.default_rng(seed)
-  return {
-    'spectrogram': rng.uniform(-80, 0, (CLIPS, FRAMES, 40)).astype(np.float32),
-    'num_frames': np.full(CLIPS, FRAMES, np.int32),
-    'visual': rng.standard_normal((CLIPS, VISUAL), dtype=np.float32),
-    'id': np.array([f'{seed}-{i}' for i in range(CLIPS)]),
-  }
-
-
-class MadeUpTraining:
-  """Batches of noise, a function of the step."""
-
-  fingerprint, visual_width, networks = 'made up', VISUAL, {}
-
-  def from_step(self, first, last):
-    return (batch(step) for step in range(first, last))
-
-  def close(self):
-    pass
-
-
-class MadeUpEvaluation:
-  """One batch of noise, with media."""
-
-  num_examples, num_queries, fingerprint = CLIPS, 0, 'made up too'
-  has_media, networks, num_videos = True, {}, 0
-
-  def __iter__(self):
-    yield batch(99) | {'subset': np.array(['test'] * CLIPS)}
-
-  @property
-  def media(self):
-    image, sound = np.zeros((8, 8, 3), np.uint8), np.zeros(160, np.float32)
-    return [Media(str(name), '', image, sound) for name in batch(99)['id']]
-
-
-class Writer:
-  """A metric writer that hands everything on to the others."""
-
-  def __init__(self, workdir, *others):
-    self.workdir, self._others = workdir, others
-
-  def write_scalars(self, step, scalars):
-    for other in self._others:
-      other.write_scalars(step, scalars)
-
-  def write_texts(self, step, texts):
-    for other in self._others:
-      other.write_texts(step, texts)
-
-  def flush(self):
-    for other in self._others:
-      other.flush()
-
-  def close(self):
-    for other in self._others:
-      other.close()
-
-
-class Pipeline:
-  """An input pipeline of noise; remembers the calls."""
-
-  metric_writer = Writer
-
-  def __init__(self):
-    self.calls = []
-
-  def prepare(self, **options):
-    self.calls.append(('prepare', options))
-
-  def count(self, datasets, split, data_dir):
-    self.calls.append(('count', datasets, split, data_dir))
-    return 24
-
-  def train_batches(self, **options):
-    self.calls.append(('train_batches', options))
-    return MadeUpTraining()
-
-  def eval_batches(self, **options):
-    self.calls.append(('eval_batches', options))
-    return {'noise': MadeUpEvaluation()}
+from tests.helpers.made_up_pipeline import CLIPS, Pipeline
 
 
 @pytest.fixture
@@ -140,6 +54,22 @@ def test_trains_evaluates_and_resumes(config, tmp_path):
   train.train(config, tmp_path, pipeline)
   rows = read_history(tmp_path / 'metrics.jsonl')
   assert [row['step'] for row in rows if 'loss' in row] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize('error', [None, ArithmeticError, KeyboardInterrupt])
+def test_batches_are_closed(config, tmp_path, monkeypatch, error):
+  pipeline = Pipeline()
+
+  def begin(self, state):
+    assert [batches.is_closed for batches in pipeline.opened] == [False]
+    if error:
+      raise error
+    return state
+
+  monkeypatch.setattr(loop.Loop, 'run', begin)
+  with pytest.raises(error) if error else contextlib.nullcontext():
+    train.run(config, tmp_path, pipeline, 0.0)
+  assert [batches.is_closed for batches in pipeline.opened] == [True]
 
 
 def test_evaluation_needs_a_checkpoint(config, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import soundfile
 
-from tests.page import browsing, drawn
+from tests.helpers.page import browsing, drawn
 
 
 @pytest.fixture(scope='module')

@@ -14,7 +14,7 @@ import tempfile
 import soundfile
 from PIL import Image
 
-from tests.page import browsing, drawn
+from tests.helpers.page import browsing, drawn
 
 PHONE = {'width': 390, 'height': 844}
 SHOTS = {  # name -> options of the visitor, what is shown

@@ -12,8 +12,15 @@ import pytest
 import soundfile
 
 from avl_jax.features import pauses
-from tests.page import browsing, drawn, stand_in
-from tests.page.browsing import answered, ask, download, drop, played, titles
+from tests.helpers.page import browsing, drawn, stand_in
+from tests.helpers.page.browsing import (
+  answered,
+  ask,
+  download,
+  drop,
+  played,
+  titles,
+)
 
 
 def test_a_recording_is_answered_and_played_at_the_right_second(visits):

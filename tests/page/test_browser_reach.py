@@ -8,8 +8,8 @@ import socket
 import numpy as np
 import pytest
 
-from tests.page import browsing, drawn
-from tests.page.browsing import answered, ask, played, titles
+from tests.helpers.page import browsing, drawn
+from tests.helpers.page.browsing import answered, ask, played, titles
 
 pytestmark = pytest.mark.slow
 PHONE = {'width': 390, 'height': 844}

@@ -11,30 +11,20 @@ import pytest
 
 from avl_jax.errors import ConfigError
 from avl_jax.retrieval import ranking, tiles
-from tests.test_multihost import free_port
+from tests.helpers.ports import free_port
+from tests.helpers.twins import pairs_with_twins
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Ranks what `_pairs_with_twins` makes, as process INDEX of two.
+# Ranks what `pairs_with_twins` makes, as process INDEX of two.
 PROGRAM = """
 import json, sys
 from avl_jax import multihost
 from avl_jax.retrieval import ranking
-from tests.retrieval.test_ranking import pairs_with_twins
+from tests.helpers.twins import pairs_with_twins
 multihost.connect(sys.argv[1], 2, int(sys.argv[2]))
 found = ranking.rank_both_ways(*pairs_with_twins(), block=32)
 print(json.dumps([[array.tolist() for array in one] for one in found]))
 """
-
-
-def pairs_with_twins():
-  """53 pairs of 8: rows 3, 20 and 47 of each side are equal, 9 and 52 too."""
-  rng = np.random.default_rng(0)
-  y = rng.normal(size=(53, 8)).astype(np.float32)
-  x = y + rng.normal(size=y.shape).astype(np.float32)
-  for rows in (x, y):
-    rows[[20, 47]] = rows[3]
-    rows[9] = rows[52]
-  return x, y
 
 
 def _naive(x, y):

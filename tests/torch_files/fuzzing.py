@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 
 from avl_jax import torch_files
-from tests.torch_files import mutations
+from tests.helpers.torch_files import mutations
 
 # Bounds on one file of about a kilobyte, which takes 0.3 ms and no memory to
 # speak of. They are wide, because they are for what has no end.

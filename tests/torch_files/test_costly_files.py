@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avl_jax import torch_files
-from tests.torch_files import made_files
+from tests.helpers.torch_files import made_files
 
 COPIES = 60  # 2**60 values, if each copy is counted
 # A tuple of the same tuple twice, again and again, in 240 bytes.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.torch_files import mutations
+from tests.helpers.torch_files import mutations
 
 ROOT = pathlib.Path(__file__).parents[2]
 

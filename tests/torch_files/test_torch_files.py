@@ -13,7 +13,7 @@ import pytest
 from avl_jax import torch_files
 from avl_jax.backbones import efficientnet
 from tests.helpers import golden
-from tests.torch_files.made_files import (
+from tests.helpers.torch_files.made_files import (
   Global,
   Storage,
   archive,

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from avl_jax import losses
 from avl_jax.models import avlnet, expressions
-from tests.helpers import convert, golden
+from tests.helpers import convert, golden, golden_training
 
 _STEP, _STEP_ARRAYS = golden.load('train_step')
 _TRAJECTORY, _TRAJECTORY_ARRAYS = golden.load('trajectory')
@@ -59,24 +59,6 @@ def _network(params: dict, dtype: str, mode: str = '') -> avlnet.AVLnet:
   )
 
 
-def _convolve_by_matmul(next_function, args, kwargs, context):
-  """Replaces convolutions that XLA does by a naive loop on CPU.
-
-  Those are float64 ones, a hundred times slower than this, and those of inputs
-  hardly longer than the kernel, thirty times.
-  """
-  layer, *x = context.module, *args
-  if not isinstance(layer, nn.Conv) or (
-    layer.dtype == jnp.float32 and x[0].shape[1] >= 16
-  ):
-    return next_function(*args, **kwargs)
-  kernel = layer.variables['params']['kernel']
-  x = jnp.pad(x[0], ((0, 0), *layer.padding, (0, 0)))
-  length = x.shape[1] - len(kernel) + 1
-  taps = [x[:, i : i + length : layer.strides] for i in range(len(kernel))]
-  return jnp.concatenate(taps, -1) @ kernel.reshape(-1, kernel.shape[-1])
-
-
 def _margin(params: dict) -> float:
   """The release keeps the margin in float32 even with float64 scores."""
   return float(np.float32(params['margin']))
@@ -85,7 +67,7 @@ def _margin(params: dict) -> float:
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _loss_and_gradients(network, variables, batch, margin, pairs=_AUDIO_VIDEO):
   def loss_function(params):
-    with nn.intercept_methods(_convolve_by_matmul):
+    with nn.intercept_methods(golden_training.convolve_by_matmul):
       embeddings, updated = network.apply(
         {**variables, 'params': params},
         batch,
@@ -110,7 +92,7 @@ def _loss_and_gradients(network, variables, batch, margin, pairs=_AUDIO_VIDEO):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _evaluation_scores(network, variables, batch):
-  with nn.intercept_methods(_convolve_by_matmul):
+  with nn.intercept_methods(golden_training.convolve_by_matmul):
     embeddings = network.apply(variables, batch, train=False)
   return embeddings['audio'] @ embeddings['video'].T
 
@@ -253,15 +235,6 @@ def _check_statistics(variables, case, expected):
     )
 
 
-# Steps at which float32 rounding has not yet grown, and tolerances before and
-# after: Adam's first steps amplify the sign of gradients near zero.
-_FLOAT32 = {
-  'train': (2, 1e-4, 2e-2),
-  'evalmode': (4, 1e-4, 3e-2),
-  'evalmode_lr1e-5': (10, 1e-3, 1e-3),
-}
-
-
 @pytest.mark.parametrize(
   ('sub', 'dtype'),
   [
@@ -294,13 +267,11 @@ def test_trajectory(sub, dtype):
     )
     variables = {'params': params, 'batch_stats': batch_stats}
     trajectory.append(float(loss))
-  early, *rtol = (0, 1e-6, 1e-6) if exact else _FLOAT32[sub]
-  for part, tolerance in zip(
-    (slice(early), slice(early, None)), rtol, strict=True
-  ):
-    np.testing.assert_allclose(
-      trajectory[part], expected['loss_f64'][part], rtol=tolerance
-    )
+  golden_training.assert_losses(
+    trajectory,
+    expected['loss_f64'],
+    (0, 1e-6, 1e-6) if exact else golden_training.FLOAT32[sub],
+  )
   np.testing.assert_allclose(
     _changes(variables, net, case['key_order']),
     expected['delta_l2_f64'],

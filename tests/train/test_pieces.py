@@ -14,7 +14,7 @@ from avl_jax.train import objective as objectives
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import pieces as by_pieces
 from avl_jax.train import step as training_step
-from tests.losses.test_values import CHOICES, LEARNT
+from tests.helpers.losses import CHOICES, LEARNT
 
 N, T, V = 12, 32, 5
 MODEL = {

@@ -15,8 +15,7 @@ from avl_jax.models import avlnet
 from avl_jax.retrieval import evaluation, metrics
 from avl_jax.train import optimizer as optimizers
 from avl_jax.train import step as training_step
-from tests.helpers import convert, golden
-from tests.train.test_golden_training import _convolve_by_matmul
+from tests.helpers import convert, golden, golden_training
 
 FRAMES, STEPS, BATCH = 64, 3, 4
 SMALL = {'embed_dim': 8, 'widths': (4, 6), 'blocks': (1,), 'pooling': 'masked'}
@@ -139,11 +138,6 @@ def test_an_evaluation_from_a_file_is_one_of_its_arrays(data_dir, use_devices):
 
 
 _TRAJECTORY, _TRAJECTORY_ARRAYS = golden.load('trajectory')
-_TOLERANCES = {  # of losses: steps, before and after; see GOLDEN.md, section 5
-  'train': (2, 1e-4, 2e-2),
-  'evalmode': (4, 1e-4, 3e-2),
-  'evalmode_lr1e-5': (10, 1e-3, 1e-3),
-}
 
 
 @pytest.mark.slow
@@ -183,12 +177,11 @@ def test_an_imported_checkpoint_meets_golden_losses(tmp_path, sub, use_devices):
       params['nframes'],
       suffixes[i % len(suffixes)],
     )
-    with nn.intercept_methods(_convolve_by_matmul):
+    with nn.intercept_methods(golden_training.convolve_by_matmul):
       train_state, numbers = step(train_state, parallel.shard(batch))
     losses.append(float(numbers['loss']))
-  early, *tolerances = _TOLERANCES[sub]
-  expected = _TRAJECTORY_ARRAYS[f'{sub}/loss_f64']
-  for part, rtol in zip(
-    (slice(early), slice(early, None)), tolerances, strict=True
-  ):
-    np.testing.assert_allclose(losses[part], expected[part], rtol=rtol)
+  golden_training.assert_losses(
+    losses,
+    _TRAJECTORY_ARRAYS[f'{sub}/loss_f64'],
+    golden_training.FLOAT32[sub],
+  )

@@ -1,6 +1,7 @@
 """What an index says of itself, of its files and of their windows."""
 
 import dataclasses
+import pathlib
 import re
 from typing import Any
 
@@ -13,10 +14,10 @@ DTYPES = ('float32', 'float16')
 _SHARD = re.compile(rf'({"|".join(NAMES)})\.(\d{{12}})\.({"|".join(DTYPES)})')
 
 
-def shard_of(file_name: str) -> int | None:
-  """First row of the shard that a file is, by its name; None: it is none."""
-  match = _SHARD.fullmatch(file_name)
-  return int(match[2]) if match else None
+def shards(folder: pathlib.Path) -> dict[pathlib.Path, int]:
+  """File of a shard -> its first row, of all in a folder, by their names."""
+  matches = {p: _SHARD.fullmatch(p.name) for p in folder.glob('*.float*')}
+  return {path: int(match[2]) for path, match in matches.items() if match}
 
 
 @dataclasses.dataclass(frozen=True)

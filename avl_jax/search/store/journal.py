@@ -21,7 +21,7 @@ from typing import Any
 from avl_jax import files
 from avl_jax.checkpoints import manifest
 from avl_jax.errors import UserError
-from avl_jax.search.store.entries import shard_of
+from avl_jax.search.store import entries
 
 HEAD = 'HEAD'
 _NAME = re.compile(r'journal-([1-9]\d*)\.jsonl')
@@ -82,7 +82,7 @@ def read_head(folder: pathlib.Path) -> bytes:
     return (folder / HEAD).read_bytes()
   except FileNotFoundError as error:
     # Without vectors its creation was interrupted.
-    if any(shard_of(path.name) is not None for path in folder.glob('*.float*')):
+    if entries.shards(folder):
       raise DamageError(folder / HEAD, 'is missing') from error
     raise UserError(
       f'{folder} holds no index. Make one with --mode=index, or name another '

@@ -17,7 +17,7 @@ import numpy as np
 from avl_jax import files
 from avl_jax.checkpoints import manifest
 from avl_jax.errors import ConfigError, UserError
-from avl_jax.search.store.entries import shard_of
+from avl_jax.search.store import entries
 from avl_jax.search.store.journal import DamageError
 
 # Bytes of a name's vectors after which a new shard begins: 65,536 rows of 4096
@@ -189,6 +189,6 @@ def remove_all_but(folder: pathlib.Path, kept: Container[int]) -> None:
     folder: of the index.
     kept: first rows of the shards that stay.
   """
-  for path in folder.glob('*.float*'):
-    if (shard := shard_of(path.name)) is not None and shard not in kept:
+  for path, shard in entries.shards(folder).items():
+    if shard not in kept:
       path.unlink(missing_ok=True)

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from avl_jax import files
 from avl_jax.checkpoints import manifest
 from avl_jax.errors import UserError
-from avl_jax.search.store import journal
+from avl_jax.search.store import entries, journal
 from avl_jax.search.store.contents import Contents
-from avl_jax.search.store.entries import shard_of
 from avl_jax.search.store.index import BACKGROUNDS, Description, Index
 from avl_jax.search.update import building, provenance
 from avl_jax.search.update.file_features import FOLDER as FEATURES
@@ -72,7 +71,7 @@ def opened(
 def _is_free(folder: pathlib.Path) -> bool:
   """Whether a folder can become an index; UserError: it has other files."""
   there = [*folder.iterdir()] if folder.is_dir() else []
-  if any(shard_of(path.name) is not None for path in there):
+  if entries.shards(folder):
     return False  # It is damaged.
   other = [
     path.name
@@ -137,9 +136,7 @@ def _adopt(folder: pathlib.Path) -> None:
   rebuilt = folder / REBUILT
   _, lines = journal.read(rebuilt)
   with files.writing(folder):
-    for path in filter(
-      lambda p: shard_of(p.name) is not None, rebuilt.iterdir()
-    ):
+    for path in entries.shards(rebuilt):
       (folder / path.name).unlink(missing_ok=True)
       _link(path, folder / path.name)
     manifest.sync(folder)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.extraction.video_features import Extraction
@@ -116,7 +117,7 @@ class Clips(tfds.core.GeneratorBasedBuilder):
         self._skipped.add(
           Status.MISSING, f'{missing}: The split {split!r} is not built.'
         )
-        print(
+        logs.write(
           f'{self._title}: There is no {missing}, so the split {split!r} is '
           'not built.'
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from avl_jax.errors import ConfigError
+from input_pipeline.datasets import option_checks
 from input_pipeline.datasets.stamps import tuxpaint
 
 FILE = 'settings.json'  # in the folder of the videos, and beside the records
@@ -58,9 +59,7 @@ class Settings:
     Raises:
       ConfigError: a value is not possible.
     """
-    for name in ('num_videos', 'num_clip_videos', 'lengths', 'scene_lengths'):
-      object.__setattr__(self, name, tuple(getattr(self, name)))
-    for name, is_good, expected in (
+    conditions = (
       ('language', self.language in tuxpaint.LANGUAGES, tuxpaint.LANGUAGES),
       (
         'num_videos',
@@ -81,12 +80,13 @@ class Settings:
       ('shift', self.shift >= 0, 'seconds, 0 or more'),
       ('speech_share', 0 <= self.speech_share <= 1, '0 to 1'),
       ('sound_share', 0 <= self.sound_share <= 1, '0 to 1'),
-    ):
-      if not is_good:
-        raise ConfigError(
-          f'prepare.narrated.{name} is {getattr(self, name)!r}. Expected '
-          f'{expected}. Set it.'
-        )
+    )
+    option_checks.check(
+      self,
+      'prepare.narrated',
+      ('num_videos', 'num_clip_videos', 'lengths', 'scene_lengths'),
+      conditions,
+    )
 
   @property
   def text(self) -> str:

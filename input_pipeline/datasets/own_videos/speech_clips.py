@@ -16,9 +16,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from avl_jax import logs
-from avl_jax.errors import ConfigError
 from avl_jax.features import Status, speech_segments
 from avl_jax.features.speech_segments import Span
+from input_pipeline.datasets import option_checks
 from input_pipeline.datasets.own_videos import splits, tables
 from input_pipeline.datasets.own_videos.tables import Line
 
@@ -46,9 +46,7 @@ class Choice:
     Raises:
       ConfigError: a value is not possible.
     """
-    for name in ('clips', 'lengths'):
-      object.__setattr__(self, name, tuple(getattr(self, name)))
-    for name, is_good, expected in (
+    conditions = (
       (
         'clips',
         len(self.clips) == 3 and min(self.clips) > 0,
@@ -60,12 +58,10 @@ class Choice:
         'two, from 1 s upwards',
       ),
       ('pause', self.pause >= 0, 'seconds, 0 or more'),
-    ):
-      if not is_good:
-        raise ConfigError(
-          f'prepare.speech.{name} is {getattr(self, name)!r}. Expected '
-          f'{expected}. Set it.'
-        )
+    )
+    option_checks.check(
+      self, 'prepare.speech', ('clips', 'lengths'), conditions
+    )
 
   @property
   def held_out(self) -> tuple[tuple[str, float], ...]:

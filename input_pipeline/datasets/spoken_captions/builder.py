@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
+from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.extraction.skipped import Skipped
 from avl_jax.features import MEL_BINS, MediaError, Status, reading
@@ -127,7 +128,7 @@ class SpokenCaptions(tfds.core.GeneratorBasedBuilder):
       self._skipped.add(
         Status.MISSING, f'{files[split]}: The split {split!r} is not built.'
       )
-      print(
+      logs.write(
         f'{name}: There is no {files[split]}, so the split {split!r} is not '
         'built.'
       )

@@ -11,29 +11,15 @@ from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.extraction.video_features import Extraction
 from avl_jax.features import MediaError, RefusedError, audio, video
-from tests.features.test_video import numbered, pattern, write
 from tests.helpers import annotated, corpus, decoders, media
+from tests.helpers.lossless import numbered, pattern, write
+from tests.helpers.outcomes import outcome, stack
 
 
 @pytest.fixture(scope='module')
 def decoder():
   with Decoder() as decoder:
     yield decoder
-
-
-def stack(frames):
-  """Frames as one array, which has no frame if they are none."""
-  frames = list(frames)
-  return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
-
-
-def outcome(function, *args):
-  """What a function returns, or the error that it raises."""
-  try:
-    result = function(*args)
-    return result if isinstance(result, np.ndarray) else stack(result)
-  except MediaError as error:
-    return error
 
 
 def check(decoder, path, start=0.0, end=None, *, fails=False):

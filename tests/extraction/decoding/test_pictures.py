@@ -8,7 +8,7 @@ from PIL import Image
 
 from avl_jax.extraction.decoding.decoder import Decoder
 from avl_jax.features import MediaError, images
-from tests.extraction.decoding.test_decoder import outcome
+from tests.helpers.outcomes import outcome
 
 
 @pytest.fixture(scope='module')

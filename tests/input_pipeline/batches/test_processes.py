@@ -223,6 +223,58 @@ def test_a_killed_worker_is_one_clear_error(opened, executor):
   assert pid not in {c.pid for c in multiprocessing.active_children()}
 
 
+class UnreadableError(Exception):
+  """Can be pickled, but not read again."""
+
+  def __init__(self, one, two):
+    super().__init__(one)
+
+
+class Mute(ClipSampler):
+  """Fails in a worker process with an error that cannot be read."""
+
+  def training_clips(self, example, seed, epoch, index):
+    if multiprocessing.parent_process():
+      raise UnreadableError(1, 2)
+    return super().training_clips(example, seed, epoch, index)
+
+
+def test_a_result_that_cannot_be_read_is_named(opened, executor, monkeypatch):
+  monkeypatch.setattr(train, 'ClipSampler', Mute)
+  with pytest.raises(UserError, match=r'ended.*be read: TypeError: .*two'):
+    opened('bad_records', processes=1).batch(0)
+  SHARED.clear()
+
+
+def test_closed_batches_say_so(opened):
+  """Those in the making too: the process starts with the first task."""
+  batches = opened('bad_records', processes=1)
+  errors, begun = [], threading.Event()
+  submit = batches._workers._executor.submit
+
+  def watched(*args):
+    task = submit(*args)
+    begun.set()
+    return task
+
+  batches._workers._executor.submit = watched
+
+  def make():
+    try:
+      batches.batch(0)
+    except UserError as error:
+      errors.append(str(error))
+
+  thread = threading.Thread(target=make)
+  thread.start()
+  begun.wait(60)
+  batches.close()
+  thread.join()
+  with pytest.raises(UserError, match='are closed, so no more'):
+    batches.batch(1)
+  assert all('are closed' in error for error in errors)
+
+
 @pytest.mark.slow
 def test_nothing_refers_to_workers_but_their_batches(opened, executor):
   batches = opened('bad_records', processes=2)

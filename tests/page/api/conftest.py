@@ -17,7 +17,7 @@ from avl_jax.page import service
 from avl_jax.page.options import Options
 from avl_jax.search.query.searcher import Searcher
 from tests.helpers import media, own_folder
-from tests.page.api import living
+from tests.helpers.page import living
 from tests.search.conftest import make_run, replaced_networks
 
 MANIFEST = """id,path,language,date

@@ -22,7 +22,7 @@ from avl_jax.page.access import Access
 from avl_jax.page.app import Page
 from avl_jax.page.middleware import Guard
 from avl_jax.page.options import Options
-from tests.page.api import living
+from tests.helpers.page import living
 
 TOKEN = 'a-token-of-a-test-0123456789'
 

@@ -19,7 +19,7 @@ from avl_jax.modes import serve
 from avl_jax.page import serving
 from avl_jax.page.options import Options
 from benchmarks import serve as load
-from tests.page.api import living
+from tests.helpers.page import living
 from tests.search.conftest import make_run, replaced_networks
 
 

@@ -26,7 +26,7 @@ from avl_jax.page.worker_queue import WorkerQueue
 from avl_jax.search.query.searcher import Searcher
 from avl_jax.search.update import progress
 from tests.helpers import media, own_folder
-from tests.page.api import living
+from tests.helpers.page import living
 from tests.page.api.conftest import client_of, made
 
 

@@ -15,7 +15,7 @@ from avl_jax.search.query import (
 from avl_jax.search.query.answers import Answer, Answers
 from avl_jax.search.query.backgrounds import Backgrounds
 from avl_jax.search.store.index import Index, Window
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 FILES = {'a.mp4': 3, 'b.mp4': 120, 'c.mp4': 6, 'd.mp4': 95}  # windows
 

@@ -21,7 +21,7 @@ from avl_jax.features import (
 from avl_jax.models.avlnet import AVLnet
 from avl_jax.search.query import question_files, questions
 from avl_jax.trained_model import TrainedModel
-from tests.search.asked import best, first
+from tests.helpers.search.asked import best, first
 
 pytestmark = pytest.mark.usefixtures('networks')
 

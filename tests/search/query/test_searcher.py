@@ -21,7 +21,7 @@ from avl_jax.models import branches
 from avl_jax.modes import search as search_mode
 from avl_jax.search.query import backgrounds, confidence
 from avl_jax.train import step as training_step
-from tests.search.asked import best, first
+from tests.helpers.search.asked import best, first
 
 pytestmark = pytest.mark.usefixtures('networks')
 

@@ -9,7 +9,7 @@ import pytest
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.search.store import export
 from avl_jax.search.store.index import Index
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 
 @pytest.fixture(params=['float32', 'float16'])

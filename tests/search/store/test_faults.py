@@ -16,7 +16,8 @@ import pytest
 from avl_jax.errors import UserError
 from avl_jax.search.store import journal, shards
 from avl_jax.search.store.index import Index
-from tests.search import changes, made_up
+from tests.helpers.search import changes, made_up
+from tests.helpers.search.damage import DAMAGE, flip
 
 ROOT = pathlib.Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
@@ -24,7 +25,7 @@ ENVIRONMENT = {**os.environ, 'OPENBLAS_NUM_THREADS': '1'}
 
 def _killed(folder, every):
   result = subprocess.run(
-    [sys.executable, '-m', 'tests.search.killing', folder, str(every)],
+    [sys.executable, '-m', 'tests.helpers.search.killing', folder, str(every)],
     cwd=ROOT,
     env=ENVIRONMENT,
     capture_output=True,
@@ -63,7 +64,7 @@ def _kill_at_random(folder, rounds):
   changed = 0
   for seed in range(rounds):
     process = subprocess.Popen(
-      [sys.executable, '-m', 'tests.search.changes', folder, str(seed)],
+      [sys.executable, '-m', 'tests.helpers.search.changes', folder, str(seed)],
       cwd=ROOT,
       env=ENVIRONMENT,
       stdout=subprocess.PIPE,
@@ -195,20 +196,6 @@ def test_every_changed_byte_of_head_is_noticed(folder):
       journal.read(folder)
 
 
-def _flip(path):
-  content = bytearray(path.read_bytes())
-  content[len(content) // 2] ^= 4
-  path.write_bytes(content)
-
-
-DAMAGE = {
-  'flipped': _flip,
-  'cut': lambda path: path.write_bytes(path.read_bytes()[:-1]),
-  'empty': lambda path: path.write_bytes(b''),
-  'zeros': lambda path: path.write_bytes(bytes(path.stat().st_size)),
-  'missing': lambda path: path.unlink(),
-  'a folder': lambda path: (path.unlink(), path.mkdir()),
-}
 KINDS = ('HEAD', 'journal-1.jsonl', 'video.000000000000.float32')
 
 
@@ -243,7 +230,7 @@ def test_a_damaged_vector_is_no_answer(folder, value):
 
 def test_damage_behind_the_back_of_a_reader(folder):
   with Index.open(folder) as index:
-    _flip(folder / 'video.000000000000.float32')
+    flip(folder / 'video.000000000000.float32')
     [line] = index.check()
     assert 'vectors of b.mp4' in line
     shutil.rmtree(folder)
@@ -251,7 +238,7 @@ def test_damage_behind_the_back_of_a_reader(folder):
 
 
 def test_a_damaged_file_can_be_indexed_again(folder):
-  _flip(folder / 'video.000000000000.float32')
+  flip(folder / 'video.000000000000.float32')
   with Index.open(folder, write=True) as index:
     changes.put(index, 'b.mp4', 3, 1)
     assert index.check() == []
@@ -261,7 +248,7 @@ def test_compaction_copies_no_damage(folder):
   with Index.open(folder, write=True) as index:
     for path in ('a.mp4', 'c.png'):
       index.drop(path)
-    _flip(folder / 'video.000000000000.float32')
+    flip(folder / 'video.000000000000.float32')
     with pytest.raises(UserError, match=r'vectors of b\.mp4'):
       index.compact()
 

@@ -8,7 +8,7 @@ import pytest
 from avl_jax.errors import ConfigError, UserError
 from avl_jax.files import InUseError
 from avl_jax.search.store.index import Index, Window
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 
 @pytest.fixture

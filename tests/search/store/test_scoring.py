@@ -5,7 +5,7 @@ import pytest
 
 from avl_jax.search.store import products, scoring, snapshot
 from avl_jax.search.store.index import Index
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 
 def _best(queries, vectors, k, block=5, counts=None):

@@ -14,40 +14,10 @@ from avl_jax.search.update import building, description
 from avl_jax.search.update.file_features import FileFeatures
 from input_pipeline.datasets.own_videos import examples
 from tests.helpers import media, own_folder, small_run
+from tests.helpers.search.contents import KINDS, assert_same, contents
 from tests.search.conftest import make_run
 
 ODD = os.fsdecode(b'\xe9t\xe9.png')  # is not UTF-8
-KINDS = {  # path -> windows, with pictures, with sound
-  'a.mp4': ([(0, 3)], 1, 1),
-  'long.mp4': ([(0, 10), (5, 15), (10, 20), (15, 25), (20, 26)], 5, 5),
-  'mute.mp4': ([(0, 7)], 1, 0),
-  'sound.flac': ([(0, 10), (5, 15), (10, 17)], 0, 3),
-  'sub/b.mkv': ([(0, 10), (5, 12)], 2, 2),
-  'sub/picture.png': ([(0, 0)], 1, 0),
-}
-
-
-def contents(folder):
-  """path -> (rows, windows, {name: vectors})."""
-  with Index.open(folder) as index:
-    assert not index.check()
-    found = {}
-    for file in index.files():
-      rows = index.rows_of(file.path)
-      held = {
-        name: index.vectors(name, np.intersect1d(rows, index.rows_with(name)))
-        for name in index.description.names
-      }
-      spans = [(w.start, w.end) for w in map(index.window, rows)]
-      found[file.path] = list(rows), spans, held
-    return found
-
-
-def assert_same(found, expected):
-  """The same rows, windows, and vectors, bit for bit."""
-  assert found[:2] == expected[:2]
-  for name, vectors in expected[2].items():
-    np.testing.assert_array_equal(found[2][name], vectors)
 
 
 def test_windows_of_every_kind_of_file(good_index):

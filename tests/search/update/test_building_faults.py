@@ -13,7 +13,7 @@ from avl_jax.search.store import shards
 from avl_jax.search.store.index import Index
 from avl_jax.search.update.window_vectors import WindowVectors
 from tests.helpers import media, own_folder, small_run
-from tests.search.update.test_building import KINDS, assert_same, contents
+from tests.helpers.search.contents import KINDS, assert_same, contents
 
 
 @pytest.fixture

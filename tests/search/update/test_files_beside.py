@@ -12,8 +12,8 @@ from avl_jax.features import images
 from avl_jax.search.query import backgrounds
 from avl_jax.search.store.index import Index
 from tests.helpers import own_folder
-from tests.search.store.test_faults import DAMAGE
-from tests.search.update.test_building import KINDS, assert_same, contents
+from tests.helpers.search.contents import KINDS, assert_same, contents
+from tests.helpers.search.damage import DAMAGE
 
 pytestmark = pytest.mark.usefixtures('networks')
 

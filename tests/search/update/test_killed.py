@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from avl_jax.search.store.index import Index
-from tests.search import killed
-from tests.search.update.test_building import KINDS, assert_same, contents
+from tests.helpers.search import killed
+from tests.helpers.search.contents import KINDS, assert_same, contents
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -20,8 +20,8 @@ def start(run, good_media, tmp_path):
 
   def begin(moment='', number=0):
     command = [
-      *(sys.executable, '-m', 'tests.search.killed', moment, str(number)),
-      *('--mode=index', f'--workdir={run}'),
+      *(sys.executable, '-m', 'tests.helpers.search.killed'),
+      *(moment, str(number), '--mode=index', f'--workdir={run}'),
       f'--config.search.media_dir={good_media}',
       f'--config.search.index={tmp_path}/index',
       '--config.compilation_cache=',

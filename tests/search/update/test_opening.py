@@ -16,8 +16,8 @@ from avl_jax.search.store import journal
 from avl_jax.search.store.index import Index
 from avl_jax.search.update import description, opening, provenance
 from tests.helpers import media, own_folder, small_run
+from tests.helpers.search.contents import KINDS, assert_same, contents
 from tests.search.conftest import make_run
-from tests.search.update.test_building import KINDS, assert_same, contents
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,7 @@
 The content of a made-up file is the seed of its vectors, so that a reader can
 tell from the index alone whether a file is whole.
 
-  python -m tests.search.changes FOLDER SEED    # changes FOLDER for ever
+  python -m tests.helpers.search.changes FOLDER SEED  # changes it for ever
 """
 
 import pathlib
@@ -15,7 +15,7 @@ import numpy as np
 from avl_jax.search.store import shards
 from avl_jax.search.store.index import Index
 from avl_jax.search.store.snapshot import Snapshot
-from tests.search import made_up
+from tests.helpers.search import made_up
 
 
 def put(index: Index, path: str, n: int, seed: int) -> None:

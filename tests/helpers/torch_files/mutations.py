@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.torch_files import made_files
+from tests.helpers.torch_files import made_files
 
 # Sizes, counts and offsets that programs get wrong.
 NUMBERS = (0, 1, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**62, 2**64 - 1)

@@ -18,7 +18,7 @@ from avl_jax import trained_model
 from avl_jax.retrieval import evaluation
 from avl_jax.search.query import best_seconds, compatibility, question_files
 from avl_jax.search.store.index import Description, Index, IndexedFile
-from tests.page import drawn
+from tests.helpers.page import drawn
 
 WINDOW, STEP = 4, 2  # seconds
 LOUD = 10.0  # length of the vector of a second that shows a colour

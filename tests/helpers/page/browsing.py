@@ -20,7 +20,7 @@ from avl_jax.extraction.decoding.limits import Limits
 from avl_jax.page import service, serving
 from avl_jax.page.options import Options
 from avl_jax.search.query.searcher import Searcher
-from tests.page import drawn, stand_in
+from tests.helpers.page import drawn, stand_in
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
 PREFIX = 'proxied'

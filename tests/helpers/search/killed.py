@@ -1,6 +1,6 @@
 """Runs main.py with the tests' networks, and kills itself at a moment.
 
-  python -m tests.search.killed MOMENT NUMBER --mode=index ...
+  python -m tests.helpers.search.killed MOMENT NUMBER --mode=index ...
 
 MOMENT is one of `MOMENTS`; the process ends at its call NUMBER, from 1.
 """

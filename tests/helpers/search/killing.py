@@ -1,6 +1,6 @@
 """Kills a writer at its Nth line, for many N, and looks at what is left.
 
-  python -m tests.search.killing FOLDER EVERY    # every line: EVERY=1
+  python -m tests.helpers.search.killing FOLDER EVERY    # every line: EVERY=1
 
 A process of its own: the children are forked, which is fast, and safe as long
 as no thread has started.
@@ -14,7 +14,7 @@ from typing import Any
 
 from avl_jax.search.store import shards
 from avl_jax.search.store.index import Index
-from tests.search import changes, made_up
+from tests.helpers.search import changes, made_up
 
 ROOM = os.sep + os.path.join('avl_jax', 'search') + os.sep
 
