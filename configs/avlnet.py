@@ -114,7 +114,8 @@ def get_config() -> ml_collections.ConfigDict:
       'num_frames': 1000,  # T: 10 s
       # Seconds of windows around captions, at least; 0: windows anywhere.
       'min_time': 0.0,
-      # Order of the captions of a window; 'release': the order of joining.
+      # Order of the captions of a window: by time, or 'release', the order in
+      # which the released code joins them.
       'word_order': 'time',
       # Visual features to use, if the records have them; ('image',): images,
       # for model.image_blocks.
@@ -221,7 +222,8 @@ def get_config() -> ml_collections.ConfigDict:
       # Save in the background. A killed run loses the steps since the last
       # complete checkpoint: these, and the steps of an unfinished write.
       'save_every': 1_000,
-      # Training stops after more steps in a row with non-finite values.
+      # Training stops after this many consecutive steps with non-finite
+      # values.
       'max_skipped': 10,
       # Seconds after which a step counts as hanging, compilation included;
       # 0: never.
