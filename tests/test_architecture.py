@@ -1,4 +1,4 @@
-"""Allowed and circular imports, sizes, and where TensorFlow is imported."""
+"""Imports that are allowed, circles, sizes, and first words of modules."""
 
 import ast
 import functools
@@ -83,6 +83,8 @@ LIMIT = (250, 60)
 LONG = {  # file -> why it may be longer
   'avl_jax/reports/thesis_tables.py': 'data: the tables of the thesis',
 }
+# First words that a module's docstring must not have.
+QUESTIONS = {'how', 'what', 'when', 'where', 'which', 'who', 'whose', 'why'}
 PRELOADED = """
 import os, sys
 import av, flax.linen, jax, librosa, ml_collections, optax
@@ -344,6 +346,14 @@ def test_sizes(path):
       is_config = path.parts[0] == 'configs' and node.name == 'get_config'
       length = (node.end_lineno or node.lineno) - node.lineno + 1
       assert is_config or length <= function, node.name
+
+
+@pytest.mark.parametrize('path', ALL, ids=str)
+def test_first_word_of_a_module(path):
+  if (ROOT / path).read_text().strip():
+    docstring = ast.get_docstring(parsed(path))
+    assert docstring
+    assert docstring.split()[0].lower() not in QUESTIONS
 
 
 def test_exceptions_are_needed():

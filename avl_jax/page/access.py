@@ -1,4 +1,4 @@
-"""Who may ask the server: its names, other sites, and the token."""
+"""Access to the server: its host names, other sites, and the token."""
 
 import hashlib
 import hmac

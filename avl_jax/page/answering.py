@@ -1,4 +1,4 @@
-"""Answers questions of visitors: with the model, in one thread."""
+"""Answers questions of clients with the model, in one thread."""
 
 import contextlib
 import dataclasses

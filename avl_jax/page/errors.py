@@ -1,4 +1,4 @@
-"""Answers in place of those that fail: a status and sentences."""
+"""Error responses: a status and a message."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Mapping

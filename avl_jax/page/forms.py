@@ -1,4 +1,4 @@
-"""Reads what visitors ask: a form with a file, words, or a window."""
+"""Reads a question from a request: a form with a file, words, or a window."""
 
 import contextlib
 import dataclasses

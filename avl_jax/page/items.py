@@ -1,4 +1,4 @@
-"""A file of the index as visitors see it, and which ones they choose."""
+"""A file of the index as clients see it, and filters of files."""
 
 import dataclasses
 import datetime

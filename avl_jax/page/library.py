@@ -1,4 +1,4 @@
-"""The files of an index as visitors see them: by id, with their facts.
+"""The files of an index as clients see them: by id, with their facts.
 
 An id is the beginning of the SHA-256 of a file's content, so a link to a moment
 outlives a new name. (One content may be a video and, under the suffix of

@@ -1,4 +1,4 @@
-"""Files, pictures and clips for visitors; what is made is kept for the next."""
+"""Files, pictures and clips for clients; made ones are cached."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What the server of the page may do, and how much a visitor may cost."""
+"""Options of the page's server, among them the limits of a client."""
 
 import dataclasses
 import ipaddress

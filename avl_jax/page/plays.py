@@ -1,4 +1,4 @@
-"""How a browser shows a file: as it is, as clips that are made, as stills."""
+"""Playback of a file in browsers: the file itself, made clips, or stills."""
 
 import math
 import pathlib

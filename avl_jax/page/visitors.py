@@ -1,4 +1,4 @@
-"""Waits for work as long as a visitor does."""
+"""Waits for work while its client is connected."""
 
 import asyncio
 from collections.abc import Coroutine

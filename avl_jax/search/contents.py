@@ -1,4 +1,4 @@
-"""What the lines of a journal add up to: the files of an index, by row."""
+"""Contents of an index, replayed from its journal: files and their rows."""
 
 import bisect
 import dataclasses

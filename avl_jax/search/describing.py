@@ -1,4 +1,4 @@
-"""What an index says of its model, and the refusal of another one."""
+"""Description of the model of an index; refuses another model."""
 
 from collections.abc import Sequence
 

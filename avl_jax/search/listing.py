@@ -1,4 +1,4 @@
-"""Which files of a folder are new, changed, moved or gone, by their content."""
+"""Lists files that are new, changed, moved or gone, by their content."""
 
 import dataclasses
 import os

@@ -1,7 +1,7 @@
-"""Which runs may ask an index.
+"""Checks that a run may query an index.
 
-A run asks an index whose videos it embeds to the same vectors: its video branch
-has the fingerprint of the index's. Its audio branch may be another one, of
+A run may query an index whose videos it embeds to the same vectors: the video
+branches of both have the same fingerprint. Its audio branch may be another one, of
 another language (`train.frozen`), unless sound is looked for by sound or words.
 """
 

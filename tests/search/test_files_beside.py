@@ -1,4 +1,4 @@
-"""What lies beside the journal of an index: damage, suffixes, interruptions."""
+"""Files beside the journal of an index: damage, suffixes, interruptions."""
 
 import shutil
 
