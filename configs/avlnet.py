@@ -322,8 +322,8 @@ def get_config() -> ml_collections.ConfigDict:
       'host': '127.0.0.1',  # another one needs a token_file
       'port': 8008,  # 0: a free one
       'prefix': '',  # path behind a reverse proxy, such as '/search'
-      'hosts': (),  # further names under which visitors reach the server
-      # File with what visitors must know; made if it is missing.
+      'hosts': (),  # further names under which clients reach the server
+      # File with the token that clients send; made if it is missing.
       'token_file': '',
       'cache_dir': '',  # of pictures and clips; '': a temporary folder
       'cache_bytes': 2 * 2**30,
@@ -331,7 +331,7 @@ def get_config() -> ml_collections.ConfigDict:
       'question_seconds': 120.0,  # of a question
       'clip_seconds': 60.0,  # of a clip that is cut
       'askers': 32,  # questions that may wait at once
-      'answer_seconds': 60.0,  # that a visitor waits at most
+      'answer_seconds': 60.0,  # that a client waits at most
       'connections': 200,  # that may be open at once
     }
   )

@@ -1,4 +1,4 @@
-"""--mode=search: asks an index with the model of a run."""
+"""--mode=search: queries an index with the model of a run."""
 
 import contextlib
 import functools
@@ -29,7 +29,7 @@ def search(
       expected.
   """
   if multihost.this()[1] > 1:
-    raise UserError('An index is asked by one process. Start a single one.')
+    raise UserError('An index is queried by one process. Start a single one.')
   options = config.search
   if not options.index:
     raise ConfigError(

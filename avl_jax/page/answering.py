@@ -26,7 +26,7 @@ from avl_jax.search.index import Window
 
 
 class Answering:
-  """Asks an index what visitors want to know.
+  """Queries an index for clients.
 
   Attributes:
     background: number of background questions of sound, for people.

@@ -52,13 +52,13 @@ class Library:
     self._show()
 
   def indexing(self) -> dict[str, Any] | None:
-    """How far an indexing is, see `progress.read`; None: none runs."""
+    """Progress of indexing, see `progress.read`; None: none runs."""
     folder = self._index.folder
     return progress.read(folder, folder / opening.REBUILT)
 
   @property
   def folder(self) -> pathlib.Path:
-    """Of the index."""
+    """Folder of the index."""
     return self._index.folder
 
   @property

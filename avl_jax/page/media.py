@@ -39,7 +39,7 @@ def media_type(path: str) -> str:
 
 
 class Maker:
-  """Makes what visitors see of files, once for all who ask at the same time."""
+  """Makes clips and pictures, once for all simultaneous requests."""
 
   def __init__(self, quick: Lane[Decoder], slow: Lane[Decoder], cache: Cache):
     """Takes what works.

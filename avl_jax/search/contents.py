@@ -93,7 +93,7 @@ class Contents:
     return self.by_row[place]
 
   def place(self, limit: int, but: int | None = None) -> tuple[int, int]:
-    """Where the next file goes.
+    """Finds the rows for the next file.
 
     Args:
       limit: rows after which a shard gets no more files.

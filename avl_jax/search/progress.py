@@ -67,7 +67,7 @@ class Published:
     }
     try:
       write_atomically(self._path, json.dumps(values))
-    except UserError:  # It is for people who wait; indexing goes on.
+    except UserError:  # It only informs people; indexing continues.
       return
 
 
