@@ -36,8 +36,8 @@ MODES = {
   'export': "write a run as the authors' checkpoint",
   'reproduce': "fill the thesis' tables with runs",
   'index': 'index a folder of media with the model of a run',
-  'search': 'ask an index by voice, or with a picture',
-  'serve': 'the page: ask an index in a browser',
+  'search': 'query an index by voice, or with a picture',
+  'serve': 'the page: query an index in a browser',
 }
 
 

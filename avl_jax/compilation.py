@@ -1,4 +1,4 @@
-"""How XLA compiles: a cache on the disk, and what it must not do on GPUs."""
+"""Settings of XLA: a compilation cache on disk, and no Triton on GPUs."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What each value of a config must be."""
+"""Kinds of the values of a config: a test and a description of each."""
 
 import math
 from collections.abc import Callable

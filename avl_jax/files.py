@@ -43,7 +43,10 @@ def inside(root: str | os.PathLike, *names: str) -> pathlib.Path:
       f'{"/".join(names)!r} is not a valid path: {error}.'
     ) from error
   if '..' in path.parts or not is_inside:
-    raise OutsideError(f'{"/".join(names)!r} leads out of {root}.')
+    raise OutsideError(
+      f'{"/".join(names)!r} leads out of {root}. Expected a path inside it. '
+      'Correct the list or the link.'
+    )
   return path
 
 

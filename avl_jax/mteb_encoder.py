@@ -83,7 +83,7 @@ class MtebEncoder:
 
   def similarity(self, a: Any, b: Any) -> np.ndarray:
     """Dot products [n, m] of embeddings [n, D] and [m, D]."""
-    return np.asarray(a) @ np.asarray(b).T
+    return np.asarray(a) @ np.asarray(b).T  # [n, D] x [D, m] -> [n, m]
 
   def similarity_pairwise(self, a: Any, b: Any) -> np.ndarray:
     """Dot products [n] of the rows of two arrays [n, D]."""

@@ -1,10 +1,4 @@
-"""A trained model with all that it needs to embed files.
-
-Example:
-  model = avl_jax.load('runs/stamps')
-  vectors = avl_jax.embed(model, audio='question.wav', image=['a.png', 'b.png'])
-  scores = vectors['audio'] @ vectors['video'].T  # [1, D] x [D, 2]
-"""
+"""A trained model with all that it needs to embed files."""
 
 import dataclasses
 import functools
@@ -82,15 +76,17 @@ def load(
 ) -> TrainedModel:
   """Loads the best checkpoint of a run.
 
+  Example:
+    model = avl_jax.load('runs/stamps')
+    vectors = avl_jax.embed(model, audio='question.wav')  # {'audio': [1, D]}
+
   Args:
     workdir: folder of the run, with checkpoints/ and config.json.
     resnet152: weights of the 2-D network, for models whose visual features are
-      the authors'; '': what the run's config names in `prepare`, else the
-      packaged network.
+      the authors'; '': those of the run's `prepare`, else the packaged ones.
     resnext101: weights of the 3-D network, likewise.
     vectors: file of word vectors, see `word_vectors`; '': the config's `words`.
-    dtype: type of computation, whatever the model was trained in; '': the
-      model's own.
+    dtype: type of computation; '': the one in which the model was trained.
 
   Returns:
     The model, for `embed`.
@@ -131,9 +127,13 @@ def embed(
   """Embeds recordings, images or videos, and texts.
 
   Each argument is one item or a list. Lists may differ in length, except
-  `audio` and `text` of a fused model. The embeddings are those of an evaluation
-  of the run: recordings are cropped to `trained.num_frames`, captions to
-  `trained.max_words`.
+  `audio` and `text` of a fused model. As in the run's evaluations, recordings
+  are cropped to `trained.num_frames`, captions to `trained.max_words`.
+
+  Example:
+    model = avl_jax.load('runs/stamps')
+    vectors = avl_jax.embed(model, audio='a.wav', image=['a.png', 'b.png'])
+    scores = vectors['audio'] @ vectors['video'].T  # [1, D] x [D, 2] -> [1, 2]
 
   Args:
     trained: of `load`.

@@ -1,4 +1,4 @@
-"""Where the time from the command to the first training step goes.
+"""Parts of the time from the command to the first training step.
 
   python -m benchmarks.cold_start --config=configs/stamps.py
   python -m benchmarks.cold_start --config=configs/stamps.py --rounds=3

@@ -1,4 +1,4 @@
-"""What kernels cost that score vectors in half precision with one question.
+"""Cost of kernels that score vectors in half precision with one question.
 
   OPENBLAS_NUM_THREADS=1 python -m benchmarks.half_precision
 

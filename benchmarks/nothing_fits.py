@@ -1,4 +1,4 @@
-"""How many questions about other things get "Nothing fits", and what it costs.
+"""Share of questions about other things that get "Nothing fits"; its cost.
 
   python -m benchmarks.nothing_fits runs/stamps
 

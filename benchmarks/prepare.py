@@ -1,4 +1,4 @@
-"""What decoding in a child process costs, over one-minute videos of 360p.
+"""Cost of decoding in a child process, over one-minute videos of 360p.
 
   python -m benchmarks.prepare --videos 100
 

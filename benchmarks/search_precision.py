@@ -1,4 +1,4 @@
-"""How many ranks half precision moves, on real data.
+"""Number of ranks that half precision moves, on real data.
 
   python -m benchmarks.search_precision INDEX
   python -m benchmarks.search_precision RUN [DATA_DIR]

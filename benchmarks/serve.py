@@ -1,4 +1,4 @@
-"""Many visitors at once on the page of an index.
+"""Many clients at once on the page of an index.
 
   python -m benchmarks.serve runs/stamps runs/index QUESTIONS
 

@@ -14,7 +14,7 @@ steps, by clips that are neither trained on nor used elsewhere. The report
 compares the order on the test clips with that of the thesis, and says of each
 of the thesis' claims whether it shows.
 
-An interrupted command goes on where it was. The 54 trainings, of one to three
+Run an interrupted command again to resume it. The 54 trainings, of one to three
 minutes, take 174 minutes of processor time, and the preparation of the videos
 is beside it. Expect R@10 of speech to video on `test` (chance 2.9 %): AVLnet
 9.2 %, from 2.9 (MIL-NCE) to 10.8 % (max-margin) for the others, and one claim

@@ -114,7 +114,8 @@ def get_config() -> ml_collections.ConfigDict:
       'num_frames': 1000,  # T: 10 s
       # Seconds of windows around captions, at least; 0: windows anywhere.
       'min_time': 0.0,
-      # Order of the captions of a window; 'release': the order of joining.
+      # Order of the captions of a window: by time, or 'release', the order in
+      # which the released code joins them.
       'word_order': 'time',
       # Visual features to use, if the records have them; ('image',): images,
       # for model.image_blocks.
@@ -221,7 +222,8 @@ def get_config() -> ml_collections.ConfigDict:
       # Save in the background. A killed run loses the steps since the last
       # complete checkpoint: these, and the steps of an unfinished write.
       'save_every': 1_000,
-      # Training stops after more steps in a row with non-finite values.
+      # Training stops after this many consecutive steps with non-finite
+      # values.
       'max_skipped': 10,
       # Seconds after which a step counts as hanging, compilation included;
       # 0: never.
@@ -320,8 +322,8 @@ def get_config() -> ml_collections.ConfigDict:
       'host': '127.0.0.1',  # another one needs a token_file
       'port': 8008,  # 0: a free one
       'prefix': '',  # path behind a reverse proxy, such as '/search'
-      'hosts': (),  # further names under which visitors reach the server
-      # File with what visitors must know; made if it is missing.
+      'hosts': (),  # further names under which clients reach the server
+      # File with the token that clients send; made if it is missing.
       'token_file': '',
       'cache_dir': '',  # of pictures and clips; '': a temporary folder
       'cache_bytes': 2 * 2**30,
@@ -329,7 +331,7 @@ def get_config() -> ml_collections.ConfigDict:
       'question_seconds': 120.0,  # of a question
       'clip_seconds': 60.0,  # of a clip that is cut
       'askers': 32,  # questions that may wait at once
-      'answer_seconds': 60.0,  # that a visitor waits at most
+      'answer_seconds': 60.0,  # that a client waits at most
       'connections': 200,  # that may be open at once
     }
   )

@@ -51,7 +51,7 @@ def get_config(languages: str = 'fr+es+el') -> ml_collections.ConfigDict:
     }
     runs.append((target, learn | {'initial_workdir': ''}))
     runs.append((f'{source}-then-{target}', learn))
-    if target == targets[0]:  # It can ask the search index of the first run.
+    if target == targets[0]:  # It can query the search index of the first run.
       frozen = learn | {'train': {'frozen': ('video',)}}
       runs.append((f'{source}-then-{target}-frozen', frozen))
   config.comparison.update(

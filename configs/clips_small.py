@@ -1,4 +1,4 @@
-r"""Which clips are trained on: Table 3.3's lower half, Figure 5-3 in miniature.
+r"""Choices of clips: the lower half of Table 3.3, Figure 5-3 in miniature.
 
   python main.py --mode=compare --config=configs/clips_small.py
   python main.py --mode=compare --config=configs/clips_small.py:10s \

@@ -12,7 +12,7 @@ r"""AVLnet on your own videos: a folder of a dozen files or more, no annotation.
 The first command extracts features only; the second does that if needed, then
 trains, evaluates and writes runs/own_videos/report.html. After adding, changing
 or deleting files, run it again with another --workdir, and with
---config.initial_workdir=runs/own_videos to go on from the model.
+--config.initial_workdir=runs/own_videos to start from the model.
 
 Data: a dozen videos with sound or more, in any containers and folders. A
 manifest may name captions, languages and splits, and with `clips` the times of

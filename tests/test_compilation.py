@@ -1,4 +1,4 @@
-"""What XLA is told before it compiles."""
+"""Settings of XLA before it compiles."""
 
 import subprocess
 import sys

@@ -160,7 +160,7 @@ def check_training(
 
   Raises:
     CheckpointError: they do not. The message names the keys, and the command
-      that goes on from the model.
+      that starts from the model.
   """
   name = f'The checkpoint {path}'
   check_networks(found, expected, name)
@@ -176,7 +176,7 @@ def check_training(
     raise CheckpointError(
       f'{name} comes from training on other data or in another order '
       f'({"; ".join(differing)}). Choose another workdir, or use the same '
-      'settings. To go on from this model, add to the command '
+      'settings. To start from this model, add to the command '
       f'--config.initial_workdir={path.parents[1]} --workdir=NEW.'
     )
   old, new = found.get('learnt', []), expected.get('learnt', [])

@@ -63,7 +63,8 @@ class Skipped:
     if self._unexpected == MANY:
       logs.write(
         f'Warning: {MANY} files in a row cannot be read. The last one is '
-        f'{name}: {error} Perhaps it is not the files but the program.',
+        f'{name}: {error} If these files play elsewhere, the program may be at '
+        'fault; report the last error.',
         sys.stderr,
       )
 

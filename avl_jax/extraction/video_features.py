@@ -43,7 +43,7 @@ Piece = tuple[pathlib.Path, float, float, type]  # see `Extraction.__call__`
 class Extraction:
   """Extracts the model's inputs from a video or a piece of it, with a cache.
 
-  Videos are decoded in child processes, because they may be strangers' files.
+  Videos are decoded in child processes, because they may be untrusted.
 
   Attributes:
     widths: V of each visual stream: 'visual_2d' and perhaps 'visual_3d'.

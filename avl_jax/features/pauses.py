@@ -1,4 +1,4 @@
-"""Where a voice is in a recording, for people who record a question.
+"""Finds the voice in a recording, to cut off the pauses around a question.
 
 Whoever records waits a moment before the first word and after the last one.
 Models learn from recordings without such pauses, and silence around a word

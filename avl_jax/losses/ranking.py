@@ -113,7 +113,7 @@ def _semi_hard(
 def _excess(
   scores: Float[jax.Array, 'n N'], partners: Int[Array, ' n'], margin: float
 ) -> Float[jax.Array, 'n N']:
-  """How much more than the pair's score, less the margin, each score is."""
+  """Amount by which each score exceeds that of its pair less the margin."""
   own = jnp.take_along_axis(scores, partners[:, None], axis=1)  # [n, 1]
   return jax.nn.relu(margin + scores - own)
 

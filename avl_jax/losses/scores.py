@@ -1,4 +1,4 @@
-"""What several losses do with scores."""
+"""Functions of scores that several losses share."""
 
 import jax
 import jax.numpy as jnp

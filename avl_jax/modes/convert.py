@@ -191,7 +191,10 @@ def _check(state, table, expected, file) -> None:
   for key, weight in table.items():
     array = state[key]
     if not np.isfinite(array).all():
-      raise torch_files.ReleaseError(f'{file}: {key} is not finite.')
+      raise torch_files.ReleaseError(
+        f'{file}: {key} has NaN or infinite values. Expected finite weights. '
+        'Export or download the file again.'
+      )
     if weight.path is None:
       continue
     found = weight_map.to_ours(weight, array).shape, array.dtype

@@ -77,7 +77,9 @@ def index(
     logs.write(_summary(made, outcome, time.perf_counter() - began))
     if not any(len(made.rows_with(name)) for name in wanted.names):
       raise UserError(
-        f'None of the files in {media_dir} can be used; see above.'
+        f'None of the files in {media_dir} can be used; the reasons are '
+        'listed above. Expected at least one readable video, picture or sound '
+        'file. Set --config.search.media_dir.'
       )
 
 

@@ -1,4 +1,4 @@
-"""--mode=search: asks an index with the model of a run."""
+"""--mode=search: queries an index with the model of a run."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""--mode=serve: serves a page on which an index is asked by voice."""
+"""--mode=serve: serves a page that queries an index by voice."""
 
 import pathlib
 

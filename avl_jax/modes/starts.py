@@ -43,7 +43,9 @@ def continued(config: ConfigDict, workdir: pathlib.Path) -> ConfigDict:
   try:
     before = read_config(str(workdir / FILE))
   except ConfigError as error:
-    logs.write(f'What differs from the run so far is unknown: {error}')
+    logs.write(
+      f'Cannot compare this config with that of the run so far: {error}'
+    )
     return config
   old, new = _flat(before), _flat(config)
   differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]

@@ -1,4 +1,4 @@
-"""Who may ask the server: its names, other sites, and the token."""
+"""Access to the server: its host names, other sites, and the token."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ class Access:
 
     Args:
       options: of the server.
-      token: that visitors must know; '': none.
+      token: that clients must send; '': none.
       form: page that asks a person for the token.
     """
     self._options, self._token, self._form = options, token, form
@@ -54,7 +54,7 @@ class Access:
     return self._check_token(scope, headers)
 
   def _is_ours(self, host: str) -> bool:
-    """Whether a visitor has used one of the server's names.
+    """Whether a client has used one of the server's names.
 
     Others can be made to point to this computer by an attacker's site.
     """

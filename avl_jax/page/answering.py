@@ -1,4 +1,4 @@
-"""Answers questions of visitors: with the model, in one thread."""
+"""Answers questions of clients with the model, in one thread."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from avl_jax.search.store.index import Window
 
 
 class Answering:
-  """Asks an index what visitors want to know.
+  """Queries an index for clients.
 
   Attributes:
     background: number of background questions of sound, for people.

@@ -65,7 +65,7 @@ class Page:
     """The application, behind its guard.
 
     Args:
-      token: that visitors must know; '': none.
+      token: that clients must send; '': none.
     """
     files = 'api/v1/files/{id}'
     get = ['GET']
@@ -188,15 +188,15 @@ class Page:
     request: Request,
     work: Callable[[], Coroutine[Any, Any, pathlib.Path]],
   ) -> BinaryIO:
-    """What is made, open; made again if it is deleted before it is open."""
+    """Opens a made file; makes it again if it is deleted before it is open."""
     seconds = self._options.answer_seconds
     for _ in range(_TRIES):
       path = await cancellation.while_there(request, work(), seconds)
       with contextlib.suppress(FileNotFoundError):
         return await run_in_threadpool(open, path, 'rb')
     raise TooLongError(
-      'What the server has made is deleted at once: its cache is too small for '
-      'so many visitors. Ask again in a moment.'
+      'The cache evicted the file before it was sent. serve.cache_bytes is too '
+      'small for the load. Try again in a moment.'
     )
 
 

@@ -1,4 +1,4 @@
-"""Waits for work, and cancels it when its visitor leaves or time is up."""
+"""Waits for work, and cancels it when its client leaves or time is up."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,21 +9,21 @@ from starlette.requests import Request
 from avl_jax.page.errors import GoneError, TooLongError
 
 Result = TypeVar('Result')
-_PAUSE = 0.2  # seconds after which it is looked whether a visitor is there
+_PAUSE = 0.2  # seconds between checks that the client is connected
 
 
 async def while_there(
   request: Request, work: Coroutine[Any, Any, Result], seconds: float
 ) -> Result:
-  """The result of work, which is given up when the visitor leaves.
+  """The result of work, which is cancelled when the client disconnects.
 
   Args:
-    request: of the visitor, whose body has been read.
+    request: of the client, whose body has been read.
     work: that is waited for.
     seconds: that it may take.
 
   Raises:
-    GoneError: the visitor has left.
+    GoneError: the client has disconnected.
     TooLongError: the time is up.
   """
   task = asyncio.ensure_future(work)

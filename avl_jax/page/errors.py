@@ -1,4 +1,4 @@
-"""Answers in place of those that fail: a status and sentences."""
+"""Error responses: a status and a message."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +17,10 @@ _WRITTEN = 1000  # messages that are not written into the log again
 
 
 class UploadError(Exception):
-  """A visitor sends more than is taken, or too slowly.
+  """A client sends more than is allowed, or too slowly.
 
   Attributes:
-    status: of the answer.
+    status: of the response.
   """
 
   def __init__(self, status: int, message: str):
@@ -29,7 +29,7 @@ class UploadError(Exception):
 
 
 class BusyError(UserError):
-  """Too many visitors wait."""
+  """Too many clients are waiting."""
 
   def __init__(self, count: int):
     super().__init__(
@@ -42,33 +42,33 @@ class TooLongError(UserError):
 
 
 class GoneError(Exception):
-  """The visitor has left; nobody reads the answer."""
+  """The client has disconnected."""
 
 
 def answer(
   status: int, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-  """The answer in place of one."""
+  """JSON response for an error."""
   return JSONResponse({'error': message}, status, headers)
 
 
 def too_large(most: int) -> str:
-  """What is said of a question of more than `most` bytes."""
+  """Message for an upload over `most` bytes."""
   return (
     f'The question is larger than {most / 2**20:g} MiB. Send a shorter piece.'
   )
 
 
 def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
-  """What answers in place of errors.
+  """Exception handlers of the application.
 
   Args:
-    folders: the server's, of which visitors learn nothing but what lies below.
+    folders: of the server, whose paths are removed from messages.
   """
   written: set[int] = set()
 
   def shown(text: str) -> str:
-    """A message for visitors; what they cannot do is in the log, once."""
+    """Message for clients; the log has its commands, once."""
     known = messages.without_commands(text)
     if known != text and hash(text) not in written:
       if len(written) >= _WRITTEN:
@@ -91,7 +91,7 @@ def handlers(folders: Callable[[], Iterable[pathlib.Path | None]]) -> dict:
 
 
 def _fail(error: Exception, shown: Callable[[str], str]) -> Response:
-  """For errors that have a message."""
+  """Response to an error that has a message."""
   if isinstance(error, HTTPException):
     return answer(error.status_code, f'{error.detail}.', error.headers)
   if isinstance(error, UploadError):
@@ -105,10 +105,10 @@ def _fail(error: Exception, shown: Callable[[str], str]) -> Response:
 
 
 def _break(_: Request, __: Exception) -> Response:
-  """For an error that nobody has foreseen."""
-  return answer(500, 'The server has failed. Its log says how.')
+  """Response to an unexpected error."""
+  return answer(500, 'The server has failed. Its log has the error.')
 
 
 def _leave(_: Request, __: Exception) -> Response:
-  """Nobody reads this."""
+  """Response after the client has disconnected."""
   return Response(status_code=499)

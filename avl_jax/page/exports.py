@@ -1,4 +1,4 @@
-"""Answers in the format that a visitor wants: JSON, CSV or a playlist."""
+"""Answers in the format that a client requests: JSON, CSV or a playlist."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Reads what visitors ask: a form with a file, words, or a window."""
+"""Reads a question from a request: a form with a file, words, or a window."""
 
 import contextlib
 import dataclasses
@@ -51,7 +51,7 @@ class WindowId:
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-  """What a visitor asks.
+  """A question of a client.
 
   Attributes:
     upload: a file.
@@ -183,7 +183,7 @@ def _date(form: FormData, name: str) -> str | None:
 
 
 def name_of(upload: UploadFile) -> str:
-  """The name that a visitor gave a file, without its folders."""
+  """The name that a client gave a file, without its folders."""
   name = re.split(r'[/\\]', upload.filename or '')[-1]
   shown = ''.join(c for c in name if c.isprintable())
   return shown[-100:] or 'question'
@@ -193,10 +193,10 @@ def name_of(upload: UploadFile) -> str:
 async def as_file(
   upload: UploadFile, folder: pathlib.Path
 ) -> AsyncIterator[str]:
-  """The path of a temporary file with a visitor's question.
+  """The path of a temporary file with a client's question.
 
-  Its suffix is the visitor's, if it is a known one, since it tells what the
-  file is; nothing else of the visitor's name is used.
+  Its suffix is the client's, if it is a known one, since it tells what the
+  file is; nothing else of the client's name is used.
   """
   name = name_of(upload)
   suffix = os.path.splitext(name)[1].lower()

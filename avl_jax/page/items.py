@@ -1,4 +1,4 @@
-"""A file of the index as visitors see it, and which ones they choose."""
+"""A file of the index as clients see it, and filters of files."""
 
 import dataclasses
 import datetime
@@ -40,7 +40,7 @@ class Item:
   date: str
 
   def facts(self) -> dict[str, Any]:
-    """What the API says of the file."""
+    """Facts of the file in the API."""
     return {
       'file': self.id,
       'name': self.name,
@@ -53,24 +53,24 @@ class Item:
 
   @property
   def folder(self) -> str:
-    """Of the file, below the media folder; '' at the top."""
+    """Folder of the file, below the media folder; '' at the top."""
     return self.file.path.rpartition('/')[0]
 
   @property
   def name(self) -> str:
-    """Of the file, without its folder."""
+    """Name of the file, without its folder."""
     return self.file.path.rpartition('/')[2]
 
 
 @dataclasses.dataclass(frozen=True)
 class Filters:
-  """Which files may answer; what is None is not asked for.
+  """Conditions on the files of answers; None: no condition.
 
   Attributes:
-    folder: they are in it, or below it.
+    folder: contains the files, directly or below.
     language: of the file.
-    date_from: of its days, one is not earlier: 2024 passes from 2024-05-01 on.
-    date_to: of its days, one is not later.
+    date_from: least date; 2024 passes if one of its days does.
+    date_to: largest date, likewise.
     seconds_from: least length.
     seconds_to: largest length.
   """

@@ -1,4 +1,4 @@
-"""The files of an index as visitors see them: by id, with their facts.
+"""The files of an index as clients see them: by id, with their facts.
 
 An id is the beginning of the SHA-256 of a file's content, so a link to a moment
 outlives a new name. (One content may be a video and, under the suffix of
@@ -52,13 +52,13 @@ class Library:
     self._show()
 
   def indexing(self) -> dict[str, Any] | None:
-    """How far an indexing is, see `progress.read`; None: none runs."""
+    """Progress of indexing, see `progress.read`; None: none runs."""
     folder = self._index.folder
     return progress.read(folder, folder / opening.REBUILT)
 
   @property
   def folder(self) -> pathlib.Path:
-    """Of the index."""
+    """Folder of the index."""
     return self._index.folder
 
   @property

@@ -1,4 +1,4 @@
-"""Files, pictures and clips for visitors; what is made is kept for the next."""
+"""Files, pictures and clips for clients; made ones are cached."""
 
 import asyncio
 import io
@@ -39,7 +39,7 @@ def media_type(path: str) -> str:
 
 
 class Maker:
-  """Makes what visitors see of files, once for all who ask at the same time."""
+  """Makes clips and pictures, once for all simultaneous requests."""
 
   def __init__(
     self, quick: WorkerQueue[Decoder], slow: WorkerQueue[Decoder], cache: Cache

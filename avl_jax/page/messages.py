@@ -1,4 +1,4 @@
-"""What visitors read of messages that are for whoever runs the server."""
+"""Messages for clients, without the details that only the log may have."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""Checks every request: access, limits of what is sent, and headers.
+"""Middleware for every request: access, limits of uploads, and headers.
 
 Pure ASGI, so that bodies and files pass as a stream.
 """

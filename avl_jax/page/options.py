@@ -1,4 +1,4 @@
-"""What the server of the page may do, and how much a visitor may cost."""
+"""Options of the page's server, among them the limits of a client."""
 
 import dataclasses
 import ipaddress
@@ -21,16 +21,16 @@ class Options:
     host: address to listen at; another than this computer's own needs a token.
     port: of it; 0: a free one.
     prefix: path under which a reverse proxy shows the page, such as '/search'.
-    hosts: further names under which visitors reach the server.
-    token_file: file with what visitors must know; made if it is missing. '':
-      everyone who reaches the server may use it.
+    hosts: further names under which clients reach the server.
+    token_file: file with the token that clients send; made if it is missing.
+      '': everyone who reaches the server may use it.
     cache_dir: folder of pictures and clips; '': a temporary one.
     cache_bytes: that it may hold.
     upload_bytes: of a question.
     question_seconds: of a question.
     clip_seconds: of a clip that is cut.
     askers: questions that may wait at once; more are refused for the moment.
-    answer_seconds: that a visitor waits for an answer at most.
+    answer_seconds: that a client waits for an answer at most.
     connections: that may be open at once.
   """
 

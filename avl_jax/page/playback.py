@@ -1,4 +1,4 @@
-"""Chooses how a browser plays a file: as it is, in new clips, or as stills."""
+"""Playback of a file in browsers: the file itself, made clips, or stills."""
 
 import math
 import pathlib
@@ -92,7 +92,7 @@ class Playback:
   async def _opened(
     self, item: Item, path: pathlib.Path
   ) -> tuple[dict[str, Any], float]:
-    """What a file says of itself, and until when it is believed."""
+    """Playback and kind of a file, and until when they are cached."""
     try:
       streams = await self._workers.run(
         lambda decoder: decoder.run(path, lambda media: media.streams())
@@ -125,7 +125,7 @@ def _is_lasting(error: Exception) -> bool:
 
 
 def of_streams(name: str, streams: dict[str, str]) -> str:
-  """How a browser shows a file of these streams, see `transcoding.streams`."""
+  """Playback of a file with these streams, see `transcoding.streams`."""
   kind = streams.get('format', '')
   pictures, sounds = _FORMATS.get(kind, ((), ()))
   is_native = (

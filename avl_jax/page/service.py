@@ -42,7 +42,7 @@ def limits_of(limits: Limits, options: Options) -> Limits:
 
 
 def limits_of_media(limits: Limits) -> Limits:
-  """The limits of decoding the media for visitors."""
+  """The limits of decoding the media for clients."""
   return dataclasses.replace(limits, memory=min(limits.memory, _MEMORY))
 
 

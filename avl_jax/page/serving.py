@@ -15,7 +15,7 @@ from avl_jax.errors import UserError
 from avl_jax.page.options import Options
 
 _HEADER_SECONDS = 15.0  # that the head of a request may take
-_STALL_SECONDS = 120.0  # that a visitor may take nothing; browsers ask again
+_STALL_SECONDS = 120.0  # that a client may read nothing; browsers ask again
 _KEEP_SECONDS = 15  # that a connection may be idle
 _END_SECONDS = 5  # that answers may take when the server ends
 _BACKLOG = 128
@@ -92,7 +92,7 @@ def _ignore(*_) -> None:
 
 
 class Protocol(H11Protocol):
-  """uvicorn's, but closes the connections of visitors who are too slow."""
+  """uvicorn's, but closes the connections of clients that are too slow."""
 
   _head: asyncio.TimerHandle | None = None
   _stall: asyncio.TimerHandle | None = None
@@ -121,12 +121,12 @@ class Protocol(H11Protocol):
       self.transport.close()
 
   def pause_writing(self) -> None:
-    """Waits for a visitor who takes nothing."""
+    """Waits for a client that reads nothing."""
     super().pause_writing()
     self._stall = self.loop.call_later(_STALL_SECONDS, self.transport.abort)
 
   def resume_writing(self) -> None:
-    """The visitor has taken something."""
+    """The client has read something."""
     super().resume_writing()
     if self._stall:
       self._stall.cancel()

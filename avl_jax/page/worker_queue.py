@@ -1,6 +1,6 @@
-"""Does what visitors wait for in threads, one piece of work after another.
+"""Queues of work, each run by one thread, for clients that wait for results.
 
-A visitor who leaves gives up what waits, and what is being decoded.
+When a client disconnects, its queued work and its decoding are cancelled.
 """
 
 import asyncio

@@ -140,6 +140,7 @@ def interval(
   counts = rng.multinomial(
     queries, np.full(queries, 1 / queries), BOOTSTRAP_SAMPLES
   )  # [samples, queries]
+  # [samples, seeds] x [seeds, queries] -> [samples, queries], then the sum.
   means = ((weights @ hits) * counts).sum(1) / hits.size
   low, high = np.percentile(means, (2.5, 97.5))
   return float(low), float(high)

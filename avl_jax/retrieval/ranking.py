@@ -66,7 +66,10 @@ def rank_both_ways(
   *parts, is_nan, own = _rank(x, y, size, each * hosts, mine, top)
   *parts, is_nan = multihost.from_all((*parts, np.array([is_nan])))
   if is_nan.any():
-    raise ValueError('A score is NaN. The embeddings are not all finite.')
+    raise ValueError(
+      'A score is NaN. Expected finite embeddings. Check the checkpoint, then '
+      'the records.'
+    )
   # Each host has seen all x for its own y, but only these y for all x.
   of_x, of_y = parts
   split = (np.split(array, hosts) for array in of_x)

@@ -1,4 +1,4 @@
-"""What a GPU computes and how fast, in at most six minutes on one H100.
+"""Results and speed of a GPU, in at most six minutes on one H100.
 
   python -m benchmarks.gpu
   python -m benchmarks.gpu --small --parts arithmetic nearest   # without a GPU

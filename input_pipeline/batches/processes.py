@@ -94,7 +94,7 @@ class Workers:
 
   Attributes:
     at_once: how many batches should be in the making. The workers share each;
-      those that are done with one go on with the next.
+      those that are done with one continue with the next.
   """
 
   at_once = 2
@@ -194,7 +194,7 @@ class Workers:
         'Usually the system kills one because memory is full (`dmesg` says '
         'so); an error of the process itself is printed above. Choose fewer '
         'train_data.processes or a smaller train_data.batch_size, and run the '
-        'same command again to go on from the last checkpoint.' + _cause(error)
+        'same command again to resume from the last checkpoint.' + _cause(error)
       ) from error
     except (futures.CancelledError, RuntimeError) as error:
       if not self._is_closed:

@@ -1,17 +1,10 @@
 """Batches of training clips, addressed by step.
 
-  batches = train_batches(
-    datasets=('stamps/narrated_fr',),
-    split='train',
-    batch_size=128,
-    clips_per_example=0,
-    num_frames=192,
-    augmentation={},
-    distinct_groups=True,
-    seed=0,
-  )
+Example:
+  config = read_config('configs/stamps.py')  # of avl_jax.config
+  batches = train_batches(**config.train_data, seed=0, words=config.words)
   for batch in batches.from_step(0, 800):
-    print(batch['spectrogram'].shape)
+    print(batch['spectrogram'].shape)  # (N, T, 40)
 
 A record that cannot be used (see `bad_records`) is replaced by another one,
 which is a function of (seed, epoch, index), too; its clips are cut with the
@@ -195,7 +188,7 @@ def train_batches(
   processes: int = 0,
   host: tuple[int, int] = (0, 1),
 ) -> TrainBatches:
-  """Opens the batches of a training; the module lists the arguments.
+  """Opens batches of training; the module has the arguments and an example.
 
   Raises:
     UserError: the data or the arguments cannot make batches.

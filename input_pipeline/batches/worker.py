@@ -1,4 +1,4 @@
-"""What a worker process of the loader does: it makes clips in shared memory."""
+"""A worker process of the loader, which makes clips in shared memory."""
 
 import dataclasses
 import functools

@@ -120,5 +120,5 @@ def explained(title: str) -> Iterator[None]:
     raise UserError(
       f"{title}: Apache Beam's pipeline has failed: {last.rstrip('.')}. What "
       'was extracted is kept. See the lines above, then run the same command '
-      'again to go on from there.'
+      'again to resume.'
     ) from error

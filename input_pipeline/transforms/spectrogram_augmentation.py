@@ -54,6 +54,7 @@ class SpectrogramAugmentation:
       float32 [up to T, 40] dB.
     """
     rows = self._stretch(np.asarray(spectrogram, np.float32), rng)
+    # [T, 40] x [40, 40] -> [T, 40]
     rows = rows @ _pitch_matrix(_draw(self.pitch, rng))
     if self.equaliser:
       rows = rows + _curve(rng.normal(0, self.equaliser, _POINTS))

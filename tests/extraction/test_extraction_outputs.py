@@ -1,4 +1,4 @@
-"""What an extraction keeps: outputs of the networks, keys of its cache."""
+"""Outputs of an extraction: those of the networks, keys of its cache."""
 
 import os
 import shutil

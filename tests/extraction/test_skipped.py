@@ -88,7 +88,7 @@ def test_many_surprises_in_a_row_are_worth_a_line(capsys):
     skipped.add_error(f'{i}.mp4', UnexpectedError('Strange.'))
   (line,) = capsys.readouterr().err.splitlines()
   assert f'{MANY} files in a row cannot be read' in line
-  assert f'{MANY - 1}.mp4: Strange. Perhaps' in line
+  assert f'{MANY - 1}.mp4: Strange. If these files' in line
 
 
 def test_as_many_as_expected(tmp_path, capsys):

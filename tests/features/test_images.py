@@ -1,3 +1,5 @@
+"""Picture files: reading, padding, batches, and their features."""
+
 import io
 import warnings
 

@@ -1,4 +1,4 @@
-"""What may go wrong with a file, and what is no fault of it."""
+"""Errors of a file, and errors that are not the fault of the file."""
 
 import errno
 

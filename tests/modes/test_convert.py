@@ -282,7 +282,7 @@ def test_refuses_what_it_cannot_write_or_find(tmp_path):
     ),
     (
       lambda s: s.update({'GU_audio.fc.bias': np.full(10, np.nan, 'f4')}),
-      'GU_audio.fc.bias is not finite',
+      'GU_audio.fc.bias has NaN or infinite values',
     ),
     (
       lambda s: s.update({'DAVEnet.conv1.weight': np.ones((4, 2, 40, 1))}),

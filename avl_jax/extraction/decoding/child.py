@@ -1,4 +1,4 @@
-"""Process that decodes strangers' media files for `decoder.Decoder`.
+"""Process that decodes untrusted media files for `decoder.Decoder`.
 
 It gets the descriptor of one file at a time, and sends back the sound and the
 pictures. Before the first file it imports all that decoding needs, then locks
@@ -50,7 +50,7 @@ from avl_jax.features.open_file import OpenFile
 DESCRIPTORS = 4
 # What the system says when memory, or memory for a thread, is wanting.
 _NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN))
-_PULSE = 1.0  # second after which the parent is told that reading goes on
+_PULSE = 1.0  # second after which the parent is told that reading continues
 
 
 class _Lines(io.TextIOBase):

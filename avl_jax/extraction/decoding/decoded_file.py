@@ -234,8 +234,9 @@ class DecodedFile:
       if error.cause == 'SIGXCPU':
         raise self._timed_out() from error
       raise UnexpectedError(
-        f'{self.name}: The process that decoded the file has ended or sent '
-        f'nonsense ({error.cause}). Replace the file by a whole copy.'
+        f'{self.name}: The decoding process crashed or sent an invalid reply '
+        f'({error.cause}). The file may be damaged. Replace it with an intact '
+        'copy.'
       ) from error
 
   def _timed_out(self) -> TimedOutError:

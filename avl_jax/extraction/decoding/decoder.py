@@ -1,4 +1,4 @@
-"""Decodes strangers' media files in a child process.
+"""Decodes untrusted media files in a child process.
 
 A crash, a hang or a bomb costs one file, which gets a word of `Status`; the
 next file gets another child. `sandbox` says what the child cannot do,
@@ -181,6 +181,6 @@ class Decoder:
     else:
       logs.write(
         'Warning: Media are decoded in a child process, which this system '
-        f"cannot limit in {' and '.join(lacking)}. Decode strangers' files on "
+        f'cannot limit in {" and ".join(lacking)}. Decode untrusted files on '
         'Linux.'
       )

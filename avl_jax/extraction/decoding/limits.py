@@ -1,4 +1,4 @@
-"""What a stranger's media file may cost."""
+"""Limits of the decoding process: memory, time, length and streams."""
 
 import dataclasses
 import math

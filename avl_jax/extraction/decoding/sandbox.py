@@ -1,4 +1,4 @@
-"""Limits that a process sets itself before it decodes a stranger's file.
+"""Limits that a process sets itself before it decodes an untrusted file.
 
 The limits of the system (`resource`) hold on Linux and, but for memory, on
 macOS. On Linux a filter of system calls (seccomp) also permits only what

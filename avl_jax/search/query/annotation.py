@@ -1,4 +1,4 @@
-"""Makes answers of the windows found: how sure each is, where it fits best."""
+"""Adds to each answer its confidence, its best second and its file's state."""
 
 import pathlib
 from typing import Protocol
@@ -17,7 +17,7 @@ _CURVES = 3  # answers whose seconds are scored
 
 
 class Asked(Protocol):
-  """An index with the run that asks it, see `searcher.Searcher`."""
+  """An index with the run that queries it, see `searcher.Searcher`."""
 
   index: Index
   media_dir: pathlib.Path | None
@@ -37,13 +37,13 @@ class Annotator:
   """Makes answers of the windows that were found."""
 
   def __init__(self, asked: Asked, backgrounds: Backgrounds):
-    """Takes what is asked, and its background questions."""
+    """Takes the index and run, and their background questions."""
     self._asked, self._backgrounds = asked, backgrounds
 
   def __call__(
     self, question: Question, name: str, found: Found, threshold: float
   ) -> Answers:
-    """The answers with what is known of each.
+    """Makes the answers, with the confidence and the best second of each.
 
     Args:
       question: that was asked.

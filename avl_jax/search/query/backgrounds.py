@@ -1,4 +1,4 @@
-"""The background questions of a run that asks an index; see `confidence`.
+"""The background questions of a run that queries an index; see `confidence`.
 
 For sound they are the run's validation recordings, which the first search
 embeds and keeps in its workdir, else what the index itself holds.

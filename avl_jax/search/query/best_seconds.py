@@ -89,6 +89,7 @@ def curve(
   starts = np.maximum(seconds - margin, 0)
   ends = np.minimum(seconds + 1 + margin, length) - _WITHIN
   vectors, present = embed(arrays, np.stack([starts, ends], 1))
+  # [seconds, D] x [D] -> [seconds]
   scores = np.where(present[name], vectors[name] @ question, np.nan)
   if np.isfinite(scores).sum() < 2:
     return None

@@ -1,8 +1,9 @@
-"""Checks whether a run may ask an index.
+"""Checks that a run may query an index.
 
-A run asks an index whose videos it embeds to the same vectors: its video branch
-has the fingerprint of the index's. Its audio branch may be another one, of
-another language (`train.frozen`), unless sound is looked for by sound or words.
+A run may query an index whose videos it embeds to the same vectors: the video
+branches of both have the same fingerprint. The audio branch of the run may be
+of another language (`train.frozen`), unless sound is searched by sound or
+words.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""How sure an answer is: how rarely other questions score as high.
+"""Confidence of an answer: how rarely other questions score as high.
 
 A window that fits everything a little has high scores for all questions, and a
 large index has a high score for any question. So the score of an answer is

@@ -1,6 +1,6 @@
 """Questions to an index that are in files: sound, a picture or a clip.
 
-Sound and videos may be strangers' files: they are decoded in a child process,
+Sound and videos may be untrusted: they are decoded in a child process,
 as those of the index are.
 """
 
@@ -115,8 +115,8 @@ class FileQuestions:
     if isinstance(source, bytes):
       if part == 'picture':
         raise UserError(
-          'Bytes and standard input are taken as sound. Expected a file where '
-          'the picture is asked.'
+          "The part is 'picture', but the question is bytes or standard input, "
+          'which are read as sound. Expected the path of a video or a picture.'
         )
       with _as_file(source) as path:
         return self._of_sound(path, 'sound', 0.0, None, is_recorded)
@@ -126,8 +126,8 @@ class FileQuestions:
       return self._of_picture(path, part, end)
     if kind != media_folder.VIDEO and part == 'picture':
       raise UserError(
-        f'{path} is not a video or a picture by its name. Expected one of '
-        'these where the picture is asked.'
+        f"The part is 'picture', but {path} has no suffix of a video or a "
+        'picture. Expected a video or a picture. Choose another file or part.'
       )
     if kind == media_folder.VIDEO and part != 'sound':
       try:
@@ -158,7 +158,8 @@ class FileQuestions:
   def _of_picture(self, path: str, part: str, end: float | None) -> Question:
     if part == 'sound' or end is not None:
       raise UserError(
-        f'{path} is a picture: it has no sound and no seconds. Ask its picture.'
+        f'{path} is a picture: it has no sound and no seconds. Expected the '
+        "name of the file alone, and the part 'picture' or ''."
       )
     pixels = self._decoder.run(path, lambda media: media.picture())
     vector = trained_model.embed(self._trained, image=pixels)['video'][0]

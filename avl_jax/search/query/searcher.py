@@ -1,9 +1,4 @@
-"""Asks an index with the model of a run.
-
-Example:
-  answers = avl_jax.load_index('runs/index').search('question.wav')
-  print(answers.table(), answers.items[0].path)
-"""
+"""Queries an index with the model of a run."""
 
 import functools
 import os
@@ -36,7 +31,7 @@ THRESHOLD = 0.1
 
 
 class Searcher:
-  """An open index with the run that asks it; a context manager.
+  """An open index with the run that queries it; a context manager.
 
   Attributes:
     index: for reading. Each search sees what is committed at that moment.
@@ -60,7 +55,7 @@ class Searcher:
       folder: of the index.
       workdir: of the run that asks; None: of the run that made the index.
       media_dir: folder of the files; None: the one that was indexed.
-      limits: of what a question's file may cost; None: the usual ones.
+      limits: of decoding a question's file; None: the defaults.
       load: workdir -> its model; None: `trained_model.load`.
       recordings: searcher -> vectors of the run's validation recordings,
         float32 [B, D], or None, called once; None: those that an earlier search
@@ -236,7 +231,11 @@ def load_index(
   *,
   media_dir: str | os.PathLike | None = None,
 ) -> Searcher:
-  """Opens an index, to be asked with the model of a run.
+  """Opens an index for queries with the model of a run.
+
+  Example:
+    with avl_jax.load_index('runs/index') as index:
+      print(index.search('question.wav').table())
 
   Args:
     folder: of the index.

@@ -1,4 +1,4 @@
-"""What the lines of a journal add up to: the files of an index, by row."""
+"""Contents of an index, replayed from its journal: files and their rows."""
 
 import bisect
 import dataclasses
@@ -93,7 +93,7 @@ class Contents:
     return self.by_row[place]
 
   def place(self, limit: int, but: int | None = None) -> tuple[int, int]:
-    """Where the next file goes.
+    """Finds the rows for the next file.
 
     Args:
       limit: rows after which a shard gets no more files.

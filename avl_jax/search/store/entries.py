@@ -1,4 +1,4 @@
-"""What an index says of itself, of its files and of their windows."""
+"""Entries of an index: its description, its files, and their windows."""
 
 import dataclasses
 import pathlib

@@ -73,7 +73,10 @@ def read(folder: pathlib.Path) -> tuple[bytes, list[dict[str, Any]]]:
     except DamageError:
       if read_head(folder) == head:
         raise
-  raise UserError(f'{folder} changes all the time. Try again later.')
+  raise UserError(
+    f'{folder} was rewritten during each of 100 reads. Wait until indexing has '
+    'finished, then ask again.'
+  )
 
 
 def read_head(folder: pathlib.Path) -> bytes:

@@ -43,6 +43,7 @@ def scorer(
     the queries that it uses are from these: lengths float64 [q].
   """
   if dtype == np.float32:
+    # [n, D] x [D, q] -> [n, q]
     return lambda vectors: vectors @ queries.T, np.zeros(len(queries))
   if fast is not None and len(queries) <= FEW:
     return _by_numkong(queries)
@@ -96,6 +97,7 @@ def _by_widening(queries: np.ndarray) -> tuple[Callable, np.ndarray]:
         np.copyto(bits, halves.view(np.int16))  # The sign in all upper bits.
         np.left_shift(bits, 13, out=bits)
         np.bitwise_and(bits, _MASK, out=bits)
+      # [rows, D] x [D, q] -> [rows, q]
       scores[start : start + len(part)] = wide[: len(part)] @ large.T
     return scores * scale.T.astype(np.float32)
 

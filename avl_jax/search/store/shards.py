@@ -70,8 +70,8 @@ def stored(
   vectors = np.where(present[:, None], vectors, 0).astype(np.float32)
   if not np.isfinite(vectors).all():
     raise UserError(
-      f'A vector {what} is not finite. The model or the file is broken; the '
-      'index does not hold it.'
+      f'A vector {what} is not finite, so it was not indexed. Expected finite '
+      'values. Check the file, then the checkpoint of the run.'
     )
   lengths = norms(vectors)
   if lengths.max(initial=0) >= LONGEST:

@@ -188,8 +188,8 @@ class Snapshot:
       )
     if not (shards.norms(queries) < shards.LONGEST).all():
       raise UserError(
-        'A query is not finite, or too long for finite scores. The model or '
-        'the question is broken.'
+        f'A query vector is not finite, or has at least {shards.LONGEST:g} as '
+        'length. Expected a finite embedding. Check the file and checkpoint.'
       )
     return queries
 

@@ -1,4 +1,4 @@
-"""Describes the index that a model makes."""
+"""Description of the model that makes an index."""
 
 from collections.abc import Sequence
 

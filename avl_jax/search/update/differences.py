@@ -1,4 +1,4 @@
-"""Finds which files of a folder are new, changed, moved or gone, by content."""
+"""Lists files that are new, changed, moved or gone, by their content."""
 
 import dataclasses
 import os
@@ -48,7 +48,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-  """A file that cannot be used: its path, what became of it, a sentence."""
+  """A file that cannot be used: its path, its status and the reason."""
 
   path: str
   status: Status
@@ -60,7 +60,7 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What makes an index that of a folder.
+  """Changes that bring an index up to date with a folder.
 
   Attributes:
     new: files whose content the index does not have. One of a path that it has

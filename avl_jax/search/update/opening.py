@@ -1,7 +1,7 @@
 """Opens the index that a command is to bring up to date, or begins it.
 
 An index of another model, or of other windows, is refused. To replace it, a new
-one is made in its folder `rebuilt`, in which it goes on after an interruption.
+one is made in its folder `rebuilt`, in which it resumes after an interruption.
 Until that is complete, the old index answers.
 """
 
@@ -140,7 +140,7 @@ def _adopt(folder: pathlib.Path) -> None:
       (folder / path.name).unlink(missing_ok=True)
       _link(path, folder / path.name)
     manifest.sync(folder)
-  # From then on both have the same files: no one may go on with this one.
+  # From then on both have the same files: no one may resume this one.
   journal.replace(folder, *lines, before=(rebuilt / journal.HEAD).unlink)
   with files.writing(folder):
     for name in (building.ROOT, provenance.FILE):

@@ -1,4 +1,4 @@
-"""How far an indexing is, as a file beside the index for whoever waits.
+"""Progress of indexing, as a file beside the index.
 
 The process that indexes replaces the file atomically, at most once a second,
 and deletes it at its end. One that was killed leaves it behind; so the file
@@ -67,7 +67,7 @@ class Published:
     }
     try:
       write_atomically(self._path, json.dumps(values))
-    except UserError:  # It is for people who wait; indexing goes on.
+    except UserError:  # It only informs people; indexing continues.
       return
 
 

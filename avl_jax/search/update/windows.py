@@ -80,7 +80,7 @@ def inputs(
   num_frames: int,
   pooling: str = 'max',
 ) -> dict[str, np.ndarray]:
-  """What a model takes of the windows of a file.
+  """Model inputs of the windows of a file.
 
   Args:
     arrays: of a file, trimmed, with the streams of the model alone.

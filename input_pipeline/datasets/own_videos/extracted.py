@@ -143,13 +143,13 @@ def _read(extraction: Extraction, line: Line) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """What makes an `Extracted`, in any thread, process or machine.
+  """Arguments that make an `Extracted` in any thread, process or machine.
 
   Attributes:
     cache: folder of the features of all networks.
     names: of the networks, stream -> name.
     make_extractor: reads their weights.
-    limits: of what a video may cost; None: the usual ones.
+    limits: of the decoding of a video; None: the defaults.
     beam: options of Apache Beam, whose workers do the work; '': this process
       does it.
   """

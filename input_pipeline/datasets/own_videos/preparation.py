@@ -241,8 +241,9 @@ def _write(
       made.download_and_prepare()
     logs.write(tables.summary(title, lines))
     logs.write(
-      f'Prepared {title}: {catalog.sizes(made)}. {folder}/{tables.FILES} has '
-      f'a line for each file, {tables.AVAILABILITY} what was there.'
+      f'Prepared {title}: {catalog.sizes(made)}. {folder}/{tables.FILES} '
+      f'lists each file with its status; {tables.AVAILABILITY} lists which of '
+      'the named videos existed.'
     )
   for version in folder.parent.iterdir():
     if version.is_dir() and version != folder:

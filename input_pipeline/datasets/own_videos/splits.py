@@ -7,7 +7,7 @@ the video with the least number is in `test` all the same, and the next one in
 
 A video keeps its split under any name and in any folder. Added videos may move
 a held-out video to `val` or `train`, but never one from `train` to `val` or
-`test`: a model may go on from what it has learnt.
+`test`: a model may start from what it has learnt.
 """
 
 from collections.abc import Mapping, Sequence

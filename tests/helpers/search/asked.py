@@ -1,4 +1,4 @@
-"""What an index answers, by a loop, and the first of its answers."""
+"""Answers of an index, computed by a loop, and the first of its answers."""
 
 import pytest
 

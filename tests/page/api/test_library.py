@@ -1,4 +1,4 @@
-"""What is known of the files: by the manifest, and by opening them."""
+"""Facts of the files: from the manifest, and from opening them."""
 
 import asyncio
 import os

@@ -173,7 +173,7 @@ def test_what_is_deleted_while_it_is_sent_is_sent(app, client, files):
     patch.setattr(cache, 'find', lambda _: path)
     response = client.get(address)
     assert response.status_code == 503
-    assert 'deleted at once' in response.json()['error']
+    assert 'evicted the file' in response.json()['error']
     assert file.read() == whole
   assert client.get(address).content == whole
 

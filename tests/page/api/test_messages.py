@@ -1,4 +1,4 @@
-"""What visitors read in place of messages for whoever runs the server."""
+"""Messages for clients in place of those for the operator of the server."""
 
 import json
 import pathlib

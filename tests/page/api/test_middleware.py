@@ -1,4 +1,4 @@
-"""Who may ask, what may be sent, and what every answer says."""
+"""Access, limits of requests, and the headers of every response."""
 
 import asyncio
 import contextlib

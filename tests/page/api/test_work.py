@@ -1,4 +1,4 @@
-"""Visitors who wait together, who leave, who take nothing; and the end."""
+"""Clients that wait together, disconnect or read nothing; and the end."""
 
 import asyncio
 import contextlib

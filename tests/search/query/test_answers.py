@@ -1,4 +1,4 @@
-"""How sure an answer is, its best second, and how answers are shown."""
+"""Confidence of an answer, its best second, and how answers are shown."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What lies beside the journal of an index: damage, suffixes, interruptions."""
+"""Files beside the journal of an index: damage, suffixes, interruptions."""
 
 import shutil
 
@@ -94,7 +94,7 @@ def test_a_content_of_two_kinds_has_features_of_each(
 def test_pictures_are_decoded_elsewhere(
   make_index, media_dir, index_dir, monkeypatch
 ):
-  """A stranger's picture may end the process that decodes it."""
+  """An untrusted picture may end the process that decodes it."""
   Image.new('RGB', (30, 30), 'red').save(media_dir / 'red.png')
   monkeypatch.setattr(images, 'read_image', None)
   make_index(media_dir, index_dir)

@@ -1,4 +1,4 @@
-"""Which index a command opens, which it refuses, and how it is made anew."""
+"""Opening an index: which is opened, which is refused, how it is rebuilt."""
 
 import dataclasses
 import re
