@@ -1,5 +1,6 @@
-"""The pages: links and anchors resolve, commands name what exists."""
+"""Pages and docstrings: links resolve, commands name what exists."""
 
+import ast
 import pathlib
 import re
 import shlex
@@ -18,6 +19,7 @@ PAGES = sorted(
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 FENCE = re.compile(r'^```.*?^```', re.DOTALL | re.MULTILINE)
 FILE = re.compile(r'\b(?:tests|configs)/[\w/]+(?:\.\w+)?')
+QUESTIONS = {'how', 'what', 'when', 'where', 'which', 'who', 'whose', 'why'}
 COMMAND = re.compile(r'python3? main\.py((?:[^\n`\\]|\\\n?)*)')
 
 
@@ -110,3 +112,13 @@ def test_commands_can_be_read(command, tmp_path, monkeypatch):
       for part in key.split('.')[1:]:
         found = found[part]
       assert str(found) == value
+
+
+def test_docstrings_of_modules_begin_with_no_question():
+  folders = ('avl_jax', 'input_pipeline', 'configs', 'benchmarks', 'tests')
+  paths = [path for name in folders for path in (ROOT / name).rglob('*.py')]
+  for path in [ROOT / 'main.py', *paths]:
+    if text := path.read_text():
+      docstring = ast.get_docstring(ast.parse(text))
+      assert docstring, path
+      assert docstring.split()[0].lower() not in QUESTIONS, path

@@ -1,4 +1,4 @@
-"""What becomes of a file: arrays, or the error."""
+"""Outcome of decoding a file: arrays, or the error."""
 
 import numpy as np
 

@@ -93,7 +93,10 @@ def test_another_order_is_refused(config, begun, key, value):
 def test_a_damaged_config_of_the_run_so_far(config, begun, capsys):
   (begun / 'config.json').write_text('{')
   assert starts.continued(config, begun) is config
-  assert 'the run so far is unknown' in capsys.readouterr().out
+  assert (
+    'Cannot compare this config with that of the run so far'
+    in capsys.readouterr().out
+  )
 
 
 def test_each_start_is_kept_and_the_config_tells_the_truth(

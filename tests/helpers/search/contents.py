@@ -1,4 +1,4 @@
-"""What an index holds, and what it must hold of the tests' folder of media."""
+"""Contents of an index, and those expected of the folder of media in tests."""
 
 import numpy as np
 

@@ -390,5 +390,5 @@ def test_with_networks(tmp_path, weights, streams, monkeypatch, capsys):
     pooled = [vector / np.linalg.norm(vector) for vector in pooled]
     np.testing.assert_allclose(visual, np.concatenate(pooled), atol=1e-6)
   # Extracted features are cached per set of weights.
-  (cache,) = (tmp_path / 'extracted').iterdir()
+  (cache,) = (tmp_path / 'extracted').glob('*/')
   assert len(list(cache.rglob('*.npz'))) == len(expected)

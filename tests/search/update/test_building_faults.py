@@ -169,8 +169,8 @@ def test_a_signal_ends_it_and_it_goes_on(
   with pytest.raises(Interrupted, match='Run the same command to resume'):
     make_index(good_media, tmp_path / 'index')
   assert signal.getsignal(number) == handler
-  done = contents(tmp_path / 'index')
-  assert {calls[0]} <= done.keys() < {*KINDS}
+  # The first video may be extracted, and not yet in the index.
+  assert contents(tmp_path / 'index').keys() < {*KINDS}
   again = make_index(good_media, tmp_path / 'index')
   assert calls[0] not in again
   found, expected = contents(tmp_path / 'index'), contents(good_index)
