@@ -1,4 +1,4 @@
-"""The folder of the index that a mode makes, asks or serves."""
+"""The folder of the index that a mode makes, queries or serves."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ def index_folder(config: ConfigDict) -> pathlib.Path:
   """
   if multihost.this()[1] > 1:
     raise UserError(
-      'An index is made, asked and served by one process. Start a single one.'
+      'An index is made, queried and served by one process. Start a single one.'
     )
   if not config.search.index:
     raise ConfigError(
