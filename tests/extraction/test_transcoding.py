@@ -12,7 +12,6 @@ from avl_jax.features import (
   NoPictureError,
   RefusedError,
   TooShortError,
-  transcoding,
 )
 from tests.helpers import media, own_folder
 
@@ -24,17 +23,27 @@ def decoder():
 
 
 def _write(path, width, height, rate=10):
-  """Three seconds of noise without sound."""
-  rng = np.random.default_rng(0)
+  """Three seconds of grey pictures, unlike their neighbours, without sound."""
   with av.open(str(path), 'w') as container:
     stream = container.add_stream('mpeg4', rate=rate)
     stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
-    for _ in range(3 * rate):
-      pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    for number in range(3 * rate):
+      pixels = np.full((height, width, 3), _grey(number), np.uint8)
       frame = av.VideoFrame.from_ndarray(pixels)
       container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
   return path
+
+
+def _grey(number):
+  """The value of all pixels of a picture."""
+  return 20 + (20 * number) % 220
+
+
+def _pictures(clip):
+  """Brightness, [pictures, height, width]."""
+  with av.open(io.BytesIO(clip.tobytes())) as container:
+    return np.stack([x.to_ndarray(format='gray') for x in container.decode()])
 
 
 def _sizes(clip):
@@ -50,11 +59,17 @@ def _sizes(clip):
 def test_pictures_keep_their_shape_and_are_not_enlarged(
   decoder, tmp_path, size, expected
 ):
-  """H.264 takes an even number of rows and columns."""
+  """H.264 takes an even number of rows and columns.
+
+  The pictures are those of the piece; x264's bytes differ between two calls in
+  one process, if the height is no multiple of 16.
+  """
   path = _write(tmp_path / 'a.avi', 72, 50)
   clip = decoder.run(path, lambda x: x.clip(1.0, 2.0, size, 2**20))
   assert _sizes(clip) == (10, *expected, 10)
-  assert np.array_equal(clip, transcoding.clip(path, 1.0, 2.0, size, 2**20))
+  pictures = _pictures(clip)
+  for number, picture in enumerate(pictures, start=10):
+    np.testing.assert_allclose(picture, _grey(number), atol=9)  # step: 20
 
 
 def test_a_high_rate_is_lowered(decoder, tmp_path):
@@ -66,7 +81,7 @@ def test_a_high_rate_is_lowered(decoder, tmp_path):
 def test_what_is_refused(decoder, tmp_path):
   path = _write(tmp_path / 'a.mp4', 64, 64)
   with pytest.raises(RefusedError, match='shorter'):
-    decoder.run(path, lambda x: x.clip(0.0, 3.0, 720, 5000))
+    decoder.run(path, lambda x: x.clip(0.0, 3.0, 720, 500))
   with pytest.raises((TooShortError, NoPictureError)):
     decoder.run(path, lambda x: x.clip(9.0, 10.0, 720, 2**20))
   text = tmp_path / 'text.mp4'
