@@ -68,7 +68,9 @@ def convolve(
   """
   ones = {'lhs_dilation': (1,), 'rhs_dilation': (1,), 'feature_group_count': 1}
   if any(options.get(name, one) != one for name, one in ones.items()):
-    raise ValueError(f'{options} is asked. Expected no dilation, no groups.')
+    raise ValueError(
+      f'The options are {options}. Expected no dilation, no groups.'
+    )
   (stride,), (around,) = window_strides, padding
 
   def direct(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -84,7 +84,8 @@ def import_release(
     options = {**model, 'structure': 'release', **_options(variables)}
   except (ValueError, IndexError) as error:
     raise torch_files.ReleaseError(
-      f'{file}: The shapes are not those of the model ({error}).'
+      f'{file}: The shapes do not fit each other ({error}). Expected weights '
+      'of one model. Download or export the file again.'
     ) from error
   visual_width = len(variables['params']['video_head']['linear']['kernel'])
   _check(state, table, _expected(options, visual_width), file)
