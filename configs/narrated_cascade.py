@@ -8,8 +8,9 @@ three seeds: from scratch, and from the first command's French model. It
 evaluates all on clips of other videos, Spanish and French. Other languages:
 narrated_cascade.py:fr+el.
 
-These Spanish videos are fewer than those of configs/narrated_videos.py:es, and
-have the same name: that config needs another --config.data_dir beside this one.
+The Spanish videos for training are fewer than those of
+configs/narrated_videos.py:es, and have the same name: that config needs another
+--config.data_dir beside this one.
 """
 
 import ml_collections
@@ -24,20 +25,21 @@ def get_config(languages: str = 'fr+es') -> ml_collections.ConfigDict:
     languages: that of the trained model, '+', and the one to train.
 
   Raises:
-    ValueError: these are not two languages, or one is unknown.
+    ValueError: these are not two different languages, or one is unknown.
   """
-  source, *others = languages.split('+')
-  if len(others) != 1:
+  source, _, target = languages.partition('+')
+  if not target or source == target:
     raise ValueError(
-      f'Expected two languages joined by "+", such as fr+es, not {languages!r}.'
+      f'The languages are {languages!r}. Expected two different ones joined by '
+      '"+", such as fr+es.'
     )
-  (target,) = others
   evaluations = narrated_videos.held_back(narrated_videos.get_config(source))
   config = narrated_videos.get_config(target)
   config.initial_workdir = narrated_videos.workdir(source)
-  config.num_steps = 200
+  config.num_steps = 400
+  config.train_data.clips_per_example = 4  # N = 32
   config.prepare.narrated.num_videos = (30, 3, 3)
-  config.train.update(eval_every=50, save_every=50)
+  config.train.update(eval_every=100, save_every=100)
   config.comparison.update(
     runs=(
       (source, {'num_steps': 0}),

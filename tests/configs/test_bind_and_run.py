@@ -22,8 +22,10 @@ from avl_jax.train import step as training_step
 from configs import (
   ablation,
   baseline,
+  clips_small,
   finetune,
   fraction,
+  narrated_cascade,
   places,
   stamps,
   zero_shot,
@@ -96,6 +98,21 @@ def test_stamps_lists_the_languages_of_the_data_set():
   assert stamps.LANGUAGES == tuxpaint.LANGUAGES
   with pytest.raises(ValueError, match=r"language 'en'\. Choose one of fr"):
     stamps.get_config('es+en')
+
+
+@pytest.mark.parametrize(
+  ('config', 'argument', 'message'),
+  [
+    (clips_small, '5s', 'The rows are .* each once'),
+    (clips_small, 'base+base', 'The rows are .* each once'),
+    (narrated_cascade, 'fr', 'Expected two different ones'),
+    (narrated_cascade, 'fr+fr', 'Expected two different ones'),
+    (narrated_cascade, 'fr+en', "Unknown language 'en'"),
+  ],
+)
+def test_wrong_arguments_are_refused(config, argument, message):
+  with pytest.raises(ValueError, match=message):
+    config.get_config(argument)
 
 
 def read(name):
