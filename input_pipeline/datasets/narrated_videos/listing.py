@@ -34,7 +34,7 @@ def clips(video: Truth) -> Iterator[tuple[float, float, str]]:
     if said:
       start = min(scene['start'], said[0]['start'])
       end = max(scene['end'], said[-1]['end'])
-      names = dict.fromkeys(naming['caption'] for naming in said)
+      names = dict.fromkeys(n['caption'].removesuffix('.') for n in said)
       yield start, end, ', '.join(names)
 
 

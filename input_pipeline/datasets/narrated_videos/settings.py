@@ -54,11 +54,13 @@ class Settings:
   sound_share: float = 0.5
 
   def __post_init__(self):
-    """Checks the values; sequences become tuples.
+    """Checks the values, and converts them to the types of their fields.
 
     Raises:
       ConfigError: a value is not possible.
     """
+    key = 'prepare.narrated'
+    option_checks.convert(self, key)
     conditions = (
       ('language', self.language in tuxpaint.LANGUAGES, tuxpaint.LANGUAGES),
       (
@@ -81,17 +83,11 @@ class Settings:
       ('speech_share', 0 <= self.speech_share <= 1, '0 to 1'),
       ('sound_share', 0 <= self.sound_share <= 1, '0 to 1'),
     )
-    option_checks.check(
-      self,
-      'prepare.narrated',
-      ('num_videos', 'num_clip_videos', 'lengths', 'scene_lengths'),
-      conditions,
-    )
+    option_checks.check(self, key, conditions)
 
-  @property
-  def text(self) -> str:
-    """JSON of all settings, a line each."""
-    values = {'schema': _SCHEMA, **dataclasses.asdict(self)}
+  def text(self, stamps: str) -> str:
+    """JSON of all settings and of the digest of the stamps, a line each."""
+    values = {'schema': _SCHEMA, **dataclasses.asdict(self), 'stamps': stamps}
     return json.dumps(values, indent=2) + '\n'
 
 
@@ -111,15 +107,31 @@ def make(language: str, options: Mapping[str, Any]) -> Settings:
   return Settings(language=language, **options)
 
 
-def are_those_of(folder: pathlib.Path, settings: Settings) -> bool:
-  """Whether the complete videos or records in a folder have these settings."""
+def are_those_of(
+  folder: pathlib.Path, settings: Settings, stamps: str = ''
+) -> bool:
+  """Whether the complete videos or records in a folder have these settings.
+
+  Args:
+    folder: of the videos or records.
+    settings: expected.
+    stamps: digest of the expected stamps; '': any.
+  """
   path = folder / FILE
-  return path.is_file() and path.read_text('utf-8') == settings.text
+  if not path.is_file():
+    return False
+  text = path.read_text('utf-8')
+  if not stamps:
+    try:
+      stamps = json.loads(text)['stamps']
+    except (KeyError, TypeError, ValueError):
+      return False
+  return text == settings.text(stamps)
 
 
 def _are_counts(values: tuple[int, ...], least: int = 0) -> bool:
-  return len(values) == 3 and min(values) >= 0 and values[0] >= least
+  return min(values) >= 0 and values[0] >= least
 
 
-def _is_range(values: tuple[float, ...], least: float) -> bool:
-  return len(values) == 2 and least <= values[0] <= values[1]
+def _is_range(values: tuple[float, float], least: float) -> bool:
+  return least <= values[0] <= values[1]

@@ -41,27 +41,20 @@ class Choice:
   pause: float = 1.0
 
   def __post_init__(self):
-    """Checks the values; sequences become tuples.
+    """Checks the values, and converts them to the types of their fields.
 
     Raises:
       ConfigError: a value is not possible.
     """
+    key = 'prepare.speech'
+    option_checks.convert(self, key)
+    shortest, longest = self.lengths
     conditions = (
-      (
-        'clips',
-        len(self.clips) == 3 and min(self.clips) > 0,
-        'three numbers, 1 or more',
-      ),
-      (
-        'lengths',
-        len(self.lengths) == 2 and 1 <= self.lengths[0] <= self.lengths[1],
-        'two, from 1 s upwards',
-      ),
+      ('clips', min(self.clips) > 0, 'three numbers, 1 or more'),
+      ('lengths', 1 <= shortest <= longest, 'two, from 1 s upwards'),
       ('pause', self.pause >= 0, 'seconds, 0 or more'),
     )
-    option_checks.check(
-      self, 'prepare.speech', ('clips', 'lengths'), conditions
-    )
+    option_checks.check(self, key, conditions)
 
   @property
   def held_out(self) -> tuple[tuple[str, float], ...]:

@@ -213,7 +213,7 @@ def test_what_cannot_be_cut_is_refused(folder, tmp_path):
 
 
 def test_options_are_checked(tmp_path, folder):
-  with pytest.raises(ConfigError, match=r'speech\.lengths is \(9, 5\)'):
+  with pytest.raises(ConfigError, match=r'speech\.lengths is \(9.0, 5.0\)'):
     Choice(lengths=(9, 5))
   with pytest.raises(ConfigError, match=r'speech\.clips is \(10, 0, 3\)'):
     Choice(clips=(10, 0, 3))
@@ -224,4 +224,11 @@ def test_options_are_checked(tmp_path, folder):
       media_dir=str(folder),
       segments='speech',
       speech={'pause': -1},
+    )
+
+
+def test_segments_of_other_data_sets_are_refused(tmp_path):
+  with pytest.raises(ConfigError, match='has no own videos'):
+    input_pipeline.prepare(
+      datasets=('stamps/human_fr',), data_dir=str(tmp_path), segments='speech'
     )
