@@ -58,7 +58,7 @@ def prepare(
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
-    ConfigError: there are segments, but no own videos to be cut into them.
+    ConfigError: there are segments, but no own videos.
   """
   _check_segments(of_videos.get('segments', ''), datasets)
   missing = _missing(datasets, data_dir, media_dir)
@@ -67,12 +67,10 @@ def prepare(
 
     beam_options.check(of_videos['beam'], missing)
   weights = (resnet152, resnext101)
-  limits = {'decoding': decoding, 'workers': workers}
-  extraction = None
+  limits, extraction = {'decoding': decoding, 'workers': workers}, None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
-      own = of_videos | limits
-      _prepare_videos(name, data_dir, media_dir, weights, own)
+      _prepare_videos(name, data_dir, media_dir, weights, of_videos | limits)
       continue
     family = name.split('/')[0]
     options: dict[str, Any] = {}
