@@ -5,7 +5,8 @@
   pip install --no-deps silero-vad==6.2.3   (it would bring PyTorch)
 
 Generates narrated videos (input_pipeline/README.md), twenty minutes for each
-language, of the stamps in FOLDER; '': they are downloaded. Half are spoken by
+language, of the stamps in FOLDER; '': they are downloaded. `--folder` keeps the
+videos. Half are spoken by
 synthetic voices, half by volunteers. Prints for each way the share of what it
 calls speech that is speech (precision), the share of the speech that it finds
 (recall), and the seconds of sound for each of the processor. Then, for the way

@@ -18,8 +18,8 @@ _SCHEMA = 1  # of what is made; a change makes other videos of the same settings
 class Settings:
   """What the videos are a function of, beside the stamps.
 
-  The default is five hours of video; the test split of its `clips` has more
-  than 300 clips.
+  The default is seven hours of video, five of them for training; the test
+  split of its `clips` has more than 300 clips.
 
   Attributes:
     language: code of the captions and voices.
