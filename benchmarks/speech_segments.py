@@ -6,12 +6,11 @@
 
 Generates narrated videos (input_pipeline/README.md), twenty minutes for each
 language, of the stamps in FOLDER; '': they are downloaded. `--folder` keeps the
-videos. Half are spoken by
-synthetic voices, half by volunteers. Prints for each way the share of what it
-calls speech that is speech (precision), the share of the speech that it finds
-(recall), and the seconds of sound for each of the processor. Then, for the way
-in use, what the greatest pause in a clip makes of the clips. A way whose
-package is not installed is left out.
+videos. Half are spoken by synthetic voices, half by volunteers. Prints for each
+way the share of what it calls speech that is speech (precision), the share of
+the speech that it finds (recall), and the seconds of sound for each of the
+processor. Then, for the way in use, what the greatest pause in a clip makes of
+the clips. A way whose package is not installed is left out.
 """
 
 import argparse

