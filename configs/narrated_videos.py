@@ -15,8 +15,8 @@ voices that have never been heard in training. The videos are in
 generated/narrated_videos below --config.data_dir; input_pipeline/README.md,
 "Narrated videos", describes them and the table of what is in them.
 
-Expect on two cores: 20 minutes to generate and prepare five hours of video (0.5
-GB), and 20 to train. R@10 of speech to video and back: 40.4 and 46.1 % of 349
+Expect on two cores: 14 minutes to generate and prepare seven hours of video
+(1.2 GB), and 20 to 24 to train. R@10 of speech to video and back: 40.4 and 46.1 % of 349
 clips (chance 2.9 %), 35.7 and 34.7 % of 199 clips that a volunteer speaks
 (chance 5.0 %).
 

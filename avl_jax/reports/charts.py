@@ -69,7 +69,10 @@ def recall_curves(
 
 
 def interval_chart(rows: Sequence[RunResult]) -> bytes:
-  """Draws R@10 of each run with its interval, one panel per task and subset."""
+  """Draws R@10 of each run with its interval, one panel per task and subset.
+
+  All panels have one axis, from 0 to the ten above the greatest end.
+  """
   panels: dict[str, list[RunResult]] = {}
   for row in rows:
     title = f'{row.evaluation}, {row.subset}: {row.task.label}'
@@ -80,6 +83,8 @@ def interval_chart(rows: Sequence[RunResult]) -> bytes:
     figsize=(10, height * lines), dpi=DPI, layout='constrained'
   )
   plots = canvas.subplots(lines, 2, squeeze=False).flat
+  greatest = max(max(row.high, row.chance_recall_at_10) for row in rows)
+  limit = 10.2 * np.ceil(10 * greatest)  # percent, with a margin
   for plot in plots[len(panels) :]:
     plot.set_axis_off()
   for plot, (title, members) in zip(plots, panels.items(), strict=False):
@@ -92,7 +97,7 @@ def interval_chart(rows: Sequence[RunResult]) -> bytes:
     chance = 100 * members[0].chance_recall_at_10
     plot.axvline(chance, color='#555555', linestyle=':')
     plot.set_yticks(places, [row.run for row in members])
-    plot.set(xlim=(0, 102), ylim=(len(members) - 0.5, -0.5))
+    plot.set(xlim=(0, limit), ylim=(len(members) - 0.5, -0.5))
     plot.set_title(title, fontsize=9)
     plot.set_xlabel('R@10, %', fontsize=8)
     _style(plot)
