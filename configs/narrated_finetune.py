@@ -6,7 +6,9 @@
 The second command fine-tunes the first one's model, with three seeds, on the
 142 annotated clips of ten videos. It compares the result with the initial model
 and with training from scratch on the same clips: Table 3.2 in miniature, on
-generated videos. Other languages: configs/narrated_videos.py:es, then
+generated videos. Expect five minutes, and R@10 of speech to video on `test`
+(349 clips, chance 2.9 %): 3.2 % from scratch, 40.4 % zero-shot, 39.0 %
+fine-tuned. Other languages: configs/narrated_videos.py:es, then
 configs/finetune.py:narrated_es.
 """
 
