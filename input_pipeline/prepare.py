@@ -43,8 +43,7 @@ def prepare(
   Args:
     datasets: names 'dataset/config'.
     data_dir: folder of the records; '': see `catalog.data_folder`.
-    media_dir: folder of the media, or several, separated by os.pathsep; '': the
-      media are downloaded.
+    media_dir: of the media, or several with os.pathsep; '': download them.
     resnet152: weights of the 2-D network (see `Extractor`) for raw videos; '':
       data sets are made of features (own videos: the packaged network).
     resnext101: file of weights of the 3-D network; '': 2-D features only.
@@ -58,16 +57,17 @@ def prepare(
   Raises:
     DataError: a data set or config of this name cannot be prepared, or the
       disk is full.
-    ConfigError: there are segments, but no own videos.
+    ConfigError: options of videos fit none of the data sets.
   """
-  _check_segments(of_videos.get('segments', ''), datasets)
   missing = _missing(datasets, data_dir, media_dir)
+  _check_options(datasets, **of_videos)
   if of_videos.get('beam') and missing:
     from input_pipeline.datasets import beam_options
 
     beam_options.check(of_videos['beam'], missing)
   weights = (resnet152, resnext101)
-  limits, extraction = {'decoding': decoding, 'workers': workers}, None
+  limits = {'decoding': decoding, 'workers': workers}
+  extraction = None
   for name in missing:
     if _is_own(name) or _is_narrated(name):
       _prepare_videos(name, data_dir, media_dir, weights, of_videos | limits)
@@ -82,14 +82,24 @@ def prepare(
     _prepare_one(name, data_dir, media_dir, options)
 
 
-def _check_segments(segments: str, datasets: Sequence[str]) -> None:
-  """Raises ConfigError if nothing can be cut into segments."""
-  if segments and not any(map(_is_own, datasets)):
+def _check_options(
+  datasets: Sequence[str],
+  *,
+  segments: str = '',
+  narrated: Mapping[str, Any] = MappingProxyType({}),
+  **_,
+) -> None:
+  """Raises ConfigError if the options of videos fit none of the data sets."""
+  if segments and datasets and not any(map(_is_own, datasets)):
     raise ConfigError(
       f'prepare.segments is {segments!r}, but prepare.datasets has no own '
       'videos. Expected own_videos/clips. Use '
       "--config=configs/own_videos.py:speech, or set prepare.segments to ''."
     )
+  if any(map(_is_narrated, datasets)):
+    from input_pipeline.datasets.narrated_videos import settings
+
+    settings.check_not_empty(filter(_is_narrated, datasets), narrated)
 
 
 def _missing(

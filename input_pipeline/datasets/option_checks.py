@@ -1,14 +1,14 @@
 """Checks of the values of options, such as `config.prepare.speech`."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterable
 from typing import Any
 
 from avl_jax.errors import ConfigError
 
-_KINDS = {int: 'a whole number', float: 'a number', str: 'a text'}
+_KINDS = {int: 'a whole number', float: 'a finite number', str: 'a text'}
+_GREATEST = 1e300
 
 
 def convert(options: Any, key: str) -> None:
@@ -23,7 +23,8 @@ def convert(options: Any, key: str) -> None:
     key: of the config that holds the options: 'prepare.speech'.
 
   Raises:
-    ConfigError: a value is of another type or length, or not finite.
+    ConfigError: a value is of another type or length, or not finite. NumPy's
+      numbers are other types.
   """
   hints = typing.get_type_hints(type(options))
   for field in dataclasses.fields(options):
@@ -67,9 +68,12 @@ def check(
 def _fits(value: Any, kind: type) -> bool:
   if kind is float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    return is_number and abs(value) < _GREATEST
   return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _error(key: str, name: str, value: Any, expected: object) -> ConfigError:
-  return ConfigError(f'{key}.{name} is {value!r}. Expected {expected}. Set it.')
+  return ConfigError(
+    f'{key}.{name} is {value!r}. Expected {expected}. Set '
+    f'--config.{key}.{name}.'
+  )

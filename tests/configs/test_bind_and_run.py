@@ -107,6 +107,7 @@ def test_stamps_lists_the_languages_of_the_data_set():
     (clips_small, 'base+base', 'The rows are .* each once'),
     (narrated_cascade, 'fr', 'Expected two different ones'),
     (narrated_cascade, 'fr+fr', 'Expected two different ones'),
+    (narrated_cascade, 'fr+es+el', 'Expected two different ones'),
     (narrated_cascade, 'fr+en', "Unknown language 'en'"),
   ],
 )

@@ -126,5 +126,16 @@ def test_without_the_package_it_says_what_to_do(monkeypatch):
 def test_an_end_of_the_child_is_an_error(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
   monkeypatch.setattr(sys, 'executable', 'false')
-  with pytest.raises(UserError, match='ended with 1'):
+  with pytest.raises(UserError, match='exit status 1, 0 of 2 chunks'):
     speech_segments.find_speech(np.zeros(1000, np.float32))
+
+
+def test_an_end_for_one_sound_is_an_error_of_that_sound(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name)
+  monkeypatch.setattr(
+    speech_segments,
+    '_ask_child',
+    lambda x: (x, 'it fails') if np.any(x) else (x, ''),
+  )
+  with pytest.raises(RuntimeError, match='it fails'):
+    speech_segments.find_speech(np.ones(1000, np.float32))

@@ -63,29 +63,35 @@ def generate(
     UserError: there are too few stamps, or a file cannot be written.
   """
   digest = stamps_digest(stamps_folder, chosen.language)
-  text = chosen.text(digest)
-  name = hashlib.sha256(text.encode()).hexdigest()[:12]
-  folder = root / f'{chosen.language}-{name}'
+  folder = folder_of(root, chosen, digest)
   with Lock(folder):
     if not settings.are_those_of(folder, chosen, digest):
       stamps = read_stamps(stamps_folder, chosen.language)
       _generate(folder, chosen, casting.cast(chosen, stamps))
-      write_atomically(folder / settings.FILE, text)
+      write_atomically(folder / settings.FILE, chosen.text(digest))
   return folder
+
+
+def folder_of(
+  root: pathlib.Path, chosen: Settings, digest: str
+) -> pathlib.Path:
+  """The folder of the videos of some settings and a digest of stamps."""
+  of_all = hashlib.sha256(chosen.text(digest).encode()).hexdigest()
+  return root / f'{chosen.language}-{of_all[:12]}'
 
 
 def stamps_digest(folder: pathlib.Path, language: str) -> str:
   """SHA-256 of all of the stamps that videos in a language are made of.
 
   Raises:
-    UserError: there are no stamps in the folder.
+    UserError: there are no stamps in the folder, of any language.
   """
   facts = [
     (
       stamp.name,
       stamp.group,
       stamp.captions,
-      stamp.sound and tuxpaint.digest(stamp.sound),
+      stamp.sound and tuxpaint.file_digest(stamp.sound),
     )
     for stamp in _spoken(folder, language)
   ]

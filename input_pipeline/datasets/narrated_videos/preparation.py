@@ -4,9 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from avl_jax.errors import ConfigError, UserError
+from avl_jax.errors import UserError
 from avl_jax.extraction.decoding.limits import Limits
 from input_pipeline.datasets.narrated_videos import (
   builder,
@@ -44,8 +42,8 @@ def prepare(
   Args:
     name: one of `listing.NAMES`, behind 'narrated_videos/'.
     data_dir: folder of the records; '': see `catalog.data_folder`.
-    media_dir: folder of the stamps; '': download them through apt, or take the
-      records as they are.
+    media_dir: folder of the stamps; '': download them through apt. If it has
+      stamps, existing records must be of these.
     options: of `settings.Settings`, without the language.
     networks_of: as of own videos.
     make_extractor: likewise.
@@ -62,7 +60,6 @@ def prepare(
   folder = catalog.data_folder(data_dir)
   if _are_made(name, data_dir, media_dir, chosen, networks_of):
     return
-  _check_not_empty(part, chosen)
   stamps = media_dir or debian.fetch(**PACKAGE, cache=folder / 'downloads')
   media = generation.generate(
     folder / 'generated' / FAMILY, pathlib.Path(stamps).expanduser(), chosen
@@ -81,25 +78,6 @@ def prepare(
   )
 
 
-def _check_not_empty(part: str, chosen: settings.Settings) -> None:
-  """Raises ConfigError if a set of clips would have none."""
-  key = {
-    casting.CLIPS: 'num_clip_videos',
-    casting.HUMAN: 'num_human_videos',
-  }.get(part)
-  if not key:
-    return
-  empty = [
-    name for name in (key, 'speech_share') if not np.any(getattr(chosen, name))
-  ]
-  if empty:
-    raise ConfigError(
-      f'prepare.narrated.{empty[0]} is {getattr(chosen, empty[0])}, so '
-      f'narrated_videos/{part}_{chosen.language} has no clip. Expected more '
-      'than 0. Set it, or leave the data set out of prepare.datasets.'
-    )
-
-
 def _are_made(
   name: str,
   data_dir: str,
@@ -112,16 +90,26 @@ def _are_made(
   if not records:
     return False
   old = pathlib.Path(records.data_dir)
-  stamps = media_dir and generation.stamps_digest(
-    pathlib.Path(media_dir).expanduser(), chosen.language
-  )
-  if not settings.are_those_of(old, chosen, stamps):
+  digest = _digest_of(media_dir, chosen.language)
+  if not settings.are_those_of(old, chosen, digest):
     raise UserError(
-      f'The records in {old} are of other settings than prepare.narrated, or '
-      f'of other stamps than prepare.media_dir; {old / settings.FILE} has '
-      'theirs. Choose another folder for new records '
-      f'(--config.data_dir=FOLDER), or delete {old}.'
+      f'The records in {old} are of other settings than prepare.narrated, of '
+      'other stamps than prepare.media_dir, or of an earlier version; '
+      f'{old / settings.FILE} has theirs. Choose another folder for new '
+      f'records (--config.data_dir=FOLDER), or delete {old}.'
     )
   cache = catalog.data_folder(data_dir) / 'extracted' / preparation.FAMILY
   digests = Digests(cache / 'digests.json')
   return catalog.networks(old) == dict(networks_of(digests))
+
+
+def _digest_of(media_dir: str, language: str) -> str:
+  """Digest of the stamps in a folder; '': there are none."""
+  if not media_dir:
+    return ''
+  try:
+    return generation.stamps_digest(
+      pathlib.Path(media_dir).expanduser(), language
+    )
+  except UserError:
+    return ''

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from avl_jax.errors import ConfigError
@@ -11,6 +11,8 @@ from input_pipeline.datasets import option_checks
 from input_pipeline.datasets.stamps import tuxpaint
 
 FILE = 'settings.json'  # in the folder of the videos, and beside the records
+# Part of the name of a data set of clips -> option with its numbers of videos.
+_NUMBERS = {'clips': 'num_clip_videos', 'human': 'num_human_videos'}
 _SCHEMA = 1  # of what is made; a change makes other videos of the same settings
 
 
@@ -85,9 +87,9 @@ class Settings:
     )
     option_checks.check(self, key, conditions)
 
-  def text(self, stamps: str) -> str:
+  def text(self, digest: str) -> str:
     """JSON of all settings and of the digest of the stamps, a line each."""
-    values = {'schema': _SCHEMA, **dataclasses.asdict(self), 'stamps': stamps}
+    values = {'schema': _SCHEMA, **dataclasses.asdict(self), 'stamps': digest}
     return json.dumps(values, indent=2) + '\n'
 
 
@@ -107,26 +109,49 @@ def make(language: str, options: Mapping[str, Any]) -> Settings:
   return Settings(language=language, **options)
 
 
+def check_not_empty(names: Iterable[str], options: Mapping[str, Any]) -> None:
+  """Checks that data sets of clips have videos in which somebody speaks.
+
+  Args:
+    names: 'narrated_videos/PART_LANGUAGE'.
+    options: as of `config.prepare.narrated`.
+
+  Raises:
+    ConfigError: a data set has none; or see `make`.
+  """
+  for name in names:
+    part, _, language = name.partition('/')[2].rpartition('_')
+    chosen = make(language, options)
+    keys = (_NUMBERS[part], 'speech_share') if part in _NUMBERS else ()
+    for key in keys:
+      value = getattr(chosen, key)
+      if not (any(value) if isinstance(value, tuple) else value):
+        raise ConfigError(
+          f'prepare.narrated.{key} is {value}, so {name} has no clip. Expected '
+          'more than 0. Set it, or leave the data set out of prepare.datasets.'
+        )
+
+
 def are_those_of(
-  folder: pathlib.Path, settings: Settings, stamps: str = ''
+  folder: pathlib.Path, settings: Settings, digest: str = ''
 ) -> bool:
   """Whether the complete videos or records in a folder have these settings.
 
   Args:
     folder: of the videos or records.
     settings: expected.
-    stamps: digest of the expected stamps; '': any.
+    digest: of the expected stamps; '': any.
   """
   path = folder / FILE
   if not path.is_file():
     return False
   text = path.read_text('utf-8')
-  if not stamps:
+  if not digest:
     try:
-      stamps = json.loads(text)['stamps']
+      digest = json.loads(text)['stamps']
     except (KeyError, TypeError, ValueError):
       return False
-  return text == settings.text(stamps)
+  return text == settings.text(digest)
 
 
 def _are_counts(values: tuple[int, ...], least: int = 0) -> bool:

@@ -62,7 +62,7 @@ def _read_captions(path: pathlib.Path) -> dict[str, str]:
 
 
 @functools.cache
-def digest(path: pathlib.Path) -> str:
+def file_digest(path: pathlib.Path) -> str:
   """SHA-256 of a file, kept until the stamps are read again."""
   return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -78,7 +78,7 @@ def read_stamps(folder: pathlib.Path) -> list[Stamp]:
   Raises:
     UserError: there is no stamp in the folder.
   """
-  digest.cache_clear()  # Files may have changed.
+  file_digest.cache_clear()  # Files may have changed.
   unpacked = folder / 'usr/share/tuxpaint/stamps'
   folder = unpacked if unpacked.is_dir() else folder
   stamps = []
@@ -121,8 +121,8 @@ def _content(stamp: Stamp, language: str) -> set[str]:
   if language in stamp.captions:
     keys.add(f'caption {language} {normalise(stamp.captions[language])}')
   if sound := stamp.recordings.get(language):
-    keys.add(f'recording {digest(sound)}')
-  return keys | {f'picture {digest(stamp.picture)}'}
+    keys.add(f'recording {file_digest(sound)}')
+  return keys | {f'picture {file_digest(stamp.picture)}'}
 
 
 def _grouped(stamps: list[Stamp]) -> list[Stamp]:
@@ -151,7 +151,9 @@ def _grouped(stamps: list[Stamp]) -> list[Stamp]:
     dataclasses.replace(stamp, group=groups[label])
     for stamp, label in zip(stamps, labels, strict=True)
   ]
-  return sorted(grouped, key=lambda s: (s.group, digest(s.picture), s.name))
+  return sorted(
+    grouped, key=lambda s: (s.group, file_digest(s.picture), s.name)
+  )
 
 
 def drop_duplicates(stamps: list[Stamp], language: str) -> list[Stamp]:
@@ -165,7 +167,7 @@ def drop_duplicates(stamps: list[Stamp], language: str) -> list[Stamp]:
   for stamp in stamps:
     content = _content(stamp, language)
     if language not in stamp.recordings:
-      content.add(f'recording {digest(stamp.sound)}')
+      content.add(f'recording {file_digest(stamp.sound)}')
     if not content & seen:
       chosen.append(stamp)
     seen |= content

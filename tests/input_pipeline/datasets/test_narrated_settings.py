@@ -12,7 +12,7 @@ from tests.helpers import narrated
 
 
 @pytest.mark.parametrize(
-  'options', [{'lengths': (5, 7)}, {'lengths': [5.0, 7.0]}, {'shift': 1.5}]
+  'options', [{'lengths': (5, 7)}, {'lengths': [5.0, 7.0]}, {'speech_share': 1}]
 )
 def test_equal_settings_are_written_alike(options):
   assert settings.make('fr', narrated.SMALL | options).text(
@@ -26,12 +26,13 @@ def test_equal_settings_are_written_alike(options):
     ('num_videos', 3, '3 values, each a whole number'),
     ('num_videos', (1.5, 0, 0), '3 values, each a whole number'),
     ('num_videos', (1, 0), '3 values, each a whole number'),
-    ('lengths', ('a', 'b'), '2 values, each a number'),
-    ('lengths', (30.0, float('inf')), '2 values, each a number'),
+    ('lengths', ('a', 'b'), '2 values, each a finite number'),
+    ('lengths', (30.0, 10**400), '2 values, each a finite number'),
+    ('lengths', (30.0, float('inf')), '2 values, each a finite number'),
     ('things_at_once', 1.5, 'a whole number'),
     ('seed', None, 'a whole number'),
-    ('shift', 'a', 'a number'),
-    ('speech_share', True, 'a number'),
+    ('shift', 'a', 'a finite number'),
+    ('speech_share', True, 'a finite number'),
   ],
 )
 def test_types_of_options_are_checked(name, value, expected):
@@ -55,7 +56,7 @@ def test_clips_without_videos_are_refused_at_once(
 ):
   with pytest.raises(ConfigError, match=rf'narrated\.{name} is .*has no clip'):
     input_pipeline.prepare(
-      datasets=(f'narrated_videos/{part}_fr',),
+      datasets=('narrated_videos/untrimmed_fr', f'narrated_videos/{part}_fr'),
       data_dir=str(tmp_path),
       media_dir=str(stamps_folder),
       narrated=narrated.SMALL | options,

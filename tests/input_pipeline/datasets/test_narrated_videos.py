@@ -253,8 +253,7 @@ def test_a_full_disk_is_one_message(stamps_folder, tmp_path):
     },
   )
   digest = generation.stamps_digest(stamps_folder, 'fr')
-  text = chosen.text(digest).encode()
-  folder = tmp_path / f'fr-{hashlib.sha256(text).hexdigest()[:12]}'
+  folder = generation.folder_of(tmp_path, chosen, digest)
   folder.mkdir()
   (folder / '.untrimmed_train_0000.mp4').symlink_to('/dev/full')
   with pytest.raises(UserError, match=r'0000\.mp4 cannot be written: No space'):
