@@ -6,7 +6,9 @@
 The second command generates an hour of Spanish videos and trains on them, with
 three seeds: from scratch, and from the first command's French model. It
 evaluates all on clips of other videos, Spanish and French. Other languages:
-narrated_cascade.py:fr+el.
+narrated_cascade.py:fr+el. Expect 22 minutes on two cores, and R@10 of speech to
+video of 358 Spanish clips (chance 2.8 %): 3.0 % from scratch, 14.9 % from
+French, 5.3 % of the French model itself.
 
 The Spanish videos for training are fewer than those of
 configs/narrated_videos.py:es, and have the same name: that config needs another
