@@ -1,8 +1,11 @@
 """Generated videos from stamps to reports, and from the MP4 files alone."""
 
+import collections
+import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import main
@@ -57,12 +60,31 @@ def _galleries(workdir):
   return {row['evaluation']: row['gallery'] for row in rows}
 
 
+def _splits(table):
+  """Number of the lines of each split that are used."""
+  rows = csv.DictReader(table.read_text('utf-8').splitlines())
+  return collections.Counter(
+    row['split'] for row in rows if row.get('status', 'ok') == 'ok'
+  )
+
+
 def test_trains_on_generated_videos(arguments, run):
-  galleries = _galleries(run)
-  assert galleries.keys() == {'validation', 'test', 'human'}
-  assert min(galleries.values()) > 0
-  assert len(list(arguments[0].glob('generated/narrated_videos/*/*.mp4'))) == 9
-  assert 'The gallery of human has' in (run / 'report.md').read_text()
+  (folder,) = arguments[0].glob('generated/narrated_videos/*')
+  assert len(list(folder.glob('*.mp4'))) == 9
+  clips, human = (
+    _splits(folder / f'{part}.csv') for part in ('clips', 'human')
+  )
+  assert _galleries(run) == {
+    'validation': clips['val'],
+    'test': clips['test'],
+    'human': human['test'],
+  }
+  assert min(_galleries(run).values()) > 0
+  rows = read_history(run / 'metrics.jsonl')
+  losses = [row['loss'] for row in rows if 'loss' in row]
+  assert len(losses) == 2
+  assert np.isfinite(losses).all()
+  assert (run / 'report.html').is_file()
 
 
 def test_compares_with_permuted_sounds(arguments, tmp_path):
@@ -110,4 +132,10 @@ def test_speech_of_the_files_alone_trains_the_model_further(
     *MODEL,
     *STEPS,
   )
-  assert _galleries(tmp_path / 'run').keys() == {'validation', 'test'}
+  (table,) = data_dir.glob('own_videos/clips/*/files.csv')
+  splits = _splits(table)
+  assert splits['train'] > 0
+  assert _galleries(tmp_path / 'run') == {
+    'validation': splits['val'],
+    'test': splits['test'],
+  }
