@@ -35,7 +35,7 @@ import numpy as np
 from benchmarks import loaders, tricks
 from benchmarks import workers as processes
 
-BATCHES = 4  # batches of a turn, of all workers together
+BATCHES = 8  # batches of a turn, of all workers together
 
 
 def _counts() -> list[float]:

@@ -133,6 +133,7 @@ def tfrecord(folder: str, batch_size: int, workers: int) -> Turn:
   batches = videos.map(cut, num_parallel_calls=workers).batch(batch_size)
   options = tf.data.Options()
   options.threading.private_threadpool_size = workers
+  options.autotune.enabled = False  # Its thread would prolong each turn.
   batches = batches.with_options(options)
 
   def turn(count: int) -> Iterator[dict]:

@@ -49,8 +49,13 @@ def prefetch(
   batches = tf.data.Dataset.range(first, last).map(
     load, num_parallel_calls=at_once, deterministic=True
   )
+  options = tf.data.Options()
+  # There is nothing to tune. The tuner's thread sleeps for up to a minute at a
+  # time, and the end of the iterator would wait for it.
+  options.autotune.enabled = False
+  batches = batches.prefetch(BUFFER).with_options(options)
   try:
-    for arrays in batches.prefetch(BUFFER).as_numpy_iterator():
+    for arrays in batches.as_numpy_iterator():
       names = np.array([name.decode() for name in arrays['id']])
       yield arrays | {'id': names}
   except tf.errors.OpError:

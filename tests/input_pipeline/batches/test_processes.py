@@ -326,3 +326,19 @@ def test_so_many_batches_are_in_the_making():
   found = list(prefetch(make, {'id': str, 'x': np.int32}, 0, 10, at_once=2))
   assert [int(batch['x'][0]) for batch in found] == list(range(10))
   assert set(most) == {2}
+
+
+def test_no_tuner_prolongs_the_end(monkeypatch):
+  """TensorFlow's tuner would end only when it has slept, up to a minute."""
+  tuned, iterator = [], tf.data.Dataset.as_numpy_iterator
+
+  def observed(batches):
+    tuned.append(batches.options().autotune.enabled)
+    return iterator(batches)
+
+  def make(step):
+    return {'id': np.array([str(step)])}
+
+  monkeypatch.setattr(tf.data.Dataset, 'as_numpy_iterator', observed)
+  assert len(list(prefetch(make, {'id': str}, 0, 2, at_once=2))) == 2
+  assert tuned == [False]
