@@ -21,6 +21,7 @@ import numpy as np
 
 from avl_jax import compilation
 from avl_jax.backbones import resnet, resnext3d
+from avl_jax.backbones.compilation import compile_network
 
 TWIN = 'PyTorch'
 
@@ -42,9 +43,9 @@ def ours(network, shape: tuple[int, ...]) -> tuple[Callable, int]:
       lambda x: np.ones(x.shape, np.float32), shapes['batch_stats']
     ),
   }
-  apply = jax.jit(functools.partial(network.apply, train=False))
+  apply = compile_network('random weights', network, variables, has_grid=False)
   return (
-    lambda inputs: np.asarray(apply(variables, inputs)),
+    lambda inputs: np.asarray(apply(inputs)),
     sum(x.size for x in jax.tree.leaves(variables['params'])),
   )
 

@@ -17,6 +17,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from avl_jax.layers.batch_norm import BatchNorm
+from avl_jax.layers.residual import relu_of_sum
 from avl_jax.torch_files import pretrained, weight_map
 
 _STAGES = 4
@@ -77,7 +78,7 @@ class Bottleneck(nn.Module):
       every = (slice(None, None, self.stride),) * (x.ndim - 2)
       x = pointwise(self.features, name='shortcut')(x[:, *every])
       x = norm(x, 'shortcut_norm')
-    return nn.relu(x + y)
+    return relu_of_sum(x, y)
 
 
 class BottleneckNetwork(nn.Module):

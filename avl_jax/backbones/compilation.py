@@ -10,6 +10,12 @@ import numpy as np
 from avl_jax import logs
 from avl_jax.backbones import bottleneck
 
+# Of a CPU's jaxlib 0.10, whose YNNPACK computes convolutions of few channels on
+# one core. So it computes products alone.
+_PRODUCTS_ALONE = {
+  'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT'
+}
+
 
 def compile_network(
   file: str,
@@ -29,7 +35,10 @@ def compile_network(
       'differ from theirs.'
     )
 
-  @jax.jit
+  is_old = jax.default_backend() == 'cpu' and jax.__version_info__ < (0, 12)
+  options = _PRODUCTS_ALONE if is_old else None
+
+  @functools.partial(jax.jit, compiler_options=options)
   def features(variables, batch):
     with jax.default_matmul_precision('float32'):
       if not has_grid:
