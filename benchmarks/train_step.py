@@ -11,7 +11,8 @@ release's structure with the same weights are measured too (`twins.py`), on one
 GPU or on all cores: one with 2-D convolutions as in the release, one with 1-D
 convolutions; bfloat16 is by autocast. `--twins` also has them compiled by
 `torch.compile`. Each model runs in a process of its own, so its peak memory is
-its own. The processes take turns, a round each, while the others wait.
+its own. The processes take turns, a round each, while the others wait. The
+first step of a turn does not count: systems take memory from who waits.
 """
 
 import argparse
@@ -52,10 +53,9 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
         with worker(name, options) as (_, again):
           if 'first' in again:  # Two at once may not fit into memory.
             facts[name]['again'] = again['first']
-    for ask in asks.values():
-      ask(1)
     for _ in range(options.rounds):
       for name, ask in asks.items():
+        ask(1)
         facts[name]['measured'].append(ask(options.steps))
   return facts
 
