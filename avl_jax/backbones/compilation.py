@@ -35,7 +35,7 @@ def compile_network(
       'differ from theirs.'
     )
 
-  is_old = jax.default_backend() == 'cpu' and jax.__version_info__ < (0, 12)
+  is_old = jax.default_backend() == 'cpu' and jax.__version_info__ < (0, 11)
   options = _PRODUCTS_ALONE if is_old else None
 
   @functools.partial(jax.jit, compiler_options=options)

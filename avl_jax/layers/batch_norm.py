@@ -133,7 +133,9 @@ def _statistics(x: Array, axis_name: str | None) -> tuple[Array, Array]:
   """Mean [C] and biased variance [C] of all values of each channel.
 
   Sums of values and of their squares cancel where the mean is many deviations
-  from 0, so the mean of the first example is subtracted from all values.
+  from 0, so the mean of the first example is subtracted from all values. Where
+  that example alone is unlike the others, such as silence, the variance has a
+  relative error of about 2e-7 times the number of examples.
   """
   axes = tuple(range(x.ndim - 1))
   shift = x[:1].mean(axes)

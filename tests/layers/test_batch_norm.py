@@ -132,6 +132,16 @@ def test_error_is_that_of_two_passes(shape, offset, settled):
     )
 
 
+@pytest.mark.parametrize('offset', [10, 1000])
+@pytest.mark.parametrize('count', [8, 128])
+def test_a_first_example_of_silence_costs_little(count, offset):
+  x, *_ = _inputs(offset, 0, (count, 250, 7))[0]
+  x[0] = 0
+  found = batch_norm._statistics(jnp.asarray(x), None)[1]
+  exact = x.astype('f8').var((0, 1))
+  np.testing.assert_allclose(found, exact, rtol=4e-7 * count)
+
+
 @pytest.mark.parametrize('shape', [(6, 4, 5), (6, 5), (4, 2, 3, 5)])
 def test_gradients_are_those_of_autodiff_on_any_devices(shape):
   given, weights = _inputs(3, 0, shape)
