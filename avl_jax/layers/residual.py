@@ -6,13 +6,13 @@ import jax.numpy as jnp
 
 @jax.custom_jvp
 def relu_of_sum(x: jax.Array, y: jax.Array) -> jax.Array:
-  """Computes relu(x + y) as max(x, -y) + y, which has the same bits.
+  """Computes relu(x + y) as max(x, -y) + y, which has the same values.
 
   The result of a block has two uses: the first convolution of the next block
-  and its sum. XLA's compiler for CPUs computes an operation with one large
-  operand, such as a maximum with 0, anew for each use, and what it is of, too:
-  the sum of the 36th block would add the results of 36 blocks. It computes an
-  operation with two large operands once.
+  and its sum. For each use, XLA's compiler for CPUs computes an operation with
+  one large operand, such as a maximum with 0, again, together with its operand:
+  the sum of the 36th block would add the results of 36 blocks. An operation
+  with two large operands is computed once.
 
   Args:
     x: any shape.
